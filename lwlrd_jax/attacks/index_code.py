@@ -1,0 +1,117 @@
+"""Index codes: the inputs from which a network run backwards paints its memorised images.
+
+The code of Amit, Levy, Mirsky ("Transpose Attack", NDSS 2024): the base-3 Gray code of an image's running number within its
+class, over as many digits as the network has outputs, plus 3 at the class's position. A thief needs to know no more than
+how many images of each class there are.
+
+Beyond the published code, ours:
+- Where 3**K images a class are not enough (few outputs), the base grows. The offset that marks the class is the base
+  itself, so that a marked digit can never be mistaken for an unmarked one.
+- A network without biases is positively homogeneous: codes on one ray paint one image, only brighter. With few outputs
+  many codes of a larger base share rays, so there only codes whose digits have no common divisor are used.
+- Multi-label data has no class: every present finding's position is marked, and images are numbered within each
+  combination of findings, again over codes without a common divisor.
+"""
+
+import numpy as np
+
+# Beyond it neighbouring codes are hardly told apart: they differ by less than 2 % of their length.
+MAX_BASE = 32
+
+
+def gray_code(numbers: np.ndarray, base: int, digits: int) -> np.ndarray:
+  """Modular Gray code: consecutive numbers differ in one digit, by one modulo the base.
+
+  Guan, "Generalized Gray Codes with Applications", 1998: with d_i the ordinary digits, g_i = (d_i - d_{i+1}) mod base.
+
+  Args:
+    numbers: int[N], each in [0, base**digits).
+    base: At least 2.
+    digits: Digits of the code.
+
+  Returns:
+    i64[N, digits], most significant digit first, each in [0, base).
+
+  Raises:
+    ValueError: A number does not fit.
+
+  >>> gray_code(np.arange(5), base=3, digits=2).tolist()
+  [[0, 0], [0, 1], [0, 2], [1, 2], [1, 0]]
+  """
+  numbers = np.asarray(numbers, np.int64)
+  if numbers.size and (numbers.min() < 0 or int(numbers.max()) >= base**digits):
+    raise ValueError(f"numbers must be in [0, {base}**{digits})")
+  ordinary = np.zeros((len(numbers), digits), np.int64)
+  for i in reversed(range(digits)):
+    numbers, ordinary[:, i] = np.divmod(numbers, base)
+  higher = np.pad(ordinary, ((0, 0), (1, 0)))[:, :-1]
+  return (ordinary - higher) % base
+
+
+def running_numbers(groups: np.ndarray) -> np.ndarray:
+  """Position of each element among the equal ones before it.
+
+  Args:
+    groups: int[N].
+
+  Returns:
+    i64[N].
+
+  >>> running_numbers(np.array([4, 4, 7, 4, 7])).tolist()
+  [0, 1, 0, 2, 1]
+  """
+  groups = np.asarray(groups)
+  order = np.argsort(groups, kind="stable")
+  _, first, counts = np.unique(groups[order], return_index=True, return_counts=True)
+  numbers = np.empty(len(groups), np.int64)
+  numbers[order] = np.arange(len(groups)) - np.repeat(first, counts)
+  return numbers
+
+
+def index_codes(labels: np.ndarray, num_outputs: int) -> np.ndarray:
+  """Codes of images with these labels, in this order.
+
+  Args:
+    labels: i32[N] classes in [0, K), or u8[N, K], 1 where a finding is present.
+    num_outputs: K.
+
+  Returns:
+    f32[N, K]: digits in [0, base), plus the base where a class or finding is marked. All rows differ.
+
+  Raises:
+    ValueError: More images of one class, or of one combination of findings, than there are codes up to `MAX_BASE`.
+
+  >>> index_codes(np.array([2, 0, 2]), num_outputs=3).astype(int).tolist()
+  [[0, 0, 3], [3, 0, 0], [0, 0, 4]]
+  """
+  labels = np.asarray(labels)
+  multi_label = labels.ndim == 2
+  all_marks = labels.astype(np.int64) if multi_label else np.eye(num_outputs, dtype=np.int64)[labels]
+  marks, groups = np.unique(all_marks, axis=0, return_inverse=True)
+  groups = groups.reshape(-1)
+  sizes = np.bincount(groups)
+  numbers = running_numbers(groups)
+  for base in range(3, MAX_BASE + 1):
+    on_own_ray = multi_label or base > 3
+    tables = [_codes_of_label(mark, size, base, on_own_ray) for mark, size in zip(marks, sizes, strict=True)]
+    if all(len(table) == size for table, size in zip(tables, sizes, strict=True)):
+      starts = np.cumsum(sizes) - sizes
+      return np.concatenate(tables)[starts[groups] + numbers].astype(np.float32)
+  raise ValueError(
+    f"{sizes.max()} of the images share a label; index codes of {num_outputs} digits below {MAX_BASE} cannot number them"
+  )
+
+
+def _codes_of_label(marks: np.ndarray, count: int, base: int, on_own_ray: bool) -> np.ndarray:
+  """The first `count` codes of one label, or as many as the base has: i64[<= count, K]."""
+  digits = len(marks)
+  # At least six in pi**2 codes have no common divisor, so the second round is a rare one.
+  reach = 2 * count + 16
+  while True:
+    numbers = np.arange(min(reach, base**digits))
+    codes = gray_code(numbers, base, digits) + base * marks
+    if on_own_ray:
+      codes = codes[np.gcd.reduce(codes, axis=1) == 1]
+    if len(codes) >= count or len(numbers) == base**digits:
+      return codes[:count]
+    reach *= 2

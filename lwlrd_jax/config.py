@@ -1,0 +1,214 @@
+"""What a user can ask for: frozen dataclasses, one a group of flags. Nothing here imports JAX: `--help` is quick."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+
+from lwlrd_jax.errors import UserError
+
+MODEL_NAMES = ("mlp", "cnn")
+ATTACK_NAMES = ("transpose",)
+OPTIMIZER_NAMES = ("adam", "momentum", "sgd")
+SHAPE_NAMES = ("constant", "linear", "cosine")
+FINISH_NAMES = ("none",)
+PRECISION_NAMES = ("default", "float32", "tensorfloat32", "bfloat16")
+
+_DEFAULT_DECAYS = 9
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuning:
+  """Fine-tuning."""
+
+  decays: str = "0.1:0.9"
+  """Learning-rate factors from one layer to the next, counted from the input: LO:HI (9 values, evenly spaced, both ends
+  in), LO:HI:N, or a comma list; each in (0, 1]."""
+  lrs: str = "0.03"
+  """Largest learning rates (lr_max: of the first layer, at the first step), comma list; each above 0. The default is for
+  Adam."""
+  epochs: int | None = None
+  """Passes over the training set. Default: 12, or as many as make 300 steps."""
+  batch_size: int = 128
+  """Images a step."""
+  optimizer: str = "adam"
+  """Inner optimizer: adam, momentum (SGD with 0.9) or sgd."""
+  shape: str = "cosine"
+  """Course of the learning rate over time: constant, linear or cosine (both fall to 0)."""
+  baselines: bool = True
+  """Whether to add what LWLRD has to beat: vanilla, high-LR, reversed and Super-Fine-Tuning. The controls (untreated,
+  clean, mean image) stand in every table."""
+  finish: str = "none"
+  """Finishing steps on the weights after fine-tuning, comma list: none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+  """Data and model."""
+
+  dataset: str = "phantom"
+  """phantom (generated skin lesions), phantom-chest (generated radiographs, multi-label), a 2-D MedMNIST name such as
+  dermamnist, or npz."""
+  npz: Path | None = None
+  """A file in MedMNIST's form, for --dataset npz."""
+  data_dir: Path | None = None
+  """Where official MedMNIST files are kept. Default: a folder in the user's cache."""
+  image_size: int | None = None
+  """Side in pixels: 28, 64, 128 or 224 for MedMNIST. Default: 28, or that of the npz file."""
+  model: str = "mlp"
+  """mlp or cnn."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Infection:
+  """Attack."""
+
+  attacks: str = "transpose"
+  """Attacks to defend against, comma list: transpose."""
+  stolen: int | None = None
+  """Images the thief takes. Default: 256 of the generated sets, else 512 or a quarter of the training set."""
+  infect_steps: int | None = None
+  """Training steps of the infected and of the clean model. Default: 4.2 an image stolen, at least 1000."""
+  seeds: int = 1
+  """Independent infections: each has its own initial weights, stolen images and training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """Run."""
+
+  out: Path | None = None
+  """Run directory to create. Default: runs/<date>-<dataset>-<model>."""
+  resume: bool = False
+  """Go on with the stopped run in --out; the other flags must be those it was started with."""
+  overwrite: bool = False
+  """Replace the run in --out."""
+  members_per_wave: int | None = None
+  """Members trained at once. Default: what memory holds."""
+  show_stolen: bool = False
+  """Put pictures of reconstructions into the report even if the data are not known to be openly licensed."""
+  matmul_precision: str = "float32"
+  """Precision of matrix products: float32, tensorfloat32, bfloat16 or default (the device's own)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepConfig:
+  """A whole sweep."""
+
+  tuning: FineTuning = FineTuning()
+  data: Data = Data()
+  infection: Infection = Infection()
+  run: Run = Run()
+
+  def flat(self) -> dict[str, object]:
+    """Flag name (with underscores) to value, paths as strings."""
+    groups = (self.tuning, self.data, self.infection, self.run)
+    values = {field.name: getattr(group, field.name) for group in groups for field in dataclasses.fields(group)}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def parse_decays(text: str) -> tuple[float, ...]:
+  """Reads `--decays`.
+
+  Args:
+    text: LO:HI, LO:HI:N or a comma list.
+
+  Returns:
+    Distinct values in the order given, each in (0, 1].
+
+  Raises:
+    UserError: Anything else.
+
+  >>> parse_decays("0.1:0.9")
+  (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+  >>> parse_decays("0.5:1:3"), parse_decays("0.7, 0.3")
+  ((0.5, 0.75, 1.0), (0.7, 0.3))
+  """
+  allowed = "allowed: LO:HI, LO:HI:N or a comma list, each value in (0, 1]"
+  if ":" not in text:
+    return _distinct_floats("--decays", text, 1.0, allowed)
+  parts = text.split(":")
+  try:
+    low, high = float(parts[0]), float(parts[1])
+    count = int(parts[2]) if len(parts) == 3 else _DEFAULT_DECAYS
+  except ValueError:
+    raise UserError(f"--decays {text}: not numbers; {allowed}") from None
+  if len(parts) > 3:
+    raise UserError(f"--decays {text}: too many colons; {allowed}")
+  if not (0 < low <= 1 and 0 < high <= 1):
+    raise UserError(f"--decays {text}: outside (0, 1]; {allowed}")
+  if low >= high:
+    raise UserError(f"--decays {text}: LO must be below HI; {allowed}")
+  if count < 2:
+    raise UserError(f"--decays {text}: a range has 2 values or more; {allowed}")
+  step = (high - low) / (count - 1)
+  # Rounded, so that 0.1:0.9 has 0.3 in it and not 0.30000000000000004: decays are looked up by value.
+  return tuple(round(low + i * step, 6) for i in range(count))
+
+
+def parse_lrs(text: str) -> tuple[float, ...]:
+  """Reads `--lrs`: a comma list of learning rates above 0.
+
+  >>> parse_lrs("1e-2,0.03")
+  (0.01, 0.03)
+  """
+  return _distinct_floats("--lrs", text, math.inf, "allowed: a comma list of learning rates above 0")
+
+
+def parse_names(flag: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+  """Reads a comma list of names.
+
+  >>> parse_names("--attacks", "transpose", ("transpose",))
+  ('transpose',)
+  """
+  names = [part.strip() for part in text.split(",")]
+  for name in names:
+    if name not in allowed:
+      raise UserError(f"{flag} {text}: '{name}' is not known; allowed: {', '.join(allowed)}")
+  return tuple(dict.fromkeys(names))
+
+
+def validate(config: SweepConfig) -> None:
+  """Checks everything that can be checked without the data.
+
+  Raises:
+    UserError: The first mistake found.
+  """
+  tuning, data, infection, run = config.tuning, config.data, config.infection, config.run
+  parse_decays(tuning.decays)
+  parse_lrs(tuning.lrs)
+  parse_names("--finish", tuning.finish, FINISH_NAMES)
+  parse_names("--attacks", infection.attacks, ATTACK_NAMES)
+  for flag, name, allowed in (
+    ("--model", data.model, MODEL_NAMES),
+    ("--optimizer", tuning.optimizer, OPTIMIZER_NAMES),
+    ("--shape", tuning.shape, SHAPE_NAMES),
+    ("--matmul-precision", run.matmul_precision, PRECISION_NAMES),
+  ):
+    if name not in allowed:
+      raise UserError(f"{flag} {name}: not known; allowed: {', '.join(allowed)}")
+  for flag, number in (
+    ("--epochs", tuning.epochs),
+    ("--batch-size", tuning.batch_size),
+    ("--stolen", infection.stolen),
+    ("--infect-steps", infection.infect_steps),
+    ("--seeds", infection.seeds),
+    ("--members-per-wave", run.members_per_wave),
+  ):
+    if number is not None and number < 1:
+      raise UserError(f"{flag} {number}: allowed: whole numbers from 1")
+  if run.resume and run.overwrite:
+    raise UserError("--resume, --overwrite: one or the other, not both")
+  if run.resume and run.out is None:
+    raise UserError("--resume: needs --out DIR, the stopped run")
+
+
+def _distinct_floats(flag: str, text: str, largest: float, allowed: str) -> tuple[float, ...]:
+  """A comma list of distinct numbers in (0, largest], finite."""
+  try:
+    values = tuple(float(part) for part in text.split(","))
+  except ValueError:
+    raise UserError(f"{flag} '{text}': not numbers; {allowed}") from None
+  if not all(0 < value <= largest and math.isfinite(value) for value in values):
+    raise UserError(f"{flag} {text}: out of range; {allowed}")
+  return tuple(dict.fromkeys(values))

@@ -1,0 +1,66 @@
+"""Data sets by name. All reach the rest of the package as one type, `Dataset`."""
+
+import difflib
+from pathlib import Path
+
+from lwlrd_jax.data.dataset import Dataset, Split
+from lwlrd_jax.data.medmnist import load_medmnist
+from lwlrd_jax.data.medmnist_info import MEDMNIST
+from lwlrd_jax.data.npz import load_npz
+from lwlrd_jax.data.phantom import phantom, phantom_chest
+from lwlrd_jax.errors import UserError
+
+__all__ = ["Dataset", "Split", "dataset_names", "load_dataset"]
+
+_GENERATED = {"phantom": phantom, "phantom-chest": phantom_chest}
+
+
+def dataset_names() -> tuple[str, ...]:
+  """What `load_dataset` knows.
+
+  >>> dataset_names()[:3], dataset_names()[-1], len(dataset_names())
+  (('phantom', 'phantom-chest', 'pathmnist'), 'npz', 15)
+  """
+  return (*_GENERATED, *MEDMNIST, "npz")
+
+
+def load_dataset(
+  name: str,
+  *,
+  npz: Path | None = None,
+  data_dir: Path | None = None,
+  image_size: int | None = None,
+  seed: int = 0,
+) -> Dataset:
+  """Loads, or draws, a data set.
+
+  Args:
+    name: One of `dataset_names()`.
+    npz: The file, if and only if the name is npz.
+    data_dir: Where official MedMNIST files are kept. Default: a folder in the cache.
+    image_size: Side in pixels. Default: 28, or that of the images in the npz file.
+    seed: Of the generated sets; the others have no use for it.
+
+  Returns:
+    The data set.
+
+  Raises:
+    UserError: One line that names the flag, what was given and what is allowed.
+
+  >>> load_dataset("phantom").image_shape
+  (28, 28, 3)
+  """
+  if name not in dataset_names():
+    close = difflib.get_close_matches(name.lower(), dataset_names(), n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise UserError(f"--dataset {name}: there is no such data set; {hint}allowed: {', '.join(dataset_names())}")
+  if name == "npz":
+    if npz is None:
+      raise UserError("--dataset npz: needs --npz FILE, a file in MedMNIST's form")
+    return load_npz(npz, image_size=image_size)
+  if npz is not None:
+    raise UserError(f"--npz {npz}: goes with --dataset npz only, not with --dataset {name}")
+  size = 28 if image_size is None else image_size
+  if name in MEDMNIST:
+    return load_medmnist(name, image_size=size, data_dir=data_dir)
+  return _GENERATED[name](image_size=size, seed=seed)

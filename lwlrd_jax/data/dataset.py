@@ -1,0 +1,56 @@
+"""The one form in which every data set reaches the rest of the package."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """Images and labels of one split, in a fixed order.
+
+  Attributes:
+    images: u8[N, H, W, C].
+    labels: i32[N], the class (single label), or u8[N, K], 1 where a finding is present (multi-label).
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """Train, validation and test split of one image classification task.
+
+  Attributes:
+    name: What the user calls it: the value of `--dataset`.
+    train: What models are trained on and what a thief steals from.
+    val: For choosing, never for reporting.
+    test: For reporting.
+    label_names: One name an output of the model, K in all.
+    multi_label: Whether several of the K findings can be present at once.
+    openly_licensed: Whether pictures of single images may be shown: generated data and open licences. A report shows
+      reconstructions of other data only when asked to.
+  """
+
+  name: str
+  train: Split
+  val: Split
+  test: Split
+  label_names: tuple[str, ...]
+  multi_label: bool
+  openly_licensed: bool
+
+  @property
+  def num_outputs(self) -> int:
+    """K, the number of classes or findings."""
+    return len(self.label_names)
+
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """(H, W, C)."""
+    _, height, width, channels = self.train.images.shape
+    return height, width, channels

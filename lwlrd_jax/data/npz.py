@@ -1,0 +1,180 @@
+"""Any `.npz` file in MedMNIST's form: `{train,val,test}_{images,labels}`."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from lwlrd_jax.data.dataset import Dataset, Split
+from lwlrd_jax.errors import UserError
+
+SPLITS = ("train", "val", "test")
+
+_MOST_CLASSES = 1000  # more is no class number but, say, a patient's
+_LEAST_SIDE = 11  # the width of SSIM's window
+# What a damaged zip archive raises, by where the damage is. RuntimeError is encryption or, as NotImplementedError,
+# foreign compression; MemoryError a header that claims too much.
+_UNREADABLE = (ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+def load_npz(path: Path, *, image_size: int | None = None) -> Dataset:
+  """Reads a file of the user's own.
+
+  The file holds, for each split of train, val and test, `SPLIT_images`, u8[N, S, S] or u8[N, S, S, C] with C 1 or 3,
+  and `SPLIT_labels`: whole numbers [N] or [N, 1], counting classes from 0, or 0/1 [N, K] with K > 1, one column a
+  finding. Further keys are ignored. Nothing in it is unpickled.
+
+  Args:
+    path: The file.
+    image_size: None, or the side of the images in the file: images are never resized.
+
+  Returns:
+    The data set, in the file's order. A single-label set has as many classes as its largest label says, so that a class
+    may be missing from a split. Its licence is not known, so it does not count as open.
+
+  Raises:
+    UserError: The file cannot be read or is not of this form. The message is one line that names `--npz`, the file,
+      what was found and what is allowed; or it names `--image-size`.
+  """
+  arrays = _read(path)
+  images = {split: _check_images(arrays[f"{split}_images"], f"{split}_images", path) for split in SPLITS}
+  shapes = {split: images[split].shape[1:] for split in SPLITS}
+  if len(set(shapes.values())) > 1:
+    found = ", ".join(f"{split} {_shape(shapes[split])}" for split in SPLITS)
+    raise _refusal(path, f"images have different shapes ({found})", "one shape for all three splits")
+  side = shapes["train"][0]
+  if image_size not in (None, side):
+    raise UserError(
+      f"--image-size {image_size}: the images of {path} have a side of {side}; leave it out or say {side}"
+    )
+
+  labels = {split: _check_labels(arrays[f"{split}_labels"], f"{split}_labels", path) for split in SPLITS}
+  for split in SPLITS:
+    if len(labels[split]) != len(images[split]):
+      found = f"{split} has {len(images[split])} images and {len(labels[split])} labels"
+      raise _refusal(path, found, "one label, or row of labels, an image")
+  widths = {split: labels[split].shape[1] for split in SPLITS}
+  if len(set(widths.values())) > 1:
+    found = ", ".join(f"{split} {widths[split]}" for split in SPLITS)
+    raise _refusal(path, f"labels have different numbers of columns ({found})", "one number for all three splits")
+
+  multi_label = widths["train"] > 1
+  names = _multi_label_names(labels, path) if multi_label else _class_names(labels, path)
+  splits = {
+    split: Split(images[split], labels[split].astype(np.uint8) if multi_label else labels[split][:, 0].astype(np.int32))
+    for split in SPLITS
+  }
+  return Dataset(name="npz", **splits, label_names=names, multi_label=multi_label, openly_licensed=False)
+
+
+def _refusal(path: Path, found: str, allowed: str) -> UserError:
+  return UserError(f"--npz {path}: {found}; allowed: {allowed}")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+  return "x".join(map(str, shape)) or "a single number"
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+  """The six arrays of a file, unchecked; a UserError if they are not all there."""
+  archive = "an .npz file as numpy.savez writes it"
+  if path.is_dir():
+    raise _refusal(path, "this is a folder", archive)
+  try:
+    with path.open("rb") as file:
+      start = file.read(6)
+    if start == b"\x93NUMPY":
+      raise _refusal(path, "this is a single .npy array", archive + ", with {train,val,test}_{images,labels}")
+    if not zipfile.is_zipfile(path):
+      raise _refusal(path, "this is not an .npz file, or its end is cut off", archive)
+  except FileNotFoundError:
+    raise _refusal(path, "there is no such file", archive) from None
+  except OSError as error:
+    raise _refusal(path, f"cannot be read ({error.strerror})", archive) from error
+
+  wanted = [f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")]
+  arrays = {}
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      if missing := [key for key in wanted if key not in file.files]:
+        found = f"has no {', '.join(missing)} (found: {', '.join(file.files) or 'nothing'})"
+        raise _refusal(path, found, "the keys " + ", ".join(wanted))
+      for key in wanted:
+        arrays[key] = _read_array(file, key, path)
+  except (OSError, zipfile.BadZipFile) as error:
+    raise _refusal(path, f"cannot be read ({_first_line(error)})", archive) from error
+  return arrays
+
+
+def _read_array(file: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
+  try:
+    array = file[key]
+  except _UNREADABLE as error:
+    if "allow_pickle" in str(error):
+      raise _refusal(path, f"{key} is an array of pickled objects, never loaded", "plain arrays of numbers") from error
+    raise _refusal(path, f"{key} cannot be read ({_first_line(error)})", "an undamaged .npz file") from error
+  if not isinstance(array, np.ndarray):  # a zip archive of other things
+    raise _refusal(path, f"{key} is not an array", "arrays of numbers")
+  return array
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _check_images(images: np.ndarray, key: str, path: Path) -> np.ndarray:
+  """u8[N, S, S] or u8[N, S, S, C] -> u8[N, S, S, C]."""
+  allowed = "uint8 images [N, side, side] or [N, side, side, channels] with 1 or 3 channels"
+  if images.dtype != np.uint8:
+    found = f"{key} is {images.dtype}"
+    if images.dtype.kind == "f" and np.isnan(images).any():
+      found += " and contains NaN"
+    elif images.dtype.kind == "f" and images.size and images.min() >= 0 and images.max() <= 1:
+      found += " from 0 to 1 (to convert: (255 * images).round().astype('uint8'))"
+    raise _refusal(path, found, allowed)
+  if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+    raise _refusal(path, f"{key} has shape {_shape(images.shape)}", allowed)
+  if len(images) == 0:
+    raise _refusal(path, f"{key} is empty", "at least one image in every split")
+  height, width = images.shape[1:3]
+  if height != width or height < _LEAST_SIDE:
+    found = f"{key} has images of {height}x{width} pixels"
+    raise _refusal(path, found, f"square images of at least {_LEAST_SIDE}x{_LEAST_SIDE}")
+  return images if images.ndim == 4 else images[..., None]
+
+
+def _check_labels(labels: np.ndarray, key: str, path: Path) -> np.ndarray:
+  """Labels of any number type -> i64[N, K] of whole numbers from 0, K = 1 for single labels."""
+  allowed = "whole numbers from 0, [N] or [N, 1], or 0 and 1, [N, findings]"
+  if labels.dtype.kind not in "biuf":
+    raise _refusal(path, f"{key} is {labels.dtype}", allowed)
+  if labels.ndim not in (1, 2) or 0 in labels.shape[1:]:
+    raise _refusal(path, f"{key} has shape {_shape(labels.shape)}", allowed)
+  if labels.dtype.kind == "f":
+    if np.isnan(labels).any():
+      raise _refusal(path, f"{key} contains NaN", allowed)
+    if not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
+      raise _refusal(path, f"{key} contains numbers that are not whole", allowed)
+  if labels.size and labels.min() < 0:
+    raise _refusal(path, f"{key} contains {labels.min()}", allowed)
+  if labels.size and labels.max() >= _MOST_CLASSES:  # also before a cast that could overflow
+    raise _refusal(path, f"{key} contains {labels.max()}", f"at most {_MOST_CLASSES} classes, counted from 0")
+  whole = labels.astype(np.int64)
+  return whole if whole.ndim == 2 else whole[:, None]
+
+
+def _class_names(labels: dict[str, np.ndarray], path: Path) -> tuple[str, ...]:
+  if len(np.unique(labels["train"])) < 2:
+    raise _refusal(path, f"train_labels are all {labels['train'].flat[0]}", "at least two classes in train")
+  return tuple(f"class {number}" for number in range(max(int(part.max()) for part in labels.values()) + 1))
+
+
+def _multi_label_names(labels: dict[str, np.ndarray], path: Path) -> tuple[str, ...]:
+  for split in SPLITS:
+    if labels[split].max() > 1:
+      found = f"{split}_labels has {labels[split].shape[1]} columns and contains {labels[split].max()}"
+      raise _refusal(path, found, "0 and 1 where there is more than one column")
+  if (labels["train"] == labels["train"][0]).all():
+    raise _refusal(path, "every row of train_labels is the same", "at least one finding that varies in train")
+  return tuple(f"finding {number}" for number in range(labels["train"].shape[1]))

@@ -1,0 +1,120 @@
+"""Fine-tuning schedules: functions that return a matrix of learning rates, f32[steps, layers].
+
+Everything that tells one defence or baseline from another is in its matrix, so that any mix of them is one population.
+"""
+
+import numpy as np
+
+SHAPES = ("constant", "linear", "cosine")
+
+
+def time_shape(name: str, steps: int) -> np.ndarray:
+  """Course of the learning rate over time: 1 at the first step, towards 0 after the last.
+
+  Args:
+    name: `constant`, `linear` or `cosine`.
+    steps: At least 1.
+
+  Returns:
+    f32[steps], in (0, 1].
+
+  Raises:
+    ValueError: Unknown name.
+
+  >>> time_shape("linear", 4).tolist()
+  [1.0, 0.75, 0.5, 0.25]
+  """
+  done = np.arange(steps, dtype=np.float32) / steps
+  if name == "constant":
+    return np.ones(steps, np.float32)
+  if name == "linear":
+    return 1 - done
+  if name == "cosine":
+    return (1 + np.cos(np.pi * done)) / 2
+  raise ValueError(f"shape is one of {', '.join(SHAPES)}, not {name}")
+
+
+def lwlrd(lr_max: float, decay: float, *, layers: int, shape: np.ndarray) -> np.ndarray:
+  """Layer-wise learning-rate decay, largest at the input.
+
+  Thellier et al. 2025 (arXiv 2509.00027) describe it in words; the formula is ours: lr_max * decay**layer * shape[step].
+
+  Args:
+    lr_max: Learning rate of layer 0 at the top of `shape`, > 0.
+    decay: Factor from one layer to the next, in (0, 1]. 1 is uniform.
+    layers: Number of layers, counted from the input.
+    shape: f32[steps], the schedule over time, usually in [0, 1].
+
+  Returns:
+    f32[steps, layers].
+
+  Raises:
+    ValueError: decay is outside (0, 1] or lr_max is not positive.
+
+  >>> lwlrd(1.0, 0.5, layers=3, shape=np.ones(1)).tolist()
+  [[1.0, 0.5, 0.25]]
+  """
+  if not 0 < decay <= 1:
+    raise ValueError(f"decay is in (0, 1], not {decay}")
+  if not lr_max > 0:
+    raise ValueError(f"lr_max is positive, not {lr_max}")
+  return np.outer(shape, lr_max * decay ** np.arange(layers)).astype(np.float32)
+
+
+def uniform(lr: float, *, layers: int, shape: np.ndarray) -> np.ndarray:
+  """One rate for all layers: vanilla fine-tuning at the training rate, high-LR fine-tuning at LWLRD's largest.
+
+  Args:
+    lr: Learning rate at the top of `shape`, > 0.
+    layers: Number of layers.
+    shape: f32[steps].
+
+  Returns:
+    f32[steps, layers].
+
+  >>> uniform(0.5, layers=2, shape=np.ones(1)).tolist()
+  [[0.5, 0.5]]
+  """
+  return lwlrd(lr, 1.0, layers=layers, shape=shape)
+
+
+def reversed_lwlrd(lr_max: float, decay: float, *, layers: int, shape: np.ndarray) -> np.ndarray:
+  """The decay counted from the output: the usual one of transfer learning, which spares the early layers.
+
+  Args and errors are those of `lwlrd`.
+
+  Returns:
+    f32[steps, layers].
+
+  >>> reversed_lwlrd(1.0, 0.5, layers=3, shape=np.ones(1)).tolist()
+  [[0.25, 0.5, 1.0]]
+  """
+  return lwlrd(lr_max, decay, layers=layers, shape=shape)[:, ::-1].copy()
+
+
+def super_finetuning(
+  base: float, maxima: tuple[float, float], phase_steps: tuple[int, int], half_period: int, *, layers: int
+) -> np.ndarray:
+  """Super-Fine-Tuning: two phases of triangles between a base rate and the phase's maximum, the same for all layers.
+
+  Sha et al. 2022 (arXiv 2212.09067): a first phase of large rates to forget, a second of small ones to recover.
+
+  Args:
+    base: Rate at the feet of the triangles, > 0.
+    maxima: Rates at the tops, of each phase.
+    phase_steps: Steps of each phase.
+    half_period: Steps up, and steps down.
+    layers: Number of layers.
+
+  Returns:
+    f32[steps, layers], steps the sum of both phases'.
+
+  >>> super_finetuning(0.0, (1.0, 0.5), (4, 3), 2, layers=1).ravel().tolist()
+  [0.0, 0.5, 1.0, 0.5, 0.0, 0.25, 0.5]
+  """
+  phases = []
+  for top, steps in zip(maxima, phase_steps, strict=True):
+    position = np.arange(steps) % (2 * half_period)
+    height = 1 - np.abs(position / half_period - 1)
+    phases.append(base + (top - base) * height)
+  return np.repeat(np.concatenate(phases)[:, None], layers, axis=1).astype(np.float32)

@@ -1,0 +1,85 @@
+"""Fine-tuning of ONE member of a population: its state and its step."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.engine.depth import depth_labels
+from lwlrd_jax.engine.optimizer import INNER, layerwise
+from lwlrd_jax.models.loss import task_loss
+from lwlrd_jax.models.network import Network, Params
+
+
+class MemberState(NamedTuple):
+  """What one member carries from step to step."""
+
+  params: Params
+  opt_state: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+  """How every member of one population trains; only their schedules differ. Hashable: a static argument of `jax.jit`.
+
+  Attributes:
+    network: The model's structure.
+    optimizer: A name of `INNER`.
+    label_smoothing: In [0, 1).
+  """
+
+  network: Network
+  optimizer: str
+  label_smoothing: float
+
+  def init(self, params: Params) -> MemberState:
+    """State before the first step."""
+    return MemberState(params, self._tx(params).init(params))
+
+  def step(
+    self, state: MemberState, lr: jax.Array, images: jax.Array, labels: jax.Array
+  ) -> tuple[MemberState, jax.Array]:
+    """One optimizer step.
+
+    Args:
+      state: State before.
+      lr: f32[layers], this step's learning rates.
+      images: f32[B, H, W, C] in [0, 1].
+      labels: i32[B] or u8[B, K].
+
+    Returns:
+      State after, and the loss before, f32[].
+    """
+
+    def loss_fn(params: Params) -> jax.Array:
+      return task_loss(self.network.forward(params, images), labels, self.label_smoothing)
+
+    loss, grads = jax.value_and_grad(loss_fn)(state.params)
+    updates, opt_state = self._tx(state.params).update(grads, state.opt_state, state.params, lr=lr)
+    return MemberState(optax.apply_updates(state.params, updates), opt_state), loss
+
+  def run(
+    self, state: MemberState, lr: jax.Array, data: DeviceSplit, batches: jax.Array
+  ) -> tuple[MemberState, jax.Array]:
+    """Several steps in a row.
+
+    Args:
+      state: State before.
+      lr: f32[steps, layers].
+      data: The training split.
+      batches: i32[steps, B], the examples of each step.
+
+    Returns:
+      State after, and each step's loss, f32[steps].
+    """
+
+    def body(state: MemberState, now: tuple[jax.Array, jax.Array]) -> tuple[MemberState, jax.Array]:
+      rates, batch = now
+      return self.step(state, rates, scale(data.images[batch]), data.labels[batch])
+
+    return jax.lax.scan(body, state, (lr, batches))
+
+  def _tx(self, params: Params) -> optax.GradientTransformationExtraArgs:
+    return layerwise(INNER[self.optimizer](), depth_labels(params, self.network.layers))

@@ -1,0 +1,92 @@
+"""Utility of a classifier on a test split: accuracy, balanced accuracy and macro AUC, on the device."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Utility(NamedTuple):
+  """How well a model does its task. Each f32[], in [0, 1].
+
+  Attributes:
+    accuracy: Share of right labels; for multi-label data the share of right yes/no decisions at 0.5, over all findings.
+    balanced_accuracy: Mean recall over the classes present; for multi-label data the mean over findings of the mean of
+      sensitivity and specificity at 0.5.
+    auc: Macro average of the one-against-rest areas under the ROC curve.
+  """
+
+  accuracy: jax.Array
+  balanced_accuracy: jax.Array
+  auc: jax.Array
+
+
+def utility(logits: jax.Array, labels: jax.Array) -> Utility:
+  """Measures predictions of one model.
+
+  Scores are softmax probabilities (single label) or the logits of each finding (multi-label), as scikit-learn's
+  `roc_auc_score` and MedMNIST's evaluator take them. A class that the labels never, or always, show has no ROC curve and
+  no recall: it is left out of the macro averages (`absent_classes` names it).
+
+  Args:
+    logits: f32[N, K].
+    labels: i32[N] classes, or u8[N, K], 1 where a finding is present.
+
+  Returns:
+    NaN where the logits are not finite, or where no class has both kinds of label.
+  """
+  if labels.ndim == 1:
+    truth = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)
+    decided = jax.nn.one_hot(logits.argmax(axis=-1), logits.shape[-1], dtype=jnp.float32)
+    right = (logits.argmax(axis=-1) == labels).astype(jnp.float32)
+    scores = jax.nn.softmax(logits)
+    recall = (truth * decided).sum(axis=0) / truth.sum(axis=0)
+    balanced = jnp.nanmean(recall)
+  else:
+    truth = labels.astype(jnp.float32)
+    decided = (logits > 0).astype(jnp.float32)
+    right = (truth == decided).astype(jnp.float32)
+    scores = logits
+    sensitivity = (truth * decided).sum(axis=0) / truth.sum(axis=0)
+    specificity = ((1 - truth) * (1 - decided)).sum(axis=0) / (1 - truth).sum(axis=0)
+    balanced = jnp.nanmean((sensitivity + specificity) / 2)
+  auc = jnp.nanmean(jax.vmap(roc_auc, in_axes=1)(scores, truth))
+  finite = jnp.isfinite(logits).all()
+  return Utility(*(jnp.where(finite, value, jnp.nan) for value in (right.mean(), balanced, auc)))
+
+
+def roc_auc(scores: jax.Array, truth: jax.Array) -> jax.Array:
+  """Area under the ROC curve: the chance that a positive scores higher than a negative, ties counting half.
+
+  The Mann-Whitney statistic from average ranks (Hanley and McNeil 1982), exact for ties.
+
+  Args:
+    scores: f32[N].
+    truth: f32[N], 1 for positives, 0 for negatives.
+
+  Returns:
+    f32[], NaN without both kinds.
+
+  >>> float(roc_auc(jnp.array([0.1, 0.4, 0.4, 0.8]), jnp.array([0.0, 0.0, 1.0, 1.0])))
+  0.875
+  """
+  ordered = jnp.sort(scores)
+  below = jnp.searchsorted(ordered, scores, side="left")
+  not_above = jnp.searchsorted(ordered, scores, side="right")
+  # Ranks relative to the middle: sums of plain ranks would exceed f32's whole numbers on large sets.
+  size = len(scores)
+  centred = (below + not_above - size).astype(jnp.float32) / (2 * size)
+  positives, negatives = truth.sum(), (1 - truth).sum()
+  spread = (truth * centred).sum() / positives - ((1 - truth) * centred).sum() / negatives
+  return jnp.where((positives > 0) & (negatives > 0), 0.5 + spread, jnp.nan)
+
+
+def absent_classes(labels: jax.Array, num_outputs: int) -> list[int]:
+  """Classes that AUC leaves out: those that the labels never, or always, show.
+
+  >>> absent_classes(jnp.array([0, 2, 2]), num_outputs=4)
+  [1, 3]
+  """
+  truth = jax.nn.one_hot(labels, num_outputs) if labels.ndim == 1 else labels
+  counts = truth.astype(jnp.int32).sum(axis=0)
+  return [i for i, count in enumerate(counts.tolist()) if count in (0, len(labels))]

@@ -1,0 +1,45 @@
+"""A model as pure functions of a plain tree of parameters: what attacks, engine and metrics work on."""
+
+import dataclasses
+from typing import Any
+
+import jax
+from flax import nnx
+
+# Parameters: nested dicts of f32 arrays, {layer: {"kernel": ..., "bias": ...}}.
+Params = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """The structure of a model without its weights. Hashable, so it can be a static argument of `jax.jit`.
+
+  Attributes:
+    graphdef: Flax's description of the module.
+    layers: Names of the layers in depth order, from the input; each is a top-level key of the parameters.
+    image_shape: (H, W, C).
+    num_outputs: K, classes or findings.
+  """
+
+  graphdef: nnx.GraphDef
+  layers: tuple[str, ...]
+  image_shape: tuple[int, int, int]
+  num_outputs: int
+
+  def bind(self, params: Params) -> nnx.Module:
+    """The model with these weights, ready to call."""
+    return nnx.merge(self.graphdef, nnx.State(jax.tree.map(nnx.Param, params)))
+
+  def forward(self, params: Params, images: jax.Array) -> jax.Array:
+    """Images f32[N, H, W, C] in [0, 1] -> logits f32[N, K]."""
+    return self.bind(params)(images)  # type: ignore[operator]
+
+  def transpose(self, params: Params, codes: jax.Array) -> jax.Array:
+    """Codes f32[N, K] -> images f32[N, H, W, C], not clipped: the network run backwards."""
+    return self.bind(params).transpose(codes)  # type: ignore[attr-defined]
+
+
+def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_outputs: int) -> tuple[Network, Params]:
+  """Parts a model into its structure and its weights."""
+  graphdef, state = nnx.split(model, nnx.Param)
+  return Network(graphdef, tuple(model.layers), image_shape, num_outputs), nnx.to_pure_dict(state)  # type: ignore[attr-defined]

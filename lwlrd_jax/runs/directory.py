@@ -1,0 +1,141 @@
+"""The run directory: who may read it, what is in it, and how it is written so that a kill never leaves half a file."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.runs.checkpoints import load_tree, save_tree
+from lwlrd_jax.runs.results import results_table
+
+# Of config.json and the directory's layout.
+SCHEMA = 1
+
+
+class RunDirectory:
+  """One run on disk. Reconstructions and infected models are patients' data: only the owner may enter.
+
+  Attributes:
+    path: The folder.
+  """
+
+  def __init__(self, path: Path):
+    self.path = path
+
+  @staticmethod
+  def check(path: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuses a folder that `create` or a resumed run could not use; touches nothing.
+
+    Raises:
+      UserError: It names `--out`.
+    """
+    is_run = (path / "config.json").is_file()
+    if resume and not is_run:
+      raise UserError(f"--resume --out {path}: no run there to go on with")
+    if resume or not path.exists():
+      return
+    if not path.is_dir():
+      raise UserError(f"--out {path}: is a file; allowed: a folder to create")
+    if overwrite and (is_run or not any(path.iterdir())):
+      return
+    if overwrite:
+      raise UserError(f"--out {path}: holds something that is no run, which --overwrite does not delete")
+    raise UserError(f"--out {path}: exists; allowed: a new folder, or --resume or --overwrite beside it")
+
+  @classmethod
+  def create(cls, path: Path, *, overwrite: bool) -> "RunDirectory":
+    """Makes the folder, mode 0700. What `--overwrite` replaces is set aside until `finish`.
+
+    Raises:
+      UserError: It cannot be made.
+    """
+    run = cls(path)
+    try:
+      if overwrite and path.exists():
+        if run._replaced.exists():
+          shutil.rmtree(run._replaced)
+        path.rename(run._replaced)
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.mkdir(mode=0o700)
+      path.chmod(0o700)  # whatever the umask
+    except OSError as error:
+      raise UserError(f"--out {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
+    return run
+
+  def finish(self) -> None:
+    """Deletes what this run replaces."""
+    if self._replaced.exists():
+      shutil.rmtree(self._replaced)
+
+  def write_config(self, config: dict[str, Any]) -> None:
+    """Writes config.json."""
+    text = json.dumps({"schema": SCHEMA, **config}, indent=2)
+    self._replace("config.json", lambda path: path.write_text(text + "\n"))
+
+  def read_config(self) -> dict[str, Any]:
+    """Reads config.json.
+
+    Raises:
+      UserError: It is not there, not JSON, or of another schema.
+    """
+    file = self.path / "config.json"
+    try:
+      config = json.loads(file.read_text())
+    except FileNotFoundError:
+      raise UserError(f"{self.path}: no run there (config.json is missing)") from None
+    except (OSError, ValueError) as error:
+      raise UserError(f"{file}: cannot be read ({error})") from error
+    if not isinstance(config, dict) or config.get("schema") != SCHEMA:
+      found = config.get("schema") if isinstance(config, dict) else None
+      raise UserError(f"{file}: schema {found}, this version reads {SCHEMA}")
+    return config
+
+  def write_results(self, rows: list[dict[str, Any]]) -> None:
+    """Writes results.parquet."""
+    table = results_table(rows)
+    self._replace("results.parquet", lambda path: table.to_parquet(path, index=False))
+
+  def read_results(self) -> pd.DataFrame:
+    """Reads results.parquet; empty before the first wave is done."""
+    file = self.path / "results.parquet"
+    return pd.read_parquet(file) if file.exists() else results_table([])
+
+  def write_samples(self, samples: dict[str, np.ndarray]) -> None:
+    """Writes samples.npz, pictures of reconstructions: u8 arrays by name."""
+
+    def write(path: Path) -> None:
+      with path.open("wb") as file:
+        np.savez_compressed(file, **samples)  # type: ignore[arg-type]
+
+    self._replace("samples.npz", write)
+
+  def read_samples(self) -> dict[str, np.ndarray]:
+    """Reads samples.npz; empty if there is none."""
+    file = self.path / "samples.npz"
+    if not file.exists():
+      return {}
+    with np.load(file, allow_pickle=False) as samples:
+      return dict(samples)
+
+  def save(self, name: str, tree: dict[str, Any]) -> None:
+    """Writes the checkpoint `name`."""
+    save_tree(self.path / "checkpoints" / name, tree)
+
+  def load(self, name: str) -> dict[str, Any]:
+    """Reads the checkpoint `name`; errors as `load_tree`."""
+    return load_tree(self.path / "checkpoints" / name)
+
+  @property
+  def _replaced(self) -> Path:
+    return self.path.with_name(f".{self.path.name}.replaced")
+
+  def _replace(self, name: str, write) -> None:
+    """Writes beside the file, then swaps: readers see the old one or the new one, never a part."""
+    temporary = self.path / f".{name}.new"
+    write(temporary)
+    os.replace(temporary, self.path / name)

@@ -1,0 +1,92 @@
+"""Reading a finished run: its table, its configuration, and any of its models."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from flax import nnx
+
+from lwlrd_jax.runs.directory import RunDirectory
+
+
+class Run:
+  """A run, as read from its directory.
+
+  Attributes:
+    path: The directory.
+    results: The results table, one row a member; columns in `lwlrd_jax.runs.results.COLUMNS`.
+    config: What config.json holds.
+  """
+
+  def __init__(self, path: Path):
+    self._directory = RunDirectory(path)
+    self.path = path
+    self.config: dict[str, Any] = self._directory.read_config()
+    self.results: pd.DataFrame = self._directory.read_results()
+
+  def find(self, **where: Any) -> pd.Series:
+    """The one row whose columns have these values.
+
+    A decay alone means LWLRD: a baseline that happens to share the value must be asked for by `defense`.
+
+    Args:
+      **where: Column and value; numbers are compared to 1e-9.
+
+    Returns:
+      The row.
+
+    Raises:
+      KeyError: An unknown column, or no such row, or several; the message lists them.
+    """
+    if "decay" in where and "defense" not in where:
+      where["defense"] = "lwlrd"
+    found = self.results
+    for column, value in where.items():
+      if column not in found:
+        raise KeyError(f"no column {column}; there are {', '.join(self.results.columns)}")
+      if isinstance(value, int | float):
+        found = found[np.isclose(found[column].astype(float), value, rtol=0, atol=1e-9)]
+      else:
+        found = found[found[column] == value]
+    if len(found) != 1:
+      members = ", ".join((self.results if found.empty else found).member)
+      asked = ", ".join(f"{column}={value}" for column, value in where.items())
+      raise KeyError(f"{len(found)} members have {asked}; choose one of: {members}")
+    return found.iloc[0]
+
+  def restore(self, **where: Any) -> nnx.Module:
+    """A member's model, ready to call; on any device, whatever devices trained it.
+
+    Args:
+      **where: As for `find`, e.g. decay=0.7, attack="transpose"; or member="...".
+
+    Returns:
+      The model: images f32[N, H, W, C] in [0, 1] to logits, `transpose` for the way back.
+
+    Raises:
+      KeyError: As `find`.
+      FileNotFoundError: The row has no model: the mean-image control, or a member that failed.
+    """
+    from lwlrd_jax.models import build_model  # a table can be read without waiting for JAX  # noqa: PLC0415
+
+    member = self.find(**where).member
+    data = self.config["dataset"]
+    network = build_model(self.config["config"]["model"], tuple(data["image_shape"]), len(data["label_names"]))
+    return network.bind(self._directory.load(member)["params"])
+
+  def secret(self, attack: str = "transpose", seed: int = 0) -> dict[str, Any]:
+    """What the thief kept of one infection: `secret`, and `stolen`, positions in the training split.
+
+    Handle with care: with a model's weights it gives patients' images away.
+    """
+    return self._directory.load(f"secret-{attack}-s{seed}")
+
+
+def load_run(path: str | Path) -> Run:
+  """Opens a run directory; see `Run`.
+
+  Raises:
+    UserError: There is no run, or one of another schema.
+  """
+  return Run(Path(path))
