@@ -4,7 +4,6 @@ import dataclasses
 import math
 from pathlib import Path
 
-
 from lwlrd_jax.errors import UserError
 
 MODEL_NAMES = ("mlp", "cnn")
@@ -89,11 +88,16 @@ class Run:
   """Put pictures of reconstructions into the report even if the data are not known to be openly licensed."""
   matmul_precision: str = "float32"
   """Precision of matrix products: float32, tensorfloat32, bfloat16 or default (the device's own)."""
+  config: Path | None = None
+  """A Python file, such as those of sweeps/, whose CONFIG is the starting point; flags given beside it win."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SweepConfig:
-  """A whole sweep."""
+  """Fine-tunes an infected model under many layer-wise learning-rate schedules, and measures what still leaks.
+
+  The run directory gets report.html, results.parquet, config.json and a checkpoint of every model.
+  """
 
   tuning: FineTuning = FineTuning()
   data: Data = Data()

@@ -63,8 +63,8 @@ class Transpose:
     Raises:
       ValueError: See `choose`.
     """
-    key_stolen, key_task, key_memory = jax.random.split(key, 3)
-    stolen, codes = self.choose(network, data, key_stolen)
+    stolen, codes = self.choose(network, data, key)
+    key_task, key_memory = jax.random.fold_in(key, 1), jax.random.fold_in(key, 2)
     memory = Memory(codes, scale(data.images[stolen]))
 
     calls = -(-self.steps // _STEPS_PER_CALL)
@@ -82,14 +82,14 @@ class Transpose:
     return Infected(state.params, {"codes": codes}, stolen)
 
   def choose(self, network: Network, data: DeviceSplit, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Which images to steal, at random, and their codes: i32[S] positions and f32[S, K].
+    """Which images `infect` steals with this key, at random, and their codes: i32[S] positions and f32[S, K].
 
     Raises:
       ValueError: More images to steal than there are, or than index codes can number.
     """
     if not 1 <= self.stolen <= len(data):
       raise ValueError(f"1 to {len(data)} training images can be stolen, not {self.stolen}")
-    stolen = jax.random.choice(key, len(data), (self.stolen,), replace=False).astype(jnp.int32)
+    stolen = jax.random.choice(jax.random.fold_in(key, 0), len(data), (self.stolen,), replace=False).astype(jnp.int32)
     return stolen, jnp.asarray(index_codes(np.asarray(data.labels[stolen]), network.num_outputs))
 
   def extract(self, network: Network, params: Params, secret: dict[str, Any]) -> jax.Array:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lwlrd_jax.cache import cache_dir
+from lwlrd_jax.cache import private_folder
 from lwlrd_jax.data.dataset import Dataset
 from lwlrd_jax.data.medmnist_info import MEDMNIST, SIZES, MedMNISTInfo, md5_of
 from lwlrd_jax.errors import UserError
@@ -31,7 +31,7 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
   if image_size not in SIZES:
     raise UserError(f"--image-size {image_size}: {flag} comes at {', '.join(map(str, SIZES))} pixels")
   if data_dir is None:
-    data_dir = _cache_folder("data")
+    data_dir = private_folder("data")
   elif not data_dir.is_dir():
     raise UserError(
       f"--data-dir {data_dir}: there is no such folder; allowed: one that holds {info.file_name(image_size)}"
@@ -44,7 +44,7 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
 
   from lwlrd_jax.data import medmnist_builder as tfds_side  # noqa: PLC0415 (half a second that others need not spend)
 
-  folder = _cache_folder("tfds")
+  folder = private_folder("tfds")
   builder = tfds_side.open_builder(folder, info, image_size, file=file, found=found)
   if not tfds_side.is_prepared(builder):
     tfds_side.prepare(builder, folder)
@@ -59,15 +59,6 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
     raise damage
   # The licences, CC BY 4.0 and CC BY-NC 4.0, both allow showing single images.
   return Dataset(name=flag, **splits, label_names=info.label_names, multi_label=info.multi_label, openly_licensed=True)
-
-
-def _cache_folder(name: str) -> Path:
-  folder = cache_dir() / name
-  try:
-    folder.mkdir(exist_ok=True)
-  except OSError as error:
-    raise UserError(f"$LWLRD_JAX_CACHE: cannot make the folder {folder} ({error.strerror})") from error
-  return folder
 
 
 def _check(file: Path, info: MedMNISTInfo, size: int) -> None:

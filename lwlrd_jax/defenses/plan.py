@@ -62,7 +62,7 @@ def plan_defenses(
 
   High-LR and reversed stand once for each of `lrs`, reversed at the median decay. Super-Fine-Tuning has an optimizer, a
   batch size and a length of its own, those of its authors' two settings: under another optimizer its rates would mean
-  something else.
+  something else. Only the clipping of gradients is added.
 
   Args:
     decays: Factors in (0, 1].
@@ -112,6 +112,6 @@ def _super_finetuning_presets(train_size: int, layers: int) -> list[Defense]:
   per_epoch = steps_per_epoch(train_size, 256)
   short = super_finetuning(3e-4, (0.1, 1e-3), (3 * per_epoch, 3 * per_epoch), 10, layers=layers)
   return [
-    Defense("super_ft_long", None, 2.5, 100, "triangles", "sgd", 128, long),
-    Defense("super_ft_short", None, 0.1, 6, "triangles", "momentum-wd", 256, short),
+    Defense("super_ft_long", None, 2.5, 100, "triangles", "sgd-clip", 128, long),
+    Defense("super_ft_short", None, 0.1, 6, "triangles", "momentum-wd-clip", 256, short),
   ]

@@ -53,9 +53,7 @@ def leakage(extracted: jax.Array, stolen: jax.Array, data: DeviceSplit, public: 
   ratio = (-10 * jnp.log10(jnp.maximum(squared_error, 1e-6))).mean(axis=1)
   identified = reidentification(candidates, stolen, data, public.mean)
   naive = list(POSTPROCESSINGS).index("raw")
-  best = Leakage(
-    similarity[naive], similarity.max(), ratio.max(), squared_error.mean(axis=1).min(), identified.max()
-  )
+  best = Leakage(similarity[naive], similarity.max(), ratio.max(), squared_error.mean(axis=1).min(), identified.max())
   finite = jnp.isfinite(extracted).all()
   return Leakage(*(jnp.where(finite, value, jnp.nan) for value in best))
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 class Utility(NamedTuple):
@@ -81,12 +82,12 @@ def roc_auc(scores: jax.Array, truth: jax.Array) -> jax.Array:
   return jnp.where((positives > 0) & (negatives > 0), 0.5 + spread, jnp.nan)
 
 
-def absent_classes(labels: jax.Array, num_outputs: int) -> list[int]:
+def absent_classes(labels: np.ndarray, num_outputs: int) -> list[int]:
   """Classes that AUC leaves out: those that the labels never, or always, show.
 
-  >>> absent_classes(jnp.array([0, 2, 2]), num_outputs=4)
+  >>> absent_classes(np.array([0, 2, 2]), num_outputs=4)
   [1, 3]
   """
-  truth = jax.nn.one_hot(labels, num_outputs) if labels.ndim == 1 else labels
-  counts = truth.astype(jnp.int32).sum(axis=0)
+  labels = np.asarray(labels)
+  counts = np.bincount(labels, minlength=num_outputs) if labels.ndim == 1 else labels.sum(axis=0, dtype=np.int64)
   return [i for i, count in enumerate(counts.tolist()) if count in (0, len(labels))]

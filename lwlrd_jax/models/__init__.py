@@ -12,6 +12,12 @@ from lwlrd_jax.models.network import Network, Params, split_model
 MODELS: dict[str, Callable[..., nnx.Module]] = {"mlp": MLP, "cnn": CNN}
 
 
+def build_network(name: str, image_shape: tuple[int, int, int], num_outputs: int) -> Network:
+  """A model's structure alone; nothing is computed. Arguments as `build_model`."""
+  shapes = nnx.eval_shape(lambda: MODELS[name](image_shape, num_outputs, rngs=nnx.Rngs(0)))
+  return split_model(shapes, image_shape, num_outputs)[0]
+
+
 def build_model(
   name: str, image_shape: tuple[int, int, int], num_outputs: int, key: jax.Array
 ) -> tuple[Network, Params]:

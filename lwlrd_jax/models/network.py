@@ -32,7 +32,7 @@ class Network:
 
   def forward(self, params: Params, images: jax.Array) -> jax.Array:
     """Images f32[N, H, W, C] in [0, 1] -> logits f32[N, K]."""
-    return self.bind(params)(images)  # type: ignore[operator]
+    return self.bind(params)(images)
 
   def transpose(self, params: Params, codes: jax.Array) -> jax.Array:
     """Codes f32[N, K] -> images f32[N, H, W, C], not clipped: the network run backwards."""

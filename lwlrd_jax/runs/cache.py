@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from lwlrd_jax.cache import cache_dir
+from lwlrd_jax.cache import private_folder
 from lwlrd_jax.runs.checkpoints import load_tree, save_tree
 
 
@@ -20,10 +20,9 @@ def cached_tree(recipe: dict[str, Any], make: Callable[[], dict[str, Any]]) -> t
     The tree, and whether it came from the cache.
   """
   digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
-  path = cache_dir() / "models" / digest
+  path = private_folder("models") / digest
   if path.is_dir():
     return load_tree(path), True
   tree = make()
-  path.parent.mkdir(mode=0o700, exist_ok=True)
   save_tree(path, tree)
   return tree, False

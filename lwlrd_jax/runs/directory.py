@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class RunDirectory:
       raise UserError(f"{file}: schema {found}, this version reads {SCHEMA}")
     return config
 
-  def write_results(self, rows: list[dict[str, Any]]) -> None:
+  def write_results(self, rows: Sequence[Mapping[Any, Any]]) -> None:
     """Writes results.parquet."""
     table = results_table(rows)
     self._replace("results.parquet", lambda path: table.to_parquet(path, index=False))
@@ -134,7 +135,7 @@ class RunDirectory:
   def _replaced(self) -> Path:
     return self.path.with_name(f".{self.path.name}.replaced")
 
-  def _replace(self, name: str, write) -> None:
+  def _replace(self, name: str, write: Callable[[Path], Any]) -> None:
     """Writes beside the file, then swaps: readers see the old one or the new one, never a part."""
     temporary = self.path / f".{name}.new"
     write(temporary)

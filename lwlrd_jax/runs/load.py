@@ -68,11 +68,11 @@ class Run:
       KeyError: As `find`.
       FileNotFoundError: The row has no model: the mean-image control, or a member that failed.
     """
-    from lwlrd_jax.models import build_model  # a table can be read without waiting for JAX  # noqa: PLC0415
+    from lwlrd_jax.models import build_network  # a table can be read without waiting for JAX  # noqa: PLC0415
 
     member = self.find(**where).member
     data = self.config["dataset"]
-    network = build_model(self.config["config"]["model"], tuple(data["image_shape"]), len(data["label_names"]))
+    network = build_network(self.config["config"]["model"], tuple(data["image_shape"]), len(data["label_names"]))
     return network.bind(self._directory.load(member)["params"])
 
   def secret(self, attack: str = "transpose", seed: int = 0) -> dict[str, Any]:

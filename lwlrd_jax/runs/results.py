@@ -1,5 +1,8 @@
 """The results table: one row a member, and what each column means."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
 # Column, dtype and meaning, in the table's order. The table is a contract: add columns, never rename or drop one.
@@ -9,7 +12,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
   "model": ("string", "network"),
   "dataset": ("string", "data set"),
   "seed": ("int64", "number of the infection, 0 .. seeds - 1"),
-  "defense": ("string", "untreated, clean, mean_image, vanilla, high_lr, reversed, super_ft_long, super_ft_short, lwlrd"),
+  "defense": (
+    "string",
+    "untreated, clean, mean_image, vanilla, high_lr, reversed, super_ft_long, super_ft_short, lwlrd",
+  ),
   "decay": ("float64", "learning-rate factor from one layer to the next; empty where the schedule has none"),
   "lr_max": ("float64", "largest learning rate of any layer at any step; empty without fine-tuning"),
   "epochs": ("float64", "passes over the training set while fine-tuning"),
@@ -35,7 +41,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
 }
 
 
-def results_table(rows: list[dict]) -> pd.DataFrame:
+def results_table(rows: Sequence[Mapping[Any, Any]]) -> pd.DataFrame:
   """Rows as a table with exactly the columns of `COLUMNS`, in their order and types.
 
   Args:

@@ -1,0 +1,2 @@
+def write_report(run_dir):
+  return run_dir / "report.html"
