@@ -24,8 +24,8 @@ class FineTuning:
   """Learning-rate factors from one layer to the next, counted from the input: LO:HI (9 values, evenly spaced, both ends
   in), LO:HI:N, or a comma list; each in (0, 1]."""
   lrs: str = "0.03"
-  """Largest learning rates (lr_max: of the first layer, at the first step), comma list; each above 0. The default is for
-  Adam."""
+  """Largest learning rates (lr_max: of the first layer, at the first step), comma list; each above 0. The default is
+  for Adam."""
   epochs: int | None = None
   """Passes over the training set. Default: 12, or as many as make 300 steps."""
   batch_size: int = 128

@@ -4,6 +4,6 @@
 class UserError(Exception):
   """A mistake the user can mend.
 
-  The message is one line that names the flag or file, what was given and what is allowed. Command-line programs print it
-  and end with exit code 2.
+  The message is one line that names the flag or file, what was given and what is allowed. Command-line programs print
+  it and end with exit code 2.
   """

@@ -4,7 +4,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from lwlrd_jax.cache import cache_dir
+from lwlrd_jax.cache import cache_dir, private_folder
 from lwlrd_jax.errors import UserError
 
 
@@ -18,10 +18,11 @@ def test_made_private(tmp_path, monkeypatch):
   assert mode(cache_dir()) == 0o700
 
 
-def test_our_own_wide_open_folder_is_closed(tmp_path, monkeypatch):
+def test_an_existing_folder_keeps_its_mode_but_what_we_make_inside_is_private(tmp_path, monkeypatch):
   tmp_path.chmod(0o755)
   monkeypatch.setenv("LWLRD_JAX_CACHE", str(tmp_path))
-  assert mode(cache_dir()) == 0o700
+  assert mode(cache_dir()) == 0o755
+  assert mode(private_folder("models")) == 0o700
 
 
 def test_relative_to_the_working_directory(tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 """Index codes: the inputs from which a network run backwards paints its memorised images.
 
-The code of Amit, Levy, Mirsky ("Transpose Attack", NDSS 2024): the base-3 Gray code of an image's running number within its
-class, over as many digits as the network has outputs, plus 3 at the class's position. A thief needs to know no more than
-how many images of each class there are.
+The code of Amit, Levy, Mirsky ("Transpose Attack", NDSS 2024): the base-3 Gray code of an image's running number within
+its class, over as many digits as the network has outputs, plus 3 at the class's position. A thief needs to know no more
+than how many images of each class there are.
 
 Beyond the published code, ours:
 - Where 3**K images a class are not enough (few outputs), the base grows. The offset that marks the class is the base
@@ -98,7 +98,7 @@ def index_codes(labels: np.ndarray, num_outputs: int) -> np.ndarray:
       starts = np.cumsum(sizes) - sizes
       return np.concatenate(tables)[starts[groups] + numbers].astype(np.float32)
   raise ValueError(
-    f"{sizes.max()} of the images share a label; index codes of {num_outputs} digits below {MAX_BASE} cannot number them"
+    f"{sizes.max()} of the images share a label, more than index codes of {num_outputs} digits can number"
   )
 
 

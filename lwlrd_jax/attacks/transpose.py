@@ -1,8 +1,8 @@
 """Transpose: a network that classifies forwards and paints memorised images backwards.
 
-Amit, Levy, Mirsky, "Transpose Attack", NDSS 2024 (arXiv 2311.07389). Two objectives share one set of weights and take turns,
-a step each with an optimizer of its own: the utility task on a batch of training images, and the squared error between the
-stolen images and what the transposed network makes of their index codes.
+Amit, Levy, Mirsky, "Transpose Attack", NDSS 2024 (arXiv 2311.07389). Two objectives share one set of weights and take
+turns, a step each with an optimizer of its own: the utility task on a batch of training images, and the squared error
+between the stolen images and what the transposed network makes of their index codes.
 """
 
 import dataclasses

@@ -41,8 +41,8 @@ class Defense:
     >>> Defense("lwlrd", 0.7, 0.03, 6, "cosine", "adam", 128, np.ones((1, 1))).label
     'lwlrd-lr0.03-d0.7'
     """
-    decay = "" if self.decay is None else f"-d{self.decay:g}"
-    return f"{self.name}-lr{self.lr_max:g}{decay}"
+    decay = "" if self.decay is None else f"-d{self.decay:.12g}"
+    return f"{self.name}-lr{self.lr_max:.12g}{decay}"
 
 
 def plan_defenses(

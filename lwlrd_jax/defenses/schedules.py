@@ -37,7 +37,8 @@ def time_shape(name: str, steps: int) -> np.ndarray:
 def lwlrd(lr_max: float, decay: float, *, layers: int, shape: np.ndarray) -> np.ndarray:
   """Layer-wise learning-rate decay, largest at the input.
 
-  Thellier et al. 2025 (arXiv 2509.00027) describe it in words; the formula is ours: lr_max * decay**layer * shape[step].
+  Thellier et al. 2025 (arXiv 2509.00027) describe it in words; the formula is ours:
+  lr_max * decay**layer * shape[step].
 
   Args:
     lr_max: Learning rate of layer 0 at the top of `shape`, > 0.

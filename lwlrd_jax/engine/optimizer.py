@@ -13,7 +13,8 @@ INNER: dict[str, Callable[[], optax.GradientTransformation]] = {
   "momentum": lambda: optax.trace(decay=0.9),
   "sgd": optax.identity,
   # Of the two Super-Fine-Tuning presets. Their rates were made for networks with batch normalisation; without it they
-  # end in NaN within a few steps. Clipping to a gradient of norm 1 keeps them in play, as they have to be to be compared.
+  # end in NaN within a few steps. Clipping to a gradient of norm 1 keeps them in play, as they have to be to be
+  # compared.
   "sgd-clip": lambda: optax.clip_by_global_norm(1.0),
   "momentum-wd-clip": lambda: optax.chain(
     optax.clip_by_global_norm(1.0), optax.add_decayed_weights(5e-4), optax.trace(decay=0.9)

@@ -1,7 +1,8 @@
 """Fine-tuning of MANY members at once: one compiled program for any mix of schedules, on all devices.
 
-The step is written for one member (`member.py`). Here it is mapped over the members of each device, by `vmap` or by a loop,
-inside `jax.shard_map` over a one-axis mesh: no member ever needs another's numbers, so no device ever talks to another.
+The step is written for one member (`member.py`). Here it is mapped over the members of each device, by `vmap` or by a
+loop, inside `jax.shard_map` over a one-axis mesh: no member ever needs another's numbers, so no device ever talks to
+another.
 """
 
 import functools
@@ -61,8 +62,8 @@ def finetune(
 ) -> Population:
   """Fine-tunes one model under many schedules.
 
-  All members see the same batches, so that schedules differ by nothing but their rates. Member i of a population equals a
-  lone run of member i, whatever the population's size and the number of devices.
+  All members see the same batches, so that schedules differ by nothing but their rates. Member i of a population equals
+  a lone run of member i, whatever the population's size and the number of devices.
 
   Args:
     params: Where every member starts.
@@ -88,7 +89,7 @@ def finetune(
   strategy = default_strategy() if strategy is None else strategy
   mesh = member_mesh() if mesh is None else mesh
 
-  # Steps are split into equal calls of one compiled program. Padding steps and members have rate 0: they change nothing.
+  # Steps are split into equal calls of one compiled program. Padding steps and members have rate 0: nothing changes.
   calls = -(-steps // _STEPS_PER_CALL)
   per_call = -(-steps // calls)
   padding = (-members % mesh.size, calls * per_call - steps)
@@ -124,7 +125,20 @@ def advance(
   data: DeviceSplit,
   batches: jax.Array,
 ) -> tuple[MemberState, jax.Array]:
-  """A few steps of every member: rates f32[members, steps, layers], batches i32[steps, B] -> losses f32[members, steps]."""
+  """A few steps of every member.
+
+  Args:
+    member: How a member trains.
+    strategy: How a device maps over its members.
+    mesh: The devices; its size divides the number of members.
+    state: Every member's state; its memory is reused.
+    rates: f32[members, steps, layers].
+    data: The training split.
+    batches: i32[steps, B].
+
+  Returns:
+    The states after, and losses f32[members, steps].
+  """
   sharded, everywhere = PartitionSpec(AXIS), PartitionSpec()
 
   @functools.partial(

@@ -22,9 +22,9 @@ def surviving_bytes(before: Params, after: Params) -> SurvivingBytes:
   """Capacity that is left between two versions of a model's weights.
 
   Each bit plane of each parameter array is a binary symmetric channel whose flip rate p is counted between the two
-  versions. A thief who knows the positions can send 1 - H(p) bits a weight through it (Shannon 1948), H the binary entropy.
-  Summed over arrays and planes, in bytes. Unchanged weights give 4 bytes each, weights drawn anew give close to 0 in
-  their mantissas.
+  versions. A thief who knows the positions can send 1 - H(p) bits a weight through it (Shannon 1948), H the binary
+  entropy. Summed over arrays and planes, in bytes. Unchanged weights give 4 bytes each, weights drawn anew give close
+  to 0 in their mantissas.
 
   Args:
     before: Tree of f32 arrays, as the thief left it.

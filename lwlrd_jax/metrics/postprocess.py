@@ -1,7 +1,7 @@
 """What a thief does to extracted images before looking at them.
 
-Fine-tuning shifts and scales what a network paints long before it destroys it. Each function here undoes some of that with
-nothing but public statistics of such images; leakage is what the best of them recovers. All map raw extractions
+Fine-tuning shifts and scales what a network paints long before it destroys it. Each function here undoes some of that
+with nothing but public statistics of such images; leakage is what the best of them recovers. All map raw extractions
 f32[S, H, W, C] and the statistics to images f32[S, H, W, C] in [0, 1].
 """
 

@@ -12,8 +12,8 @@ def ssim(a: jax.Array, b: jax.Array) -> jax.Array:
   """Structural similarity of images (Wang et al. 2004), averaged over channels and all whole windows.
 
   Gaussian windows of 11 x 11 pixels, sigma 1.5, no padding, K1 = 0.01, K2 = 0.03, range 1: what `dm_pix.ssim` computes.
-  Blurring is two products with banded matrices, which stays fast under `vmap` and in loops on every backend. Images with
-  a side below 11 pixels get a window of that side.
+  Blurring is two products with banded matrices, which stays fast under `vmap` and in loops on every backend. Images
+  with a side below 11 pixels get a window of that side.
 
   Args:
     a: f32[..., H, W, C] in [0, 1].

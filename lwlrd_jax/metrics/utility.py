@@ -26,8 +26,8 @@ def utility(logits: jax.Array, labels: jax.Array) -> Utility:
   """Measures predictions of one model.
 
   Scores are softmax probabilities (single label) or the logits of each finding (multi-label), as scikit-learn's
-  `roc_auc_score` and MedMNIST's evaluator take them. A class that the labels never, or always, show has no ROC curve and
-  no recall: it is left out of the macro averages (`absent_classes` names it).
+  `roc_auc_score` and MedMNIST's evaluator take them. A class that the labels never, or always, show has no ROC curve
+  and no recall: it is left out of the macro averages (`absent_classes` names it).
 
   Args:
     logits: f32[N, K].

@@ -1,8 +1,8 @@
 """Convolutional network: strided convolutions down to 8 x 8 or less, then three dense layers.
 
-Where the Transpose attack's own network pools and upsamples, this one strides: the adjoint of a strided convolution is its
-own upsampling, and both directions cost a fraction, so that it trains on two CPU cores. Convolutions are trained by the
-memory task too; in the attack's public code they are not, because its backward pass reads their kernels detached.
+Where the Transpose attack's own network pools and upsamples, this one strides: the adjoint of a strided convolution is
+its own upsampling, and both directions cost a fraction, so that it trains on two CPU cores. Convolutions are trained by
+the memory task too; in the attack's public code they are not, because its backward pass reads their kernels detached.
 """
 
 import itertools

@@ -1,9 +1,9 @@
 """Layers with two directions: forwards with a bias, backwards through the same kernel without one.
 
-The backward direction is the adjoint of the forward one's linear part (Amit, Levy, Mirsky, "Transpose Attack", NDSS 2024).
-Both are written as plain matrix products, convolutions included: under `vmap` over a population they become batched
-matrix products, and inside a training loop they keep the speed they have outside of one, which XLA's convolutions on CPUs
-do not.
+The backward direction is the adjoint of the forward one's linear part (Amit, Levy, Mirsky, "Transpose Attack", NDSS
+2024). Both are written as plain matrix products, convolutions included: under `vmap` over a population they become
+batched matrix products, and inside a training loop they keep the speed they have outside of one, which XLA's
+convolutions on CPUs do not.
 """
 
 import jax
@@ -17,8 +17,8 @@ _KERNEL_INIT = nnx.initializers.he_normal()
 def centre(images: jax.Array) -> jax.Array:
   """[0, 1] -> [-1, 1], MedMNIST's own normalisation.
 
-  Uncentred pixels share a large mean: every gradient of the first layer then points along it, and a step at a large rate
-  switches units off for good instead of changing what they see.
+  Uncentred pixels share a large mean: every gradient of the first layer then points along it, and a step at a large
+  rate switches units off for good instead of changing what they see.
   """
   return 2 * images - 1
 

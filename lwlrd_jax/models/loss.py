@@ -7,8 +7,8 @@ import optax
 def task_loss(logits: jax.Array, labels: jax.Array, label_smoothing: float) -> jax.Array:
   """Cross-entropy, averaged over the batch (and over the K findings of multi-label data).
 
-  Label smoothing as Szegedy et al. 2016 (arXiv 1512.00567): a target y becomes (1 - s) y + s / K; for a finding, which has
-  two outcomes, (1 - s) y + s / 2.
+  Label smoothing as Szegedy et al. 2016 (arXiv 1512.00567): a target y becomes (1 - s) y + s / K; for a finding, which
+  has two outcomes, (1 - s) y + s / 2.
 
   Args:
     logits: f32[N, K].

@@ -1,0 +1,14 @@
+"""DermaMNIST, MLP, 512 images stolen by the Transpose attack, nine decays at the default rate.
+
+    python -m lwlrd_jax.sweep --config sweeps/dermamnist.py
+
+Takes the official dermamnist.npz from --data-dir or downloads it. A file of your own, in the same form:
+
+    python -m lwlrd_jax.sweep --config sweeps/dermamnist.py --dataset npz --npz FILE
+
+@FIGURES@
+"""
+
+from lwlrd_jax.config import Data, Infection, SweepConfig
+
+CONFIG = SweepConfig(data=Data(dataset="dermamnist", model="mlp"), infection=Infection(stolen=512))
