@@ -57,31 +57,64 @@ def raw(images: jax.Array, public: PublicStatistics) -> jax.Array:
 
 def per_image(images: jax.Array, public: PublicStatistics) -> jax.Array:
   """Gives each image's channels the usual mean and contrast."""
-  mean = images.mean(axis=(1, 2), keepdims=True)
-  std = images.std(axis=(1, 2), keepdims=True)
-  return jnp.clip((images - mean) / (std + _EPS) * public.image_std + public.image_mean, 0, 1)
+  return jnp.clip(_standardised_images(images) * public.image_std + public.image_mean, 0, 1)
 
 
 def per_pixel(images: jax.Array, public: PublicStatistics) -> jax.Array:
   """Gives each pixel, over all extracted images, its usual mean and spread."""
-  mean = images.mean(axis=0)
-  std = images.std(axis=0)
-  return jnp.clip((images - mean) / (std + _EPS) * public.std + public.mean, 0, 1)
+  return jnp.clip(_standardised_pixels(images) * public.std + public.mean, 0, 1)
+
+
+def per_image_then_pixel(images: jax.Array, public: PublicStatistics) -> jax.Array:
+  """Evens out each image's gain before it does what `per_pixel` does."""
+  return per_pixel(_standardised_images(images), public)
 
 
 def per_pixel_then_image(images: jax.Array, public: PublicStatistics) -> jax.Array:
-  """Standardises pixels over the set, then restores each image's usual contrast of deviations from the mean image."""
-  mean = images.mean(axis=0)
-  std = images.std(axis=0)
-  deviation = (images - mean) / (std + _EPS) * public.std
+  """What `per_pixel` does, then gives each image the usual size of deviations from the mean image."""
+  deviation = _standardised_pixels(images) * public.std
   size = jnp.sqrt(jnp.square(deviation).mean(axis=(1, 2, 3), keepdims=True))
   usual = jnp.sqrt(jnp.square(public.std).mean())
   return jnp.clip(deviation / (size + _EPS) * usual + public.mean, 0, 1)
+
+
+def whitened(images: jax.Array, public: PublicStatistics) -> jax.Array:
+  """Makes all directions in which the extracted images differ equally strong, then does what `per_pixel` does.
+
+  Fine-tuning adds to every image much of the same few patterns. They are what one sees, and what pixelwise statistics
+  measure; underneath, images are still there. Without whitening LWLRD at decay 0.1 seems to leave 1 % of DermaMNIST's
+  images re-identifiable (MLP, lr 0.03), with it 76 %.
+  """
+  flat = _within_range(images).reshape(len(images), -1)
+  left, strengths, right = jnp.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
+  # Directions below rounding error are noise of the arithmetic, and the mean's removal leaves one that is exactly that.
+  kept = (strengths > 1e-5 * strengths[0]).astype(flat.dtype)
+  return per_pixel(((left * kept) @ right).reshape(images.shape), public)
 
 
 POSTPROCESSINGS: dict[str, Callable[[jax.Array, PublicStatistics], jax.Array]] = {
   "raw": raw,
   "per-image": per_image,
   "per-pixel": per_pixel,
+  "per-image-then-pixel": per_image_then_pixel,
   "per-pixel-then-image": per_pixel_then_image,
+  "whitened": whitened,
 }
+
+
+def _within_range(images: jax.Array) -> jax.Array:
+  """Scales the whole set to [-1, 1], which no post-processing minds: squares of what a wild model paints overflow."""
+  return images / jnp.maximum(jnp.abs(images).max(), jnp.finfo(images.dtype).tiny)
+
+
+def _standardised_images(images: jax.Array) -> jax.Array:
+  """Mean 0 and spread 1 in each image's channels."""
+  images = _within_range(images)
+  centred = images - images.mean(axis=(1, 2), keepdims=True)
+  return centred / (images.std(axis=(1, 2), keepdims=True) + _EPS)
+
+
+def _standardised_pixels(images: jax.Array) -> jax.Array:
+  """Mean 0 and spread 1 in each pixel over the set."""
+  images = _within_range(images)
+  return (images - images.mean(axis=0)) / (images.std(axis=0) + _EPS)

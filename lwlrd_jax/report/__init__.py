@@ -1,2 +1,30 @@
-def write_report(run_dir):
-  return run_dir / "report.html"
+"""The report of a finished run: one self-contained page, its figures beside it."""
+
+from pathlib import Path
+
+from lwlrd_jax.report.figures import draw_figures
+from lwlrd_jax.report.files import replace_file, replace_folder
+from lwlrd_jax.report.load import load
+from lwlrd_jax.report.page import render
+from lwlrd_jax.report.summary import judge
+
+
+def write_report(run_dir: Path) -> Path:
+  """Writes report.html and figures/*.png of a run, replacing those that are there.
+
+  Args:
+    run_dir: A run directory with config.json and results.parquet.
+
+  Returns:
+    The path of report.html.
+
+  Raises:
+    UserError: It is no run, or cannot be read or written.
+  """
+  run = load(run_dir)
+  verdict = judge(run.table, chance=run.chance, stolen=run.stolen)
+  figures = draw_figures(run, verdict)
+  page = run_dir / "report.html"
+  replace_folder(run_dir / "figures", {f"{figure.name}.png": figure.png for figure in figures})
+  replace_file(page, render(run, verdict, figures).encode())
+  return page

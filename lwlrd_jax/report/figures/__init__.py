@@ -1,0 +1,41 @@
+"""The report's figures, in its order."""
+
+import dataclasses
+
+from lwlrd_jax.report.figures import decay, frontier, rates, reconstructions, style, surviving
+from lwlrd_jax.report.load import Run
+from lwlrd_jax.report.summary import Verdict
+
+_FIGURES = {
+  "frontier": frontier,
+  "reconstructions": reconstructions,
+  "decay": decay,
+  "rates": rates,
+  "surviving": surviving,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """A drawn figure.
+
+  Attributes:
+    name: Of its file, without the suffix.
+    png: The file.
+    alt: What it shows, in words.
+  """
+
+  name: str
+  png: bytes
+  alt: str
+
+
+def draw_figures(run: Run, verdict: Verdict) -> list[Picture]:
+  """Draws every figure the run has data for."""
+  pictures = []
+  with style.style():
+    for name, module in _FIGURES.items():
+      figure = module.draw(run, verdict)
+      if figure is not None:
+        pictures.append(Picture(name, style.png(figure), module.alt_text(verdict)))
+  return pictures

@@ -1,0 +1,174 @@
+"""The privacy-utility frontier: what each schedule leaks against what it is still good for."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lwlrd_jax.report.figures import style
+from lwlrd_jax.report.figures.labels import Label, place_labels
+from lwlrd_jax.report.formats import NAMES, rate, score
+from lwlrd_jax.report.load import Run
+from lwlrd_jax.report.naming import short_name
+from lwlrd_jax.report.summary import CONTROLS, Verdict, pareto_front
+
+
+def draw(run: Run, verdict: Verdict) -> Figure | None:
+  """Re-identification against AUC, a panel an attack.
+
+  Returns:
+    None if no member has both figures.
+  """
+  rows = verdict.averaged
+  rows = rows[(rows.defense != "mean_image") & rows.reid.notna() & rows.auc.notna()]
+  attacks = [attack for attack in verdict.attacks if (rows.attack == attack).any()] or ["none"]
+  if rows.empty:
+    return None
+  figure = style.new_figure(7.6, 4.9 * len(attacks))
+  panels = figure.subplots(len(attacks), 1, squeeze=False)[:, 0]
+  lwlrd = rows[rows.defense == "lwlrd"]
+  lrs = sorted(lwlrd.lr_max.dropna().unique())
+  colours, scale = style.decay_colours(sorted(lwlrd.decay.dropna().unique()))
+  labels: list[Any] = []
+  for axes, attack in zip(panels, attacks, strict=True):
+    shown = rows[rows.attack.isin([attack, "none"])]
+    single = run.table[(run.table.attack == attack) & (run.table.status == "ok")]
+    labels.append(_panel(axes, shown, single, verdict, lrs, (colours, scale)))
+    if len(attacks) > 1:
+      axes.set_title(f"{attack} attack", pad=16)
+  if not lwlrd.empty:
+    _keys(figure, panels, lwlrd, lrs, (colours, scale))
+  for axes, (texts, points, levels) in zip(panels, labels, strict=True):
+    place_labels(axes, texts, points, levels)
+  return figure
+
+
+def _panel(axes: Axes, shown: pd.DataFrame, single: pd.DataFrame, verdict: Verdict, lrs: list[float], colour) -> tuple:
+  colours, scale = colour
+  floors = verdict.floors
+  _scales(axes, shown, floors.chance)
+  levels = _levels(axes, shown, verdict)
+  labels: list[Label] = []
+  points: list[tuple[float, float]] = []
+  several = shown.seeds.max() > 1
+  defences = shown[~shown.defense.isin(CONTROLS)]
+  if several:
+    for _, row in single[~single.defense.isin(CONTROLS)].iterrows():
+      tint = colours(scale(row.decay)) if row.defense == "lwlrd" else style.BASELINE
+      axes.plot(row.reid, row.auc, ".", color=tint, alpha=0.45, ms=4, zorder=3, clip_on=False)
+  levels += _front(axes, defences)
+  winner = verdict.chosen if verdict.case == "winner" else None
+  for _, row in shown.iterrows():
+    points.append((row.reid, row.auc))
+    axes.plot(row.reid, row.auc, **_look(row, lrs, colour))
+    is_winner = winner is not None and set(row.members) <= set(winner.members)
+    if is_winner:
+      axes.plot(row.reid, row.auc, "o", mfc="none", mec=style.INK, mew=1.4, ms=13, zorder=6, clip_on=False)
+      labels.insert(0, Label(row.reid, row.auc, f"best: {short_name(row, defences)}", style.INK, bold=True))
+    elif row.defense != "lwlrd":
+      name = NAMES[row.defense] if row.defense in CONTROLS else short_name(row, defences)
+      tint = style.INK if row.defense in CONTROLS else style.BASELINE
+      labels.append(Label(row.reid, row.auc, name, tint))
+  return labels, points, levels
+
+
+def _look(row: pd.Series, lrs: list[float], colour: tuple) -> dict[str, Any]:
+  """How a schedule's point is drawn."""
+  look = {"linestyle": "", "markersize": 7, "markeredgecolor": "white", "markeredgewidth": 0.7, "clip_on": False}
+  if row.defense == "lwlrd":
+    colours, scale = colour
+    marker = style.LR_MARKERS[lrs.index(row.lr_max) % len(style.LR_MARKERS)] if row.lr_max in lrs else "o"
+    return look | {"marker": marker, "color": colours(scale(row.decay)), "zorder": 5}
+  if row.defense in CONTROLS:
+    marker = style.CONTROL_MARKERS[row.defense]
+    return look | {"marker": marker, "color": "white", "markeredgecolor": style.INK, "zorder": 4}
+  return look | {"marker": style.MARKERS.get(row.defense, ">"), "color": style.BASELINE, "zorder": 5}
+
+
+def _scales(axes: Axes, shown: pd.DataFrame, chance: float) -> None:
+  style.reid_axis(axes, "x", chance)
+  low, high = shown.auc.min(), shown.auc.max()
+  margin = max(0.12 * (high - low), 0.01)
+  axes.set_ylim(low - margin, high + 1.6 * margin)
+  axes.grid(True)
+  axes.set_xlabel("re-identified stolen images (linear up to chance, logarithmic above)")
+  axes.set_ylabel("utility: AUC on the test split")
+
+
+def _levels(axes: Axes, shown: pd.DataFrame, verdict: Verdict) -> list[float]:
+  """Chance, the untreated model, guessing; returns the heights of lines that labels should not cross."""
+  floors = verdict.floors
+  left, _ = axes.get_xlim()
+  axes.axvspan(left, floors.reid_limit, color=style.FLOOR, alpha=0.07, lw=0, zorder=0)
+  axes.axvline(floors.chance, color=style.FLOOR, lw=1, ls=":", zorder=1)
+  above = axes.get_xaxis_transform()
+  axes.text(floors.chance, 1.01, " chance", transform=above, color=style.FLOOR, fontsize=7.5, va="bottom", ha="center")
+  axes.text(
+    floors.reid_limit, 1.01, "re-id stopped ", transform=above, color=style.FLOOR, fontsize=7.5, va="bottom", ha="right"
+  )
+  untreated = shown[shown.defense == "untreated"]
+  if len(untreated):
+    level = float(untreated.auc.iloc[0])
+    axes.axhline(level, color=style.GREY, lw=0.9, ls="--", zorder=1)
+  axes.annotate(
+    "better",
+    xy=(0.012, 0.985),
+    xytext=(0.075, 0.925),
+    xycoords="axes fraction",
+    fontsize=8.5,
+    color=style.GREY,
+    style="italic",
+    va="center",
+    arrowprops={"arrowstyle": "->", "color": style.GREY, "lw": 1},
+  )
+  low, high = axes.get_ylim()
+  if low < 0.5 < high:
+    axes.axhline(0.5, color=style.PALE, lw=1, zorder=1)
+  return untreated.auc.tolist()
+
+
+def _front(axes: Axes, defences: pd.DataFrame) -> list[float]:
+  """Steps through the points that no other beats; returns their heights."""
+  front = defences[pareto_front(defences.reid.to_numpy(float), defences.auc.to_numpy(float))]
+  front = front.drop_duplicates(["reid", "auc"]).sort_values("reid")
+  if front.empty:
+    return []
+  reid = np.append(front.reid, 1.0)
+  auc = np.append(front.auc, front.auc.iloc[-1])
+  axes.step(reid, auc, where="post", color=style.INK, lw=1.1, alpha=0.75, zorder=2)
+  return front.auc.tolist()
+
+
+def _keys(figure: Figure, panels, lwlrd: pd.DataFrame, lrs: list[float], colour) -> None:
+  colours, scale = colour
+  decays = sorted(lwlrd.decay.dropna().unique())
+  if decays:
+    bar = figure.colorbar(ScalarMappable(scale, colours), ax=list(panels), shrink=0.6, aspect=28, pad=0.02)
+    bar.set_label("LWLRD: decay from one layer to the next")
+    few = len(decays) <= 10
+    bar.set_ticks(decays if few else [decays[0], decays[len(decays) // 2], decays[-1]])
+    bar.ax.set_yticklabels([rate(tick) for tick in bar.get_ticks()])
+    bar.outline.set_visible(False)
+  handles = [Line2D([], [], color=style.INK, lw=1.1, alpha=0.75, label="Pareto front")]
+  handles.append(Line2D([], [], color=style.GREY, lw=0.9, ls="--", label="AUC of the untreated model"))
+  if len(lrs) > 1:
+    handles += [
+      Line2D(
+        [], [], ls="", marker=style.LR_MARKERS[i % len(style.LR_MARKERS)], color=style.GREY, label=f"lr_max {rate(lr)}"
+      )
+      for i, lr in enumerate(lrs)
+    ]
+  figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
+
+
+def alt_text(verdict: Verdict) -> str:
+  """What the figure shows, in words."""
+  text = "Scatter plot of AUC against re-identification; upper left is better."
+  if verdict.case == "winner" and verdict.chosen is not None:
+    name = short_name(verdict.chosen, verdict.schedules)
+    text += f" Best: {name} at AUC {score(verdict.chosen.auc)}."
+  return text

@@ -1,0 +1,39 @@
+"""Files that readers see whole or not at all."""
+
+import os
+from pathlib import Path
+
+from lwlrd_jax.errors import UserError
+
+
+def replace_file(path: Path, content: bytes) -> None:
+  """Writes beside the file, then swaps.
+
+  Raises:
+    UserError: The folder cannot be written.
+  """
+  temporary = path.with_name(f".{path.name}.new")
+  try:
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+  except OSError as error:
+    raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def replace_folder(folder: Path, files: dict[str, bytes]) -> None:
+  """Writes files into a folder only its owner may enter; other PNGs in it go.
+
+  A picture of an earlier report must not outlive the right to show it.
+
+  Raises:
+    UserError: The folder cannot be written.
+  """
+  try:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for stale in folder.glob("*.png"):
+      if stale.name not in files:
+        stale.unlink()
+  except OSError as error:
+    raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
+  for name, content in files.items():
+    replace_file(folder / name, content)

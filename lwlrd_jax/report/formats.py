@@ -1,0 +1,112 @@
+"""Numbers as a reader meets them: one format a quantity, in sentences, figures and table alike."""
+
+import math
+
+_MINUS = "\u2212"
+_SMALL = 1e-3
+
+# What the values of the column `defense` are called in prose.
+NAMES = {
+  "untreated": "untreated",
+  "clean": "clean",
+  "mean_image": "mean image",
+  "vanilla": "vanilla fine-tuning",
+  "high_lr": "high-LR",
+  "reversed": "reversed decay",
+  "super_ft_long": "Super-FT long",
+  "super_ft_short": "Super-FT short",
+  "lwlrd": "LWLRD",
+}
+
+
+def score(value: float) -> str:
+  """An AUC, accuracy or SSIM.
+
+  >>> score(0.88461), score(-0.0419), score(float("nan"))
+  ('0.885', '−0.042', '')
+  """
+  return _signed(f"{value:.3f}") if math.isfinite(value) else ""
+
+
+def percent(value: float) -> str:
+  """A share in percent without the sign: one decimal, more where the value is small.
+
+  >>> [percent(x) for x in (0, 0.9844, 0.0078, 0.00196, 1 / 7007, 1.0)]
+  ['0', '98.4', '0.78', '0.20', '0.014', '100.0']
+  """
+  if not math.isfinite(value):
+    return ""
+  hundred = 100 * value
+  if hundred == 0:
+    return "0"
+  if abs(hundred) >= 1:
+    return _signed(f"{hundred:.1f}")
+  decimals = min(1 - math.floor(math.log10(abs(hundred))), 9)
+  return _signed(f"{hundred:.{decimals}f}")
+
+
+def megabytes(value: float) -> str:
+  """Bytes in MB (a million bytes), without the unit.
+
+  >>> megabytes(18063390), megabytes(399.6)
+  ('18.06', '0.00040')
+  """
+  if not math.isfinite(value):
+    return ""
+  million = value / 1e6
+  return f"{million:.2f}" if million == 0 or million >= 0.01 else f"{million:.5f}"
+
+
+def rate(value: float) -> str:
+  """A learning rate or a decay: up to four significant digits.
+
+  >>> rate(0.03), rate(1e-4), rate(2.5), rate(0.7)
+  ('0.03', '1e-4', '2.5', '0.7')
+  """
+  if not math.isfinite(value):
+    return ""
+  if value != 0 and abs(value) < _SMALL:
+    mantissa, exponent = f"{value:.3e}".split("e")
+    return _signed(f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}", exponents=False)
+  return f"{value:.4g}"
+
+
+def decimal(value: float) -> str:
+  """A quantity with one decimal: dB, seconds.
+
+  >>> decimal(49.833)
+  '49.8'
+  """
+  return _signed(f"{value:.1f}") if math.isfinite(value) else ""
+
+
+def whole(value: float) -> str:
+  """A count.
+
+  >>> whole(2409472.0)
+  '2,409,472'
+  """
+  return f"{value:,.0f}" if math.isfinite(value) else ""
+
+
+def duration(seconds: float) -> str:
+  """A time span in words.
+
+  >>> duration(42.2), duration(398.2), duration(7300)
+  ('42 s', '6 min 38 s', '2 h 1 min')
+  """
+  total = round(seconds)
+  if total < 60:
+    return f"{total} s"
+  minutes, rest = divmod(total, 60)
+  if minutes < 60:
+    return f"{minutes} min {rest} s"
+  hours, minutes = divmod(minutes, 60)
+  return f"{hours} h {minutes} min"
+
+
+def _signed(text: str, *, exponents: bool = True) -> str:
+  """A true minus sign, and no minus before zero."""
+  if text.startswith("-") and not text.strip("-0."):
+    text = text[1:]
+  return text.replace("-", _MINUS) if exponents else text

@@ -1,0 +1,130 @@
+"""A finished run as the report needs it: read once, checked once."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.runs.directory import RunDirectory
+from lwlrd_jax.runs.results import COLUMNS
+
+# Entries of config.json that the report cannot do without, and their types.
+_NEEDED: dict[tuple[str, ...], type | tuple[type, ...]] = {
+  ("config",): dict,
+  ("versions",): dict,
+  ("device",): dict,
+  ("dataset",): dict,
+  ("dataset", "name"): str,
+  ("dataset", "train"): int,
+  ("dataset", "label_names"): list,
+  ("dataset", "multi_label"): bool,
+  ("dataset", "openly_licensed"): bool,
+  ("infection",): dict,
+  ("fine_tuning",): dict,
+  ("postprocessings",): list,
+  ("stolen",): int,
+  ("layers",): list,
+  ("members",): dict,
+  ("command",): str,
+  ("started",): str,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+  """One run directory, read.
+
+  Attributes:
+    path: The folder.
+    config: config.json.
+    table: results.parquet; text columns are plain strings, empty where the file has none.
+    samples: Pictures of reconstructions by name; empty unless they may be shown.
+  """
+
+  path: Path
+  config: dict[str, Any]
+  table: pd.DataFrame
+  samples: dict[str, np.ndarray]
+
+  @property
+  def chance(self) -> float:
+    """Re-identification by guessing: one of all training images."""
+    return 1 / self.config["dataset"]["train"]
+
+  @property
+  def stolen(self) -> int:
+    """Images the thief took."""
+    return self.config["stolen"]
+
+  @property
+  def may_show(self) -> bool:
+    """Whether pictures of reconstructions may stand in the report."""
+    return self.config["dataset"]["openly_licensed"] or bool(self.config["config"].get("show_stolen"))
+
+
+def load(path: Path) -> Run:
+  """Reads a run directory.
+
+  Args:
+    path: The folder.
+
+  Raises:
+    UserError: It is no run, or one of its files cannot be used.
+  """
+  if not path.is_dir():
+    raise UserError(f"{path}: no such folder; allowed: a run directory")
+  directory = RunDirectory(path)
+  config = directory.read_config()
+  _check(path / "config.json", config)
+  run = Run(path, config, _read_table(directory), {})
+  # The flag counts, not the file: a run that was resumed without --show-stolen may still have pictures from before.
+  return dataclasses.replace(run, samples=_read_samples(directory)) if run.may_show else run
+
+
+def _check(file: Path, config: dict[str, Any]) -> None:
+  for keys, kind in _NEEDED.items():
+    value: Any = config
+    for key in keys:
+      value = value.get(key)
+    if not isinstance(value, kind):
+      raise UserError(f"{file}: {'.'.join(keys)} is missing or of a wrong type")
+  for keys, value in ((("dataset", "train"), config["dataset"]["train"]), (("stolen",), config["stolen"])):
+    if value < 1:
+      raise UserError(f"{file}: {'.'.join(keys)} is {value}; allowed: whole numbers from 1")
+
+
+def _read_table(directory: RunDirectory) -> pd.DataFrame:
+  file = directory.path / "results.parquet"
+  if not file.is_file():
+    raise UserError(f"{directory.path}: no results yet (results.parquet is missing)")
+  try:
+    table = directory.read_results()
+  except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+    raise UserError(f"{file}: cannot be read ({_one_line(error)})") from error
+  missing = [name for name in COLUMNS if name not in table.columns]
+  if missing:
+    raise UserError(f"{file}: lacks the columns {', '.join(missing)}")
+  table = table[list(COLUMNS)].reset_index(drop=True)
+  for name, (kind, _) in COLUMNS.items():
+    try:
+      table[name] = (
+        table[name].astype(object).fillna("").astype(str) if kind == "string" else table[name].astype(np.dtype(kind))
+      )
+    except (TypeError, ValueError) as error:
+      raise UserError(f"{file}: column {name} is not {kind} ({_one_line(error)})") from error
+  # An infinity is no measurement: it would pass for a number in means and draw an axis without end.
+  return table.replace([np.inf, -np.inf], np.nan)
+
+
+def _read_samples(directory: RunDirectory) -> dict[str, np.ndarray]:
+  try:
+    return directory.read_samples()
+  except Exception as error:  # NumPy raises half a dozen kinds on a broken archive
+    raise UserError(f"{directory.path / 'samples.npz'}: cannot be read ({_one_line(error)})") from error
+
+
+def _one_line(error: Exception) -> str:
+  return " ".join(str(error).split())

@@ -1,0 +1,131 @@
+"""The page: everything a template needs, and the template."""
+
+import base64
+from importlib import resources
+from typing import Any
+
+import jinja2
+
+from lwlrd_jax.report import formats, tables
+from lwlrd_jax.report.figures import Picture
+from lwlrd_jax.report.load import Run
+from lwlrd_jax.report.naming import long_name
+from lwlrd_jax.report.sentences import three_sentences
+from lwlrd_jax.report.summary import REID_ERRORS, REID_FLOOR, SSIM_MARGIN, Verdict
+
+_HEADINGS = ("Verdict", "Cost", "Still leaks")
+
+
+def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
+  """The whole page.
+
+  Args:
+    run: The run.
+    verdict: What its table says.
+    figures: Its figures.
+
+  Returns:
+    HTML that needs no other file.
+  """
+  environment = jinja2.Environment(
+    loader=jinja2.FunctionLoader(_read),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
+  dataset = run.config["dataset"]
+  classes = len(dataset["label_names"])
+  # A class without test images has no recall and is left out of the mean.
+  counted = max(classes - len(run.config.get("absent_classes") or []), 1)
+  guessing = 0.5 if dataset["multi_label"] or classes == 1 else 1 / counted
+  several_seeds = bool(verdict.averaged.seeds.max() > 1) if len(verdict.averaged) else False
+  return environment.get_template("page.html.j2").render(
+    title=f"{dataset['name']}, {run.config['config'].get('model', 'model')}",
+    sentences=zip(_HEADINGS, three_sentences(verdict, stolen=run.stolen, guessing=guessing), strict=True),
+    facts=_facts(run, verdict),
+    notes=_notes(run, verdict),
+    figures={figure.name: {"data": base64.b64encode(figure.png).decode(), "alt": figure.alt} for figure in figures},
+    no_pictures=_no_pictures(run, figures),
+    table=tables.member_table(run.table, verdict),
+    seed_table=tables.seed_table(verdict) if several_seeds else None,
+    meanings=tables.column_meanings(),
+    winner=long_name(verdict.chosen, verdict.schedules)
+    if verdict.case == "winner" and verdict.chosen is not None
+    else "",
+    rule={
+      "reid": formats.percent(verdict.floors.reid_limit),
+      "reid_floor": formats.percent(REID_FLOOR),
+      "errors": formats.rate(REID_ERRORS),
+      "margin": formats.rate(SSIM_MARGIN),
+      "ssim": formats.score(verdict.floors.ssim_limit),
+      "chance": formats.percent(verdict.floors.chance),
+    },
+    postprocessings=run.config["postprocessings"],
+    config=run.config,
+    settings=_flatten(run.config),
+    run_name=run.path.resolve().name,
+  )
+
+
+def _facts(run: Run, verdict: Verdict) -> list[tuple[str, str]]:
+  """What the run was, in a few words each."""
+  config, dataset = run.config, run.config["dataset"]
+  bad = int((run.table.status != "ok").sum())
+  device = config["device"]
+  facts = [
+    ("data set", f"{dataset['name']}: {formats.whole(dataset['train'])} training images, {run.stolen} of them stolen"),
+    ("model", f"{config['config'].get('model', 'unknown')}, {len(config['layers'])} layers"),
+    ("attack", ", ".join(verdict.attacks) or "none"),
+    ("rows", f"{len(run.table)}" + (f", of which {bad} diverged or failed" if bad else "")),
+    ("infections", str(run.table.seed.nunique())),
+    ("device", f"{device.get('count', '?')} x {device.get('kind', 'unknown')}"),
+    ("started", config["started"]),
+  ]
+  seconds = config.get("run_seconds")
+  facts.append(("run time", formats.duration(seconds) if seconds is not None else "not finished"))
+  return facts
+
+
+def _notes(run: Run, verdict: Verdict) -> list[str]:
+  """What a reader must know to weigh the sentences."""
+  notes = []
+  if run.config.get("run_seconds") is None:
+    notes.append("This run was not finished when the report was written; rows may be missing.")
+  if run.table.seed.nunique() == 1:
+    notes.append("One infection only: small differences between schedules may be chance. --seeds runs more.")
+  if verdict.failed_attacks and verdict.case != "attack_failed":
+    names = ", ".join(verdict.failed_attacks)
+    notes.append(f"Already without a defence these attacks are at the floor, so stopping them proves nothing: {names}.")
+  if verdict.control("untreated", verdict.attacks[0] if verdict.attacks else "none") is None:
+    notes.append("There is no usable untreated control: whether the attack worked at all cannot be seen here.")
+  absent = run.config.get("absent_classes") or []
+  if absent:
+    notes.append(f"Classes without test images, left out of AUC and balanced accuracy: {', '.join(map(str, absent))}.")
+  return notes
+
+
+def _no_pictures(run: Run, figures: list[Picture]) -> str:
+  """Why there are no pictures of reconstructions; empty if there are."""
+  if any(figure.name == "reconstructions" for figure in figures):
+    return ""
+  if not run.may_show:
+    return (
+      "Pictures of reconstructions are left out, because these data are not known to be openly licensed; a sweep with "
+      "--show-stolen includes them."
+    )
+  return "Pictures of reconstructions are left out, because the run directory has none (samples.npz)."
+
+
+def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+  """Settings as dotted names and values; the members' learning rates are a figure."""
+  if isinstance(value, dict):
+    items = [(f"{prefix}.{key}" if prefix else str(key), part) for key, part in value.items()]
+    return [pair for name, part in items if name != "members" for pair in _flatten(part, name)]
+  if isinstance(value, list):
+    return [(prefix, ", ".join(map(str, value)) or "none")]
+  return [(prefix, "default" if value is None else str(value))]
+
+
+def _read(name: str) -> str:
+  return resources.files("lwlrd_jax.report").joinpath(name).read_text(encoding="utf-8")

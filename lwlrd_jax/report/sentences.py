@@ -1,0 +1,248 @@
+"""Three sentences of plain language: which schedule wins, what it costs, what still leaks.
+
+Every figure is printed by the functions that print the table; differences are those of the printed figures, so that a
+reader who subtracts gets what the sentence says.
+"""
+
+import math
+import re
+
+import pandas as pd
+
+from lwlrd_jax.report import formats
+from lwlrd_jax.report.naming import long_name
+from lwlrd_jax.report.summary import Verdict, alike
+
+# Ranking quality up to which a model is hardly better than guessing (0.5).
+_USELESS_AUC = 0.6
+# No line break between a number and its unit.
+_UNIT = re.compile(r"(?<=\d) (?=%|MB)")
+
+
+def three_sentences(verdict: Verdict, *, stolen: int, guessing: float) -> list[str]:
+  """The report's first lines.
+
+  Args:
+    verdict: What the table says.
+    stolen: Images the thief took.
+    guessing: Balanced accuracy of a model that always says the same.
+
+  Returns:
+    Winner, cost, leakage.
+  """
+  sentences = [_winner(verdict), _cost(verdict, guessing), _leakage(verdict, stolen)]
+  return [_UNIT.sub("\u00a0", sentence) for sentence in sentences]
+
+
+def _winner(verdict: Verdict) -> str:
+  chosen, schedules = verdict.chosen, verdict.schedules
+  if verdict.case == "no_defences":
+    return f"No defence was run: the table {'is empty' if verdict.averaged.empty else 'has nothing but controls'}."
+  if chosen is None:
+    return (
+      f"No schedule can be recommended: of {_count(len(schedules))}, none could be judged ({_unjudged(schedules)})."
+    )
+  judged = schedules[schedules.judged]
+  name = long_name(chosen, schedules)
+  if verdict.case == "winner":
+    return _praise(verdict, name) + _aside(schedules)
+  figures = f"re-identification {formats.percent(chosen.reid)} % at AUC {formats.score(chosen.auc)}"
+  attack = "attack" if len(verdict.attacks) <= 1 else "attacks"
+  if verdict.case == "attack_failed":
+    text = (
+      f"The {attack} did not work in this run: the untreated model already gives away no more than the floor, so no "
+      "schedule can be credited with stopping anything; the lowest re-identification was measured for "
+      f"{name} ({figures})"
+    )
+  elif verdict.case == "no_floor":
+    text = (
+      f"Whether a schedule stops the {attack} cannot be said, because the mean-image control is missing; the lowest "
+      f"re-identification of {_count(len(judged))} is that of {name} ({figures})"
+    )
+  else:
+    text = (
+      f"None of {_count(len(judged))} stops {_attacks(verdict)}; the lowest re-identification is that of {name} "
+      f"({figures}), but {_reason(verdict)}"
+    )
+  return text + "." + _aside(schedules)
+
+
+def _praise(verdict: Verdict, name: str) -> str:
+  """A winner, and how the method and its closest rival compare."""
+  chosen, schedules = verdict.chosen, verdict.schedules
+  assert chosen is not None
+  judged = schedules[schedules.judged]
+  stopping = judged[judged.stops]
+  auc = formats.score(chosen.auc)
+  seeds = f" (means of {chosen.seeds} infections)" if chosen.seeds > 1 else ""
+  whom = _attacks(verdict)
+  if len(judged) == 1:
+    lead = f"{_capital(name)}, the only schedule that could be judged, stops {whom}, at AUC {auc}{seeds}"
+  elif len(stopping) == 1:
+    lead = f"{_capital(name)} is the only one of {len(judged)} schedules that stops {whom}, at AUC {auc}{seeds}"
+  else:
+    lead = (
+      f"{_capital(name)} wins: of the {len(stopping)} schedules (out of {len(judged)}) that stop {whom}, it keeps the "
+      f"highest AUC, {auc}{seeds}"
+    )
+  if chosen.defense == "lwlrd":
+    return f"{lead}; {_high_lr(chosen, schedules)}."
+  return f"{lead}; it is a baseline, and {_best_lwlrd(chosen, schedules)}."
+
+
+def _high_lr(chosen: pd.Series, schedules: pd.DataFrame) -> str:
+  """How the same largest rate on every layer fares."""
+  if chosen.decay == 1:
+    return "at decay 1 every layer has the same rate, so this is high-LR itself"
+  same = ["lr_max", "epochs", "shape", "optimizer", "batch_size", "finish"]
+  rivals = schedules[(schedules.defense == "high_lr") & alike(schedules, chosen, same)]
+  where = f"high-LR at the same lr_max ({formats.rate(chosen.lr_max)})"
+  if rivals.empty:
+    return f"{where} was not run"
+  rival = rivals.iloc[0]
+  if not rival.judged:
+    return f"{where} could not be judged ({rival.status if rival.status != 'ok' else 'figures are missing'})"
+  stops = "does so too" if rival.stops else "does not"
+  auc, reid = formats.score(rival.auc), formats.percent(rival.reid)
+  return f"{where} {stops}, with an AUC of {auc} and re-identification of {reid} %"
+
+
+def _best_lwlrd(chosen: pd.Series, schedules: pd.DataFrame) -> str:
+  """How far the method is behind a baseline that wins."""
+  lwlrd = schedules[schedules.defense == "lwlrd"]
+  if lwlrd.empty:
+    return "no LWLRD schedule was run"
+  if not lwlrd.judged.any():
+    return "no LWLRD schedule could be judged"
+  stopping = lwlrd[lwlrd.stops]
+  if stopping.empty:
+    return "no LWLRD schedule does so"
+  best = stopping.sort_values("auc", ascending=False, kind="stable").iloc[0]
+  behind = _difference(best.auc, chosen.auc, "the same as", "less than", "more than")
+  auc = formats.score(best.auc)
+  return f"the best LWLRD schedule that does so too, {long_name(best, schedules)}, has AUC {auc}, {behind} that"
+
+
+def _reason(verdict: Verdict) -> str:
+  """Why the least leaking schedule does not stop the attack."""
+  chosen, floors = verdict.chosen, verdict.floors
+  assert chosen is not None
+  above = []
+  if chosen.reid > floors.reid_limit:
+    above.append("that")
+  if chosen.ssim > floors.ssim_limit:
+    above.append(f"its SSIM, {formats.score(chosen.ssim)},")
+  return f"{' and '.join(above)} {'is' if len(above) == 1 else 'are'} above the limit"
+
+
+def _cost(verdict: Verdict, guessing: float) -> str:
+  chosen = verdict.chosen
+  if chosen is None:
+    return "What a defence costs cannot be said: no schedule has complete figures."
+  attack = chosen.attack
+  against = [
+    (verdict.control("untreated", attack), "the untreated model's"),
+    (verdict.control("clean", attack), "a never infected model's"),
+  ]
+  known = [(row, whose) for row, whose in against if row is not None]
+  under = f" under the {attack} attack, its worst," if len(verdict.attacks) > 1 else ""
+  text = f"Its AUC{under} is {formats.score(chosen.auc)}" + _hardly(chosen.auc)
+  told = [c for row, whose in known if (c := _compare(chosen.auc, row.auc, whose))]
+  text += f", {' and '.join(told)}" if told else ", with no untreated or clean model in the table to compare with"
+  if not math.isfinite(chosen.balanced_accuracy):
+    return text + "; its balanced accuracy was not measured."
+  text += f"; its balanced accuracy is {formats.score(chosen.balanced_accuracy)}"
+  told = [c for row, whose in known if (c := _compare(chosen.balanced_accuracy, row.balanced_accuracy, whose))]
+  text += f", {' and '.join(told)}" if told else ""
+  if chosen.balanced_accuracy <= guessing + 0.005:
+    text += "; no better than always giving the same answer"
+  return text + "."
+
+
+def _leakage(verdict: Verdict, stolen: int) -> str:
+  chosen, floors = verdict.chosen, verdict.floors
+  if chosen is None:
+    rows = [row for attack in verdict.attacks if (row := verdict.control("untreated", attack)) is not None]
+    rows = [row for row in rows if math.isfinite(row.reid)]
+    if not rows:
+      return "What leaks without a defence is not in the table."
+    worst = max(rows, key=lambda row: row.reid)
+    return (
+      f"Released as it is, the model gives away {formats.percent(worst.reid)} % of the {stolen} stolen images "
+      f"(guessing: {formats.percent(floors.chance)} %)."
+    )
+  text = (
+    f"After it, {formats.percent(chosen.reid)} % of the {stolen} stolen images can still be re-identified"
+    f"{_at_worst(chosen)} (guessing: {formats.percent(floors.chance)} %, counted as stopped up to "
+    f"{formats.percent(floors.reid_limit)} %), and the reconstructions' SSIM is {formats.score(chosen.ssim)}"
+  )
+  if math.isfinite(floors.ssim):
+    text += f" where the mean training image alone has {formats.score(floors.ssim)}"
+  return f"{text}; {_surviving(verdict)}."
+
+
+def _surviving(verdict: Verdict) -> str:
+  chosen = verdict.chosen
+  assert chosen is not None
+  if not math.isfinite(chosen.surviving_bytes):
+    return "how much of the weights survives for another channel was not measured"
+  amount = f"{formats.megabytes(chosen.surviving_bytes)} MB"
+  untreated = verdict.control("untreated", chosen.attack)
+  if untreated is not None and math.isfinite(chosen.share):
+    amount += f", {formats.percent(chosen.share)} % of the untreated model's capacity,"
+  text = f"{amount} survive in the weights, which a channel keyed by position (such as DEC) could still use"
+  clean = verdict.control("clean", chosen.attack)
+  if clean is not None and math.isfinite(clean.surviving_bytes):
+    text += f" (the same count gives {formats.megabytes(clean.surviving_bytes)} MB for a model never infected)"
+  return text
+
+
+def _at_worst(chosen: pd.Series) -> str:
+  worst = formats.percent(chosen.reid_worst)
+  return f", {worst} % in the worst infection" if chosen.seeds > 1 and worst != formats.percent(chosen.reid) else ""
+
+
+def _compare(value: float, other: float, whose: str) -> str:
+  if not (math.isfinite(value) and math.isfinite(other)):
+    return ""
+  return _difference(value, other, f"equal to {whose}", f"below {whose}", f"above {whose}") + f" {formats.score(other)}"
+
+
+def _difference(value: float, other: float, equal: str, below: str, above: str) -> str:
+  """The difference of two scores as printed, in words."""
+  gap = round(value, 3) - round(other, 3)
+  if round(gap, 3) == 0:
+    return equal
+  return f"{formats.score(abs(gap))} {below if gap < 0 else above}"
+
+
+def _hardly(auc: float) -> str:
+  return " (hardly better than guessing, 0.5)" if auc <= _USELESS_AUC else ""
+
+
+def _attacks(verdict: Verdict) -> str:
+  number = len(verdict.attacks)
+  return "the attack" if number <= 1 else "both attacks" if number == 2 else f"all {number} attacks"
+
+
+def _count(number: int) -> str:
+  return "1 schedule" if number == 1 else f"{number} schedules"
+
+
+def _unjudged(schedules: pd.DataFrame) -> str:
+  """Why schedules could not be judged, counted."""
+  bad = schedules[~schedules.judged]
+  kinds = bad.status.map(lambda status: "diverged" if status.startswith("diverged") else "failed")
+  kinds = kinds.where(bad.status != "ok", "with figures missing")
+  counted = kinds.value_counts()
+  return ", ".join(
+    f"{counted[kind]} {kind}" for kind in ("diverged", "failed", "with figures missing") if kind in counted
+  )
+
+
+def _aside(schedules: pd.DataFrame) -> str:
+  return "" if schedules.judged.all() else f" (Not judged: {_unjudged(schedules)}.)"
+
+
+def _capital(text: str) -> str:
+  return text[:1].upper() + text[1:]

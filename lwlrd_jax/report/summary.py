@@ -1,0 +1,242 @@
+"""Which schedule wins: the rule, on a table of results.
+
+A *schedule* is a row without its seed and attack: defense, decay, lr_max, epochs, shape, optimizer, batch size, finish.
+
+1. Figures are averaged over seeds, for each attack and schedule. A schedule is *judged* if every one of its members has
+   the status `ok` and AUC, re-identification and SSIM are numbers; others can neither win nor lose.
+2. A schedule *stops* an attack only if what leaks is at the floor, by both measures:
+   - `reid` is at most REID_FLOOR, or what guessing reaches within REID_ERRORS standard errors if that is more;
+   - `ssim` is at most that of the mean training image plus SSIM_MARGIN. Without that control nothing is stopped.
+3. With several attacks a schedule must stop each of them. It is then known by its worst figures: the owner of the data
+   cannot know which attack a model carries.
+4. Of the schedules that stop the attack, the one with the highest AUC wins; ties go to the lower re-identification,
+   then to the lower SSIM, then to the earlier row.
+5. If none stops it there is no winner, and the one with the lowest re-identification is named (then lowest SSIM, then
+   highest AUC). If the untreated model is at the floor already, the attack did not work and nothing can be credited.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+
+# One image in fifty: below it, re-identification cannot be told from the chance hits of a few hundred stolen images.
+REID_FLOOR = 0.02
+# Guessing hits `chance` of the stolen images, give or take a binomial standard error; two cover 95 %.
+REID_ERRORS = 2.0
+# Seeds and post-processings move the SSIM of useless reconstructions by a few hundredths.
+SSIM_MARGIN = 0.05
+
+CONTROLS = ("untreated", "clean", "mean_image")
+SCHEDULE = ["defense", "decay", "lr_max", "epochs", "shape", "optimizer", "batch_size", "finish"]
+FIGURES = [
+  "accuracy",
+  "balanced_accuracy",
+  "auc",
+  "ssim_naive",
+  "ssim",
+  "psnr",
+  "mse",
+  "reid",
+  "ber",
+  "surviving_bytes",
+  "surviving_mantissa",
+  "surviving_exponent",
+  "surviving_sign",
+  "seconds",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Floors:
+  """What useless reconstructions reach.
+
+  Attributes:
+    chance: Re-identification by guessing.
+    reid_limit: Re-identification up to which an attack counts as stopped.
+    ssim: SSIM of the mean training image; NaN if it was not measured.
+    ssim_limit: SSIM up to which an attack counts as stopped; NaN likewise.
+  """
+
+  chance: float
+  reid_limit: float
+  ssim: float
+  ssim_limit: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Verdict:
+  """What a table says.
+
+  Attributes:
+    case: `winner`, `none_stops`, `no_floor`, `attack_failed`, `none_judged` or `no_defences`.
+    chosen: The schedule the sentences are about, a row of `schedules`: the winner, or the lowest re-identification;
+      None if no schedule was judged.
+    schedules: One row a schedule, see `combine`.
+    averaged: One row an attack and schedule, see `average`.
+    floors: The floors.
+    attacks: Attacks in the table.
+    failed_attacks: Those that are at the floor without any defence.
+  """
+
+  case: str
+  chosen: pd.Series | None
+  schedules: pd.DataFrame
+  averaged: pd.DataFrame
+  floors: Floors
+  attacks: list[str]
+  failed_attacks: list[str]
+
+  def control(self, name: str, attack: str) -> pd.Series | None:
+    """A control's averaged row, of the attack or of none; None if it is not there or not ok."""
+    rows = self.averaged
+    found = rows[(rows.defense == name) & rows.attack.isin([attack, "none"]) & (rows.status == "ok")]
+    return None if found.empty else found.iloc[0]
+
+
+def judge(table: pd.DataFrame, *, chance: float, stolen: int) -> Verdict:
+  """Applies the rule.
+
+  Args:
+    table: Columns of `runs.results.COLUMNS`.
+    chance: Re-identification by guessing.
+    stolen: Images the thief took.
+  """
+  averaged = average(table)
+  floors = find_floors(averaged, chance, stolen)
+  averaged["stops"] = (averaged.reid <= floors.reid_limit) & (averaged.ssim <= floors.ssim_limit)
+  attacks = [attack for attack in dict.fromkeys(averaged.attack) if attack not in {"none", ""}]
+  untreated = averaged[(averaged.defense == "untreated") & (averaged.status == "ok") & averaged.stops]
+  failed = [attack for attack in attacks if attack in set(untreated.attack)]
+  schedules = combine(averaged, attacks)
+  judged = schedules[schedules.judged]
+
+  chosen = None
+  if schedules.empty:
+    case = "no_defences"
+  elif judged.empty:
+    case = "none_judged"
+  else:
+    stopping = judged[judged.stops]
+    if attacks and len(failed) == len(attacks):
+      case = "attack_failed"
+    elif math.isnan(floors.ssim):
+      case = "no_floor"
+    else:
+      case = "none_stops" if stopping.empty else "winner"
+    chosen = best(stopping) if case == "winner" else least_leaking(judged)
+  return Verdict(case, chosen, schedules, averaged, floors, attacks, failed)
+
+
+def find_floors(averaged: pd.DataFrame, chance: float, stolen: int) -> Floors:
+  """The floors of a run; see `Floors`."""
+  limit = max(REID_FLOOR, chance + REID_ERRORS * math.sqrt(chance * (1 - chance) / stolen))
+  mean_image = averaged[(averaged.defense == "mean_image") & (averaged.status == "ok")].ssim
+  ssim = math.nan if mean_image.empty else float(mean_image.iloc[0])
+  return Floors(chance, limit, ssim, ssim + SSIM_MARGIN)
+
+
+def average(table: pd.DataFrame) -> pd.DataFrame:
+  """Means over seeds.
+
+  Args:
+    table: Columns of `runs.results.COLUMNS`.
+
+  Returns:
+    One row an attack and schedule, in the table's order. Beside their columns and the figures, which are means over the
+    members that are ok (NaN if one of these is NaN): `status` (`ok` only if all are), `seeds`, `members` (a tuple),
+    `reid_worst` and `ssim_worst` (of a single seed), `share` (surviving bytes, of those of the untreated model).
+  """
+  rows = []
+  for _, group in table.groupby(["attack", *SCHEDULE], sort=False, dropna=False):
+    ok = group[group.status == "ok"]
+    first = group.iloc[0]
+    row = {name: first[name] for name in ["attack", *SCHEDULE]}
+    row |= {name: ok[name].mean(skipna=False) if len(ok) else math.nan for name in FIGURES}
+    row["status"] = _common_status(group.status.tolist())
+    row["seeds"] = group.seed.nunique()
+    row["members"] = tuple(group.member)
+    row["reid_worst"] = ok.reid.max()
+    row["ssim_worst"] = ok.ssim.max()
+    rows.append(row)
+  columns = ["attack", *SCHEDULE, *FIGURES, "status", "seeds", "members", "reid_worst", "ssim_worst"]
+  averaged = pd.DataFrame(rows, columns=columns)
+  untreated = averaged[(averaged.defense == "untreated") & (averaged.status == "ok")]
+  total = averaged.attack.map(dict(zip(untreated.attack, untreated.surviving_bytes, strict=True))).astype(float)
+  averaged["share"] = averaged.surviving_bytes / total.where(total > 0)
+  return averaged
+
+
+def combine(averaged: pd.DataFrame, attacks: list[str]) -> pd.DataFrame:
+  """Each schedule's worst figures over attacks, controls left out.
+
+  Args:
+    averaged: From `average`, with the column `stops`.
+    attacks: Attacks that a schedule has to stop.
+
+  Returns:
+    One row a schedule: its columns; utility and `attack` of the attack under which its AUC is lowest; the largest
+    `reid`, `ssim` and so on; `surviving_bytes` and `share` of the attack that keeps most; `judged` and `stops`.
+  """
+  rows = []
+  defences = averaged[~averaged.defense.isin(CONTROLS)]
+  for _, group in defences.groupby(SCHEDULE, sort=False, dropna=False):
+    measured = group[["auc", "reid", "ssim"]].notna().all(axis=None)
+    row = group.sort_values("auc", kind="stable").iloc[0].copy()
+    for name in ("reid", "ssim", "ssim_naive", "reid_worst", "ssim_worst", "surviving_bytes", "share"):
+      row[name] = group[name].max(skipna=False)
+    row["judged"] = bool((group.status == "ok").all() and measured and set(attacks) <= set(group.attack))
+    row["stops"] = bool(row["judged"] and group.stops.all())
+    row["status"] = next((status for status in group.status if status != "ok"), "ok")
+    row["members"] = tuple(member for members in group.members for member in members)
+    rows.append(row)
+  columns = [*averaged.columns, "judged"]
+  schedules = pd.DataFrame(rows, columns=columns).reset_index(drop=True)
+  return schedules.astype({"judged": bool, "stops": bool})
+
+
+def alike(rows: pd.DataFrame, row: pd.Series, columns: list[str]) -> pd.Series:
+  """Which rows agree with one in some columns; two empty cells agree."""
+  values = row[columns]
+  return ((rows[columns] == values) | (rows[columns].isna() & values.isna())).all(axis=1)
+
+
+def best(schedules: pd.DataFrame) -> pd.Series:
+  """The highest AUC; see the rule for ties."""
+  return schedules.sort_values(["auc", "reid", "ssim"], ascending=[False, True, True], kind="stable").iloc[0]
+
+
+def least_leaking(schedules: pd.DataFrame) -> pd.Series:
+  """The lowest re-identification; see the rule for ties."""
+  return schedules.sort_values(["reid", "ssim", "auc"], ascending=[True, True, False], kind="stable").iloc[0]
+
+
+def pareto_front(reid: np.ndarray, auc: np.ndarray) -> np.ndarray:
+  """Which points no other point beats: as little leakage and as much utility, and more of one.
+
+  Args:
+    reid: f64[N], to be small.
+    auc: f64[N], to be large.
+
+  Returns:
+    bool[N]; False where either is NaN.
+
+  >>> pareto_front(np.array([0.0, 0.5, 0.5, 0.9]), np.array([0.7, 0.8, 0.75, np.nan])).tolist()
+  [True, True, False, False]
+  """
+  no_worse = (reid[:, None] <= reid) & (auc[:, None] >= auc)
+  better = (reid[:, None] < reid) | (auc[:, None] > auc)
+  return np.isfinite(reid) & np.isfinite(auc) & ~(no_worse & better).any(axis=0)
+
+
+def _common_status(statuses: list[str]) -> str:
+  """One status for several seeds.
+
+  >>> _common_status(["ok", "ok"]), _common_status(["ok", "diverged"])
+  ('ok', 'diverged (1 of 2 seeds)')
+  """
+  bad = [status or "unknown" for status in statuses if status != "ok"]
+  if not bad:
+    return "ok"
+  return bad[0] if len(statuses) == 1 else f"{bad[0]} ({len(bad)} of {len(statuses)} seeds)"

@@ -1,0 +1,147 @@
+"""Hand-made run directories: plausible figures, no training."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lwlrd_jax.runs.directory import RunDirectory
+from lwlrd_jax.runs.results import results_table
+
+LAYERS = ["dense0", "dense1", "dense2", "dense3"]
+
+
+def make_row(defense, *, auc=None, reid=None, ssim=None, seed=0, attack="transpose", **cells):
+  """A row; `decay`, `lr_max`, `status` and any other column by name."""
+  attack = "none" if defense in {"clean", "mean_image"} else attack
+  label = "-".join(str(part) for part in (attack, defense, cells.get("lr_max"), cells.get("decay"), f"s{seed}") if part)
+  tuning = (
+    {} if defense in {"untreated", "clean", "mean_image"} else {"epochs": 6, "shape": "cosine", "optimizer": "adam"}
+  )
+  row = {"member": label, "attack": attack, "model": "mlp", "dataset": "phantom", "seed": seed, "defense": defense}
+  row |= {"status": "ok", "finish": "none", "auc": auc, "reid": reid, "ssim": ssim, **tuning}
+  if auc is not None:
+    row |= {"accuracy": auc - 0.1, "balanced_accuracy": auc - 0.4}
+  if ssim is not None:
+    row |= {"ssim_naive": ssim - 0.4, "psnr": 15.0, "mse": 0.03}
+  return row | cells
+
+
+def make_controls(**common):
+  """The three controls: an attack that works, and a floor of SSIM 0.45."""
+  weights = {"surviving_mantissa": 13e6, "surviving_exponent": 4.5e6, "surviving_sign": 0.5e6, "surviving_bytes": 18e6}
+  clean = {"surviving_mantissa": 0.0, "surviving_exponent": 2.4e6, "surviving_sign": 0.1e6, "surviving_bytes": 2.5e6}
+  return [
+    make_row("untreated", auc=0.88, reid=0.98, ssim=0.97, **weights, **common),
+    make_row("clean", auc=0.9, reid=0.0, ssim=0.15, **clean, **common),
+    make_row("mean_image", reid=0.0005, ssim=0.45, **common),
+  ]
+
+
+def make_sweep(decays, lrs=(0.03,), seeds=1, attack="transpose"):
+  """Rows of a sweep in which decay 0.5 to 0.8 stop the attack, the lower the more useful."""
+  rows = []
+  for seed in range(seeds):
+    rows += make_controls(seed=seed)
+    for lr in lrs:
+      for decay in decays:
+        leak = max(0.0, 0.9 * (1 - decay / 0.5) ** 2) if decay < 0.5 else 0.002 * (decay > 0.7)
+        size = (8 - 3 * decay) * 1e6
+        rows.append(
+          make_row(
+            "lwlrd",
+            decay=decay,
+            lr_max=lr,
+            seed=seed,
+            attack=attack,
+            auc=0.89 - 0.12 * decay**2 - lr / 3 + 0.004 * seed,
+            reid=leak,
+            ssim=0.42 + leak / 2,
+            surviving_mantissa=size * 0.4,
+            surviving_exponent=size * 0.55,
+            surviving_sign=size * 0.05,
+            surviving_bytes=size,
+          )
+        )
+      rows.append(make_row("high_lr", lr_max=lr, auc=0.62 + lr, reid=0.0, ssim=0.35, seed=seed))
+      rows.append(make_row("reversed", decay=0.5, lr_max=lr, auc=0.8, reid=0.2, ssim=0.5, seed=seed))
+    rows.append(make_row("vanilla", lr_max=1e-4, auc=0.885, reid=0.97, ssim=0.96, seed=seed))
+    rows.append(make_row("super_ft_long", lr_max=2.5, seed=seed, status="diverged", epochs=100))
+    rows.append(make_row("super_ft_short", lr_max=0.1, auc=0.86, reid=0.9, ssim=0.9, seed=seed))
+  return rows
+
+
+def make_config(rows, *, labels=("nevus", "melanoma"), licensed=True, show=False, train=2048, stolen=256):
+  """config.json as `runs/describe.py` writes it."""
+  members = {}
+  for row in rows:
+    if row.get("lr_max"):
+      factor = row.get("decay") if row["defense"] == "lwlrd" else 1.0
+      peak = [row["lr_max"] * factor**depth for depth in range(len(LAYERS))]
+      members[row["member"]] = {"steps": 96, "peak_lr": peak, "mean_lr": [rate / 2 for rate in peak]}
+  return {
+    "command": "python -m lwlrd_jax.sweep",
+    "started": "2025-01-01T00:00:00+00:00",
+    "run_seconds": 61.5,
+    "versions": {"jax": "0.10.2"},
+    "device": {"platform": "cpu", "kind": "cpu", "count": 1},
+    "matmul_precision": "float32",
+    "git_commit": None,
+    "config": {"decays": "0.1:0.9", "model": "mlp", "show_stolen": show},
+    "dataset": {
+      "name": "phantom",
+      "train": train,
+      "val": 256,
+      "test": 1024,
+      "image_shape": [28, 28, 3],
+      "label_names": list(labels),
+      "multi_label": False,
+      "openly_licensed": licensed,
+      "sha256": "0" * 64,
+    },
+    "absent_classes": [],
+    "stolen": stolen,
+    "infection": {"steps": 1076},
+    "fine_tuning": {"epochs": 6, "batch_size": 128},
+    "postprocessings": ["raw", "per-image"],
+    "layers": LAYERS,
+    "layer_parameters": [100, 50, 50, 7],
+    "members": members,
+  }
+
+
+def make_samples(rows, channels=3, count=8):
+  """Noise in the place of reconstructions."""
+  random = np.random.default_rng(0)
+  picture = random.integers(0, 255, (count, 12, 12, channels), dtype=np.uint8)
+  members = {f"member/{row['member']}": picture for row in rows if row["defense"] != "mean_image"}
+  return {"originals": picture, "mean_image": picture[0], **members}
+
+
+def write_run(path: Path, rows, *, channels=3, samples=True, **config) -> Path:
+  """A run directory."""
+  run = RunDirectory.create(path, overwrite=False)
+  run.write_config(json.loads(json.dumps(make_config(rows, **config))))
+  run.write_results(rows)
+  if samples:
+    run.write_samples(make_samples(rows, channels))
+  return path
+
+
+class Make:
+  """The functions above, for tests (test files cannot import one another)."""
+
+  row = staticmethod(make_row)
+  controls = staticmethod(make_controls)
+  sweep = staticmethod(make_sweep)
+  run = staticmethod(write_run)
+
+  @staticmethod
+  def table(rows):
+    return results_table(rows)
+
+
+@pytest.fixture(scope="session")
+def make():
+  return Make

@@ -1,0 +1,151 @@
+import re
+
+import pytest
+
+from lwlrd_jax.report.sentences import three_sentences
+from lwlrd_jax.report.summary import judge
+from lwlrd_jax.report.tables import member_table, seed_table
+
+DECAYS = (0.3, 0.5, 0.7)
+
+
+def say(make, rows):
+  verdict = judge(make.table(rows), chance=1 / 2048, stolen=256)
+  return [text.replace("\u00a0", " ") for text in three_sentences(verdict, stolen=256, guessing=0.2)]
+
+
+def without(rows, *defenses):
+  return [row for row in rows if row["defense"] not in defenses]
+
+
+def change(rows, defense, **cells):
+  return [{**row, **cells} if row["defense"] == defense else row for row in rows]
+
+
+def test_a_lwlrd_winner_is_compared_with_high_lr_at_its_rate(make):
+  rows = make.sweep(DECAYS, lrs=(0.01, 0.03))
+  winner, cost, leak = say(make, rows)
+  assert winner.startswith(
+    "LWLRD with decay 0.5 (lr_max 0.01) wins: of the 6 schedules (out of 12) that stop the attack"
+  )
+  assert "high-LR at the same lr_max (0.01) does so too, with an AUC of 0.630 and re-identification of 0 %" in winner
+  assert winner.endswith("(Not judged: 1 diverged.)")
+  assert cost.startswith("Its AUC is 0.857, 0.023 below the untreated model's 0.880 and 0.043 below a never infected")
+  assert "0 % of the 256 stolen images" in leak
+  assert "6.50 MB, 36.1 % of the untreated model's capacity, survive" in leak
+  assert "a channel keyed by position (such as DEC)" in leak
+
+
+@pytest.mark.parametrize(
+  ("edit", "expected"),
+  [
+    (lambda rows: change(rows, "high_lr", reid=0.5), "does not, with an AUC of 0.650 and re-identification of 50.0 %"),
+    (lambda rows: change(rows, "high_lr", status="diverged"), "could not be judged (diverged)"),
+    (lambda rows: change(rows, "high_lr", ssim=None), "could not be judged (figures are missing)"),
+    (lambda rows: without(rows, "high_lr"), "high-LR at the same lr_max (0.03) was not run"),
+  ],
+)
+def test_high_lr_beside_a_lwlrd_winner(make, edit, expected):
+  assert expected in say(make, edit(make.sweep(DECAYS)))[0]
+
+
+@pytest.mark.parametrize(
+  ("edit", "expected"),
+  [
+    (lambda rows: rows, "LWLRD with decay 0.5 (lr_max 0.03), has AUC 0.850, 0.030 less than that"),
+    (lambda rows: without(rows, "lwlrd"), "no LWLRD schedule was run"),
+    (lambda rows: change(rows, "lwlrd", status="diverged"), "no LWLRD schedule could be judged"),
+    (lambda rows: change(rows, "lwlrd", reid=0.3), "no LWLRD schedule does so"),
+  ],
+)
+def test_a_baseline_may_win(make, edit, expected):
+  winner = say(make, edit(change(make.sweep(DECAYS), "high_lr", auc=0.88)))[0]
+  assert winner.startswith("High-LR (lr_max 0.03) ")
+  assert "it is a baseline" in winner
+  assert expected in winner
+
+
+def test_decay_one_is_high_lr(make):
+  rows = [*make.controls(), make.row("lwlrd", decay=1.0, lr_max=0.03, auc=0.8, reid=0, ssim=0.3)]
+  assert "at decay 1 every layer has the same rate, so this is high-LR itself" in say(make, rows)[0]
+
+
+def test_nothing_stops_the_attack(make):
+  rows = without(make.sweep((0.1, 0.3)), "high_lr")
+  winner, cost, leak = say(make, rows)
+  assert winner.startswith(
+    "None of 5 schedules stops the attack; the lowest re-identification is that of LWLRD with decay"
+  )
+  assert "(re-identification 14.4 % at AUC 0.869), but that is above the limit" in winner
+  assert "wins" not in winner
+  assert "14.4 %" in leak
+  assert cost.startswith("Its AUC is 0.869")
+
+
+def test_likeness_alone_can_be_too_high(make):
+  rows = [*make.controls(), make.row("lwlrd", decay=0.5, lr_max=0.03, auc=0.8, reid=0, ssim=0.7)]
+  assert "but its SSIM, 0.700, is above the limit" in say(make, rows)[0]
+
+
+def test_nothing_could_be_judged(make):
+  rows = make.sweep(DECAYS)
+  rows = [
+    row if row["attack"] == "none" or row["defense"] == "untreated" else {**row, "status": "diverged"} for row in rows
+  ]
+  winner, cost, leak = say(make, rows)
+  assert winner == "No schedule can be recommended: of 8 schedules, none could be judged (8 diverged)."
+  assert "cannot be said" in cost
+  assert leak.startswith("Released as it is, the model gives away 98.0 % of the 256 stolen images")
+
+
+@pytest.mark.parametrize("missing", [("untreated",), ("clean",), ("mean_image",), ("untreated", "clean", "mean_image")])
+def test_missing_controls_are_not_made_up(make, missing):
+  text = " ".join(say(make, without(make.sweep(DECAYS), *missing)))
+  assert ("untreated model's" in text) == ("untreated" not in missing)
+  assert ("never infected" in text) == ("clean" not in missing)
+  assert ("cannot be said, because the mean-image control is missing" in text) == ("mean_image" in missing)
+  assert "nan" not in text
+
+
+def test_an_attack_that_does_not_work(make):
+  rows = change(make.sweep(DECAYS), "untreated", reid=0.0, ssim=0.4)
+  assert say(make, rows)[0].startswith("The attack did not work in this run")
+
+
+def test_a_useless_winner_is_called_so(make):
+  rows = [*make.controls(), make.row("high_lr", lr_max=0.03, auc=0.52, reid=0, ssim=0.3)]
+  cost = say(make, rows)[1]
+  assert "hardly better than guessing" in cost
+  assert "no better than always giving the same answer" in cost
+
+
+def test_seeds_are_counted_and_the_worst_is_told(make):
+  rows = make.sweep(DECAYS, seeds=2)
+  rows = [{**row, "reid": 0.0156} if row.get("decay") == 0.5 and row["seed"] == 1 else row for row in rows]
+  winner, _, leak = say(make, rows)
+  assert "(means of 2 infections)" in winner
+  assert "0.78 % of the 256 stolen images can still be re-identified, 1.6 % in the worst infection" in leak
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_figures_are_those_of_the_table(make, seeds):
+  rows = make.sweep(DECAYS, seeds=seeds)
+  verdict = judge(make.table(rows), chance=1 / 2048, stolen=256)
+  table = member_table(make.table(rows), verdict) if seeds == 1 else seed_table(verdict)
+  names = [text for text, _, _ in table.headers]
+  by_kind = {row.kind: dict(zip(names, [cell.text for cell in row.cells], strict=True)) for row in table.rows}
+  controls = [dict(zip(names, [c.text for c in row.cells], strict=True)) for row in table.rows if row.kind == "control"]
+  untreated = next(row for row in controls if row["defense"] == "untreated")
+  winner = by_kind["winner"]
+  sentences = three_sentences(verdict, stolen=256, guessing=0.2)
+  assert f"highest AUC, {winner['AUC']}" in sentences[0]
+  assert f"decay {winner['decay']}" in sentences[0]
+  found = re.match(r"Its AUC is ([\d.]+), ([\d.]+) below the untreated model's ([\d.]+)", sentences[1])
+  assert found
+  auc, gap, other = found.groups()
+  assert (auc, other) == (winner["AUC"], untreated["AUC"])
+  assert round(float(other) - float(auc), 3) == float(gap)
+  leak = sentences[2].replace("\u00a0", " ")
+  assert f"{winner['re-identified, %']} % of the 256" in leak
+  assert f"SSIM is {winner['SSIM, best']} " in leak
+  assert f"{winner['surviving, MB']} MB" in leak
