@@ -23,7 +23,7 @@ class FineTuning:
   decays: str = "0.1:0.9"
   """Learning-rate factors from one layer to the next, counted from the input: LO:HI (9 values, evenly spaced, both ends
   in), LO:HI:N, or a comma list; each in (0, 1]."""
-  lrs: str = "0.03"
+  lrs: str = "0.02"
   """Largest learning rates (lr_max: of the first layer, at the first step), comma list; each above 0. The default is
   for Adam."""
   epochs: int | None = None

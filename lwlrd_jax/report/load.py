@@ -19,11 +19,11 @@ _NEEDED: dict[tuple[str, ...], type | tuple[type, ...]] = {
   ("dataset",): dict,
   ("dataset", "name"): str,
   ("dataset", "train"): int,
+  ("dataset", "test"): int,
   ("dataset", "label_names"): list,
   ("dataset", "multi_label"): bool,
   ("dataset", "openly_licensed"): bool,
   ("infection",): dict,
-  ("fine_tuning",): dict,
   ("postprocessings",): list,
   ("stolen",): int,
   ("layers",): list,
@@ -91,6 +91,14 @@ def _check(file: Path, config: dict[str, Any]) -> None:
       value = value.get(key)
     if not isinstance(value, kind):
       raise UserError(f"{file}: {'.'.join(keys)} is missing or of a wrong type")
+  if not isinstance(config.get("run_seconds"), int | float | None):
+    raise UserError(f"{file}: run_seconds is {config['run_seconds']!r}; allowed: a number, or null before the end")
+  if not isinstance(config.get("absent_classes"), list | None):
+    raise UserError(f"{file}: absent_classes is {config['absent_classes']!r}; allowed: a list")
+  for member, entry in config["members"].items():
+    rates = entry.get("peak_lr") if isinstance(entry, dict) else None
+    if not isinstance(rates, list) or not all(isinstance(rate, int | float) for rate in rates):
+      raise UserError(f"{file}: members.{member}.peak_lr is no list of numbers")
   for keys, value in ((("dataset", "train"), config["dataset"]["train"]), (("stolen",), config["stolen"])):
     if value < 1:
       raise UserError(f"{file}: {'.'.join(keys)} is {value}; allowed: whole numbers from 1")
@@ -120,10 +128,23 @@ def _read_table(directory: RunDirectory) -> pd.DataFrame:
 
 
 def _read_samples(directory: RunDirectory) -> dict[str, np.ndarray]:
+  file = directory.path / "samples.npz"
   try:
-    return directory.read_samples()
+    samples = directory.read_samples()
   except Exception as error:  # NumPy raises half a dozen kinds on a broken archive
-    raise UserError(f"{directory.path / 'samples.npz'}: cannot be read ({_one_line(error)})") from error
+    raise UserError(f"{file}: cannot be read ({_one_line(error)})") from error
+  if not samples:
+    return samples
+  if "originals" not in samples:
+    raise UserError(f"{file}: has no array originals")
+  shape = samples["originals"].shape
+  if len(shape) != 4 or shape[0] < 1 or shape[-1] not in {1, 3}:
+    raise UserError(f"{file}: originals has the shape {shape}; allowed: pictures, height, width, and 1 or 3 channels")
+  for name, pictures in samples.items():
+    wanted = shape[1:] if name == "mean_image" else shape
+    if pictures.dtype != np.uint8 or pictures.shape != wanted:
+      raise UserError(f"{file}: {name} is {pictures.dtype}{list(pictures.shape)}; allowed: uint8{list(wanted)}")
+  return samples
 
 
 def _one_line(error: Exception) -> str:

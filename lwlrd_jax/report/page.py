@@ -13,6 +13,10 @@ from lwlrd_jax.report.naming import long_name
 from lwlrd_jax.report.sentences import three_sentences
 from lwlrd_jax.report.summary import REID_ERRORS, REID_FLOOR, SSIM_MARGIN, Verdict
 
+# If none of n images is re-identified, the true share is below 3/n with 95 % confidence.
+_RULE_OF_THREE = 3
+# With fewer test images the standard error of an accuracy of a half exceeds 0.035.
+_FEW_TEST_IMAGES = 200
 _HEADINGS = ("Verdict", "Cost", "Still leaks")
 
 
@@ -94,6 +98,17 @@ def _notes(run: Run, verdict: Verdict) -> list[str]:
     notes.append("This run was not finished when the report was written; rows may be missing.")
   if run.table.seed.nunique() == 1:
     notes.append("One infection only: small differences between schedules may be chance. --seeds runs more.")
+  images, limit = run.stolen * max(run.table.seed.nunique(), 1), verdict.floors.reid_limit
+  if _RULE_OF_THREE / images > limit:
+    bound = formats.percent(min(_RULE_OF_THREE / images, 1))
+    notes.append(
+      f"Too few stolen images ({images}) to tell: even if none is re-identified, the true share may be {bound} % "
+      f"(95 % confidence), above the {formats.percent(limit)} % that count as stopped."
+      if limit < 1
+      else f"Too few training images ({run.config['dataset']['train']}) to tell: guessing re-identifies all of them."
+    )
+  if run.config["dataset"]["test"] < _FEW_TEST_IMAGES:
+    notes.append(f"Only {run.config['dataset']['test']} test images: differences of a few hundredths in AUC are noise.")
   if verdict.failed_attacks and verdict.case != "attack_failed":
     names = ", ".join(verdict.failed_attacks)
     notes.append(f"Already without a defence these attacks are at the floor, so stopping them proves nothing: {names}.")

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.runs.checkpoints import load_tree, save_tree
 from lwlrd_jax.runs.results import results_table
 
 # Of config.json and the directory's layout.
@@ -125,10 +124,14 @@ class RunDirectory:
 
   def save(self, name: str, tree: dict[str, Any]) -> None:
     """Writes the checkpoint `name`."""
+    from lwlrd_jax.runs.checkpoints import save_tree  # tables are read without JAX  # noqa: PLC0415
+
     save_tree(self.path / "checkpoints" / name, tree)
 
   def load(self, name: str) -> dict[str, Any]:
     """Reads the checkpoint `name`; errors as `load_tree`."""
+    from lwlrd_jax.runs.checkpoints import load_tree  # noqa: PLC0415
+
     return load_tree(self.path / "checkpoints" / name)
 
   @property

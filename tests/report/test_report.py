@@ -11,7 +11,7 @@ import pytest
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report import write_report
 from lwlrd_jax.report.__main__ import main
-from lwlrd_jax.report.figures import draw_figures
+from lwlrd_jax.report.figures import decay, draw_figures
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.page import render
 from lwlrd_jax.report.summary import judge
@@ -147,6 +147,47 @@ def test_many_layers_and_a_hostile_layer_name(make, tmp_path):
   assert "rates" in {figure.name for figure in draw_figures(loaded, verdict)}
 
 
+@pytest.mark.parametrize(
+  ("train", "stolen", "seeds", "cautious"),
+  [(2048, 256, 1, False), (2048, 100, 1, True), (2048, 100, 2, False), (20, 4, 1, True), (1, 1, 1, True)],
+)
+def test_too_few_stolen_images_are_said(make, tmp_path, train, stolen, seeds, cautious):
+  rows = make.sweep((0.5,), seeds=seeds)
+  run = make.run(tmp_path / "run", rows, samples=False, train=train, stolen=stolen)
+  assert ("Too few" in page_without_figures(run)) == cautious
+
+
+def test_few_test_images_are_said(make, tmp_path):
+  run = make.run(tmp_path / "run", make.sweep((0.5,)), samples=False)
+  assert "test images: differences" not in page_without_figures(run)
+  config = json.loads((run / "config.json").read_text())
+  config["dataset"]["test"] = 60
+  (run / "config.json").write_text(json.dumps(config))
+  assert "Only 60 test images: differences" in page_without_figures(run)
+
+
+def test_a_rate_has_one_colour_under_every_attack(make, tmp_path):
+  rows = make.sweep(DECAYS, lrs=(0.01, 0.03))
+  dec = [{**row, "attack": "dec", "member": f"dec-{row['member']}"} for row in rows if row["attack"] != "none"]
+  dec = [row for row in dec if not (row["defense"] == "lwlrd" and row["lr_max"] == 0.01)]
+  loaded = load(make.run(tmp_path / "run", rows + dec, samples=False))
+  verdict = judge(loaded.table, chance=loaded.chance, stolen=loaded.stolen)
+  figure = decay.draw(loaded, verdict)
+  assert figure is not None
+  legend = figure.legends[0]
+  colours = {
+    text.get_text().removeprefix("LWLRD, lr_max "): line.get_color()
+    for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)
+  }
+
+  def curves(axes):
+    return [line.get_color() for line in axes.get_lines() if len(line.get_xdata()) == 3 and line.get_marker() == "o"]
+
+  transpose, carrier = figure.axes[:2]
+  assert curves(transpose) == [colours["0.01"], colours["0.03"]]
+  assert curves(carrier) == [colours["0.03"]]
+
+
 def test_an_unfinished_run_says_so(make, tmp_path):
   run = make.run(tmp_path / "run", make.sweep((0.5,)), samples=False)
   config = json.loads((run / "config.json").read_text())
@@ -164,6 +205,35 @@ BREAKS = {
   "results lack columns": lambda run: pd.DataFrame({"member": ["a"]}).to_parquet(run / "results.parquet"),
   "samples are no archive": lambda run: (run / "samples.npz").write_bytes(b"not"),
   "figures is a file": lambda run: (run / "figures").write_text(""),
+}
+
+
+def edited(**changes):
+  def edit(run):
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, **changes}))
+
+  return edit
+
+
+def resampled(**changes):
+  def edit(run):
+    with np.load(run / "samples.npz") as archive:
+      arrays = {**archive, **changes}
+    np.savez(run / "samples.npz", **{name: array for name, array in arrays.items() if array is not None})
+
+  return edit
+
+
+BREAKS |= {
+  "run time is no number": edited(run_seconds="soon"),
+  "absent classes are no list": edited(absent_classes=3),
+  "rates are no numbers": edited(members={"a": {"peak_lr": ["fast"]}}),
+  "no rates": edited(members={"a": None}),
+  "no originals": resampled(originals=None),
+  "originals are no pictures": resampled(originals=np.zeros((3, 4), np.uint8)),
+  "mean image of another size": resampled(mean_image=np.zeros((5, 12, 3), np.uint8)),
+  "mean image of floats": resampled(mean_image=np.zeros((12, 12, 3))),
 }
 
 

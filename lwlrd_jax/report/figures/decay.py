@@ -1,5 +1,6 @@
 """Leakage and utility against LWLRD's decay."""
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.summary import Verdict, alike
 
 _PANELS = (("reid", "re-identified"), ("ssim", "SSIM"), ("auc", "AUC"))
+_DETAILS = ("epochs", "shape", "optimizer", "batch_size", "finish")
 _REFERENCES = {"untreated": style.INK, "clean": style.GREY, "vanilla": style.BASELINE}
 
 
@@ -42,11 +44,17 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
   figure = style.new_figure(7.6 if len(attacks) == 1 else 5.6 * len(attacks), 8.2)
   grid = figure.subplots(len(_PANELS), len(attacks), sharex=True, squeeze=False)
   named = []
+  curves: dict[str, _Curve] = {}
+  keys = ["lr_max", *(key for key in _DETAILS if lwlrd[key].nunique() > 1)]
+  # Over all attacks: one of them may lack a curve, and the legend is common.
+  colours = dict(zip(_names(lwlrd, keys), itertools.cycle(style.LR_COLOURS), strict=False))
   for column, attack in enumerate(attacks):
-    curves = _curves(lwlrd[lwlrd.attack == attack], run.table[run.table.attack == attack], rows[rows.attack == attack])
+    ours, members, same = (table[table.attack == attack] for table in (lwlrd, run.table, rows))
+    drawn = _curves(ours, members, same, keys, colours)
+    curves |= {curve.name: curve for curve in drawn}
     references = rows[rows.attack.isin([attack, "none"])]
     for axes, (name, title) in zip(grid[:, column], _PANELS, strict=True):
-      named.append((axes, _panel(axes, name, title, curves, references, verdict)))
+      named.append((axes, _panel(axes, name, title, drawn, references, verdict)))
     grid[0, column].set_title(f"{attack} attack" if len(attacks) > 1 else "")
     grid[-1, column].set_xlabel("decay: learning-rate factor from one layer to the next")
     decays = sorted(lwlrd.decay.unique())
@@ -54,7 +62,9 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
       grid[-1, column].set_xticks(sorted({*decays, 1.0}), [rate(decay) for decay in sorted({*decays, 1.0})])
     low = decays[0]
     grid[-1, column].set_xlim(low - 0.04 * (1.02 - low) - 0.005, 1.02)
-  handles = [Line2D([], [], color=curve.colour, marker="o", ms=4, label=curve.name) for curve in curves]
+  handles = [
+    Line2D([], [], color=curve.colour, marker="o", ms=4, label=curve.name) for curve in _in_order(curves, colours)
+  ]
   handles += [
     Line2D([], [], color=style.GREY, ls=":", marker=".", label="naive SSIM"),
     Line2D([], [], color=style.GREY, ls="", marker="s", ms=5, label="high-LR, same lr_max"),
@@ -65,23 +75,31 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
   return figure
 
 
-def _curves(lwlrd: pd.DataFrame, members: pd.DataFrame, rows: pd.DataFrame) -> list[_Curve]:
-  """Lines by lr_max, and by whatever else differs."""
-  keys = [
-    "lr_max",
-    *(key for key in ("epochs", "shape", "optimizer", "batch_size", "finish") if lwlrd[key].nunique() > 1),
-  ]
+def _name(row: pd.Series, keys: list[str]) -> str:
+  details = [value if isinstance(value, str) else rate(value) for value in row[keys]]
+  return f"LWLRD, lr_max {', '.join(details)}"
+
+
+def _names(lwlrd: pd.DataFrame, keys: list[str]) -> list[str]:
+  return list(dict.fromkeys(_name(group.iloc[0], keys) for _, group in lwlrd.groupby(keys, dropna=False)))
+
+
+def _in_order(curves: dict[str, _Curve], colours: dict[str, str]) -> list[_Curve]:
+  return [curves[name] for name in colours if name in curves]
+
+
+def _curves(
+  lwlrd: pd.DataFrame, members: pd.DataFrame, rows: pd.DataFrame, keys: list[str], colours: dict[str, str]
+) -> list[_Curve]:
+  """Lines of one attack by lr_max, and by whatever else differs."""
   curves: list[_Curve] = []
   for _, group in lwlrd.groupby(keys, dropna=False):
-    colour = style.LR_COLOURS[len(curves) % len(style.LR_COLOURS)]
     names = {name for members_of in group.members for name in members_of}
     several = group.seeds.max() > 1
     singles = members[members.member.isin(names) & (members.status == "ok")] if several else members.iloc[:0]
     same_rate = (rows.defense == "high_lr") & alike(rows, group.iloc[0], keys)
-    details = [value if isinstance(value, str) else rate(value) for value in group.iloc[0][keys]]
-    curves.append(
-      _Curve(f"LWLRD, lr_max {', '.join(details)}", colour, group.sort_values("decay"), singles, rows[same_rate])
-    )
+    name = _name(group.iloc[0], keys)
+    curves.append(_Curve(name, colours[name], group.sort_values("decay"), singles, rows[same_rate]))
   return curves
 
 

@@ -67,7 +67,12 @@ def _columns(run: Run, verdict: Verdict) -> list[_Column]:
     (ours.defense == "lwlrd") & ours.member.map(lambda member: f"member/{member}" in run.samples).astype(bool)
   ]
   if len(lwlrd):
-    lr = lwlrd.lr_max.iloc[0]
+    winner = verdict.chosen if verdict.case == "winner" else None
+    # The winner among its neighbours, where it has pictures.
+    if winner is not None and winner.defense == "lwlrd" and (lwlrd.lr_max == winner.lr_max).any():
+      lr = winner.lr_max
+    else:
+      lr = lwlrd.lr_max.iloc[0]
     lwlrd = lwlrd[lwlrd.lr_max == lr].drop_duplicates("decay").sort_values("decay")
     if len(lwlrd) > _MOST_DECAYS:
       lwlrd = lwlrd.iloc[np.linspace(0, len(lwlrd) - 1, _MOST_DECAYS).round().astype(int)]
@@ -79,9 +84,9 @@ def _columns(run: Run, verdict: Verdict) -> list[_Column]:
   columns += _of(run, high, "high-LR")
   if verdict.case == "winner" and verdict.chosen is not None:
     # A winner that is none of these is what a reader wants to see most.
-    winner = ours[ours.member.isin(verdict.chosen.members)]
-    if len(winner) and winner.member.iloc[0] not in {column.member for column in columns}:
-      columns += _of(run, winner, short_name(verdict.chosen, verdict.schedules))
+    best = ours[ours.member.isin(verdict.chosen.members)]
+    if len(best) and best.member.iloc[0] not in {column.member for column in columns}:
+      columns += _of(run, best, short_name(verdict.chosen, verdict.schedules))
   if "mean_image" in run.samples:
     mean = rows[rows.defense == "mean_image"]
     pictures = np.broadcast_to(run.samples["mean_image"], originals.shape)

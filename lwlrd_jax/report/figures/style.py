@@ -21,7 +21,7 @@ INK, GREY, PALE = "#1f2933", "#66727f", "#d9dee3"
 BASELINE, FLOOR = "#d55e00", "#009e73"
 MARKERS = {"vanilla": "v", "high_lr": "s", "reversed": "<", "super_ft_long": "P", "super_ft_short": "X"}
 CONTROL_MARKERS = {"untreated": "D", "clean": "*"}
-LR_MARKERS = ("o", "^", "h", "d", "p", "8")
+LR_MARKERS = ("o", "^", "d", "p", "h", "8")
 LR_STYLES = ("-", "--", "-.", ":")
 # One colour a learning rate, where decay is on an axis already.
 LR_COLOURS = ("#0072b2", "#cc79a7", "#56b4e9", "#7a5195", "#8c6d31", "#444444")
