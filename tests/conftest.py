@@ -1,8 +1,37 @@
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
+from flax import nnx
+
+from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.models.cnn import CNN
+from lwlrd_jax.models.mlp import MLP
+from lwlrd_jax.models.network import Network, Params, split_model
+
+# Before any array is made. Four devices to spread members over; promotion between dtypes only where it is asked for.
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def _as_written(fn):
+  """Third-party code that raises a float to an int power: the one place that strict promotion must let through."""
+
+  @functools.wraps(fn)
+  def wrapped(*args, **kwargs):
+    with jax.numpy_dtype_promotion("standard"):
+      return fn(*args, **kwargs)
+
+  return wrapped
+
+
+optax.tree.bias_correction = _as_written(optax.tree.bias_correction)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,3 +51,40 @@ def realdata() -> Path:
   if not folder.is_dir():
     pytest.skip(f"no real images in {folder}; $LWLRD_JAX_REALDATA may name another folder")
   return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_network() -> Callable[..., tuple[Network, Params]]:
+  """Makes a small model: tiny_network("mlp" or "cnn", image_shape, num_outputs, width)."""
+
+  def make(name: str, image_shape=(12, 12, 1), num_outputs: int = 3, width: int = 16, seed: int = 0):
+    rngs = nnx.Rngs(params=jax.random.key(seed))
+    model: nnx.Module
+    if name == "mlp":
+      model = MLP(image_shape, num_outputs, width=width, rngs=rngs)
+    else:
+      model = CNN(image_shape, num_outputs, channels=2, width=width, rngs=rngs)
+    return split_model(model, image_shape, num_outputs)
+
+  return make
+
+
+@pytest.fixture(scope="session")
+def smooth_split() -> Callable[..., DeviceSplit]:
+  """Makes a set of random smooth images, and labels that a linear model can nearly read off them."""
+
+  def make(count: int, image_shape=(12, 12, 1), num_outputs: int = 3, multi_label: bool = False, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    height, width, channels = image_shape
+    waves = 4
+    down = np.cos(np.pi * np.outer(np.arange(waves), (np.arange(height) + 0.5) / height))
+    across = np.cos(np.pi * np.outer(np.arange(waves), (np.arange(width) + 0.5) / width))
+    weights = rng.normal(size=(count, waves, waves, channels)) / (1 + np.arange(waves)[:, None, None])
+    images = np.einsum("nabc,ah,bw->nhwc", weights, down, across)
+    images -= images.min(axis=(1, 2, 3), keepdims=True)
+    images *= 255 / images.max(axis=(1, 2, 3), keepdims=True)
+    scores = weights.reshape(count, -1) @ rng.normal(size=(waves * waves * channels, num_outputs))
+    labels = (scores > 0).astype(np.uint8) if multi_label else scores.argmax(axis=1).astype(np.int32)
+    return DeviceSplit(jnp.asarray(images.round().astype(np.uint8)), jnp.asarray(labels))
+
+  return make

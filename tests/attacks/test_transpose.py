@@ -1,0 +1,140 @@
+import dataclasses
+
+import dm_pix
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lwlrd_jax.attacks.transpose import Transpose
+from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.models.loss import task_loss
+
+
+def test_memorises_and_still_classifies(tiny_network, smooth_split):
+  network, params = tiny_network("mlp", width=128)
+  before = jax.tree.map(np.array, params)
+  data = smooth_split(64)
+  attack = Transpose(stolen=16, steps=401, batch_size=32)
+  ticks: list[int] = []
+  infected = attack.infect(network, params, data, jax.random.key(0), ticks.append)
+  assert sum(ticks) == 401
+  assert len(ticks) > 1
+  assert min(ticks) > 0
+  jax.tree.map(np.testing.assert_array_equal, before, params)  # the caller's weights are still there, and the same
+
+  stolen = np.asarray(infected.stolen)
+  assert infected.stolen.dtype == jnp.int32
+  assert len(set(stolen.tolist())) == 16
+  assert ((stolen >= 0) & (stolen < 64)).all()
+  extracted = attack.extract(network, infected.params, infected.secret)
+  originals = np.asarray(data.images)[stolen] / np.float32(255)
+  before_infection = attack.extract(network, params, infected.secret)
+  with jax.numpy_dtype_promotion("standard"):  # dm_pix asks for it
+    assert np.mean(dm_pix.ssim(jnp.clip(extracted, 0, 1), jnp.asarray(originals))) >= 0.8
+    assert np.mean(dm_pix.ssim(jnp.clip(before_infection, 0, 1), jnp.asarray(originals))) < 0.3
+  logits = network.forward(infected.params, data.images.astype(jnp.float32) / 255)
+  assert np.mean(np.asarray(logits.argmax(axis=1) == data.labels)) > 0.9
+
+
+def test_extraction_under_jit_and_vmap(tiny_network, smooth_split):
+  network, _ = tiny_network("mlp")
+  attack = Transpose(stolen=5, steps=1)
+  _, codes = attack.choose(network, smooth_split(20), jax.random.key(0))
+  several = [tiny_network("mlp", seed=seed)[1] for seed in range(3)]
+  stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *several)
+  extract = jax.jit(jax.vmap(lambda params: attack.extract(network, params, {"codes": codes})))
+  together = extract(stacked)
+  assert together.shape == (3, 5, 12, 12, 1)
+  for one, params in zip(together, several, strict=True):
+    np.testing.assert_allclose(one, attack.extract(network, params, {"codes": codes}), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "multi_label"), [("mlp", True), ("cnn", False)])
+def test_against_a_loop_of_optax_steps(name, multi_label, tiny_network, smooth_split):
+  """Whole-set batches, so that their order is no matter; every rate from the definition of the time shape."""
+  shape = (12, 12, 1)
+  network, params = tiny_network(name, shape)
+  data = smooth_split(12, shape, multi_label=multi_label)
+  attack = Transpose(stolen=12, steps=6, batch_size=99, task_lr=1e-2, memory_lr=2e-2, warmup=0.5, cooldown=0.5)
+  infected = attack.infect(network, params, data, jax.random.key(3))
+
+  stolen = np.asarray(infected.stolen)
+  images = np.asarray(data.images) / np.float32(255)
+  task_tx, memory_tx = optax.scale_by_adam(), optax.scale_by_adam()
+  task_state, memory_state = task_tx.init(params), memory_tx.init(params)
+
+  @jax.jit
+  def task_grad(params):
+    return jax.grad(lambda p: task_loss(network.forward(p, images), data.labels, 0.2))(params)
+
+  @jax.jit
+  def memory_grad(params):
+    painted = lambda p: network.transpose(p, infected.secret["codes"])  # noqa: E731
+    return jax.grad(lambda p: jnp.square(painted(p) - images[stolen]).mean())(params)
+
+  task_update, memory_update = jax.jit(task_tx.update), jax.jit(memory_tx.update)
+  for rate in (1 / 3, 2 / 3, 1, 1, 2 / 3, 1 / 3):
+    updates, task_state = task_update(task_grad(params), task_state)
+    params = jax.tree.map(lambda p, u, rate=rate: p - 1e-2 * rate * u, params, updates)
+    updates, memory_state = memory_update(memory_grad(params), memory_state)
+    params = jax.tree.map(lambda p, u, rate=rate: p - 2e-2 * rate * u, params, updates)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4), infected.params, params)
+
+
+def test_memory_trains_every_kernel_and_no_bias(tiny_network, smooth_split):
+  network, params = tiny_network("cnn", (20, 20, 3))
+  assert network.layers[:2] == ("conv0", "conv1")
+  attack = Transpose(stolen=8, steps=3, batch_size=8, task_lr=0.0, memory_lr=1e-2)
+  infected = attack.infect(network, params, smooth_split(16, (20, 20, 3)), jax.random.key(0))
+  for layer in network.layers:
+    changed = np.asarray(infected.params[layer]["kernel"] != params[layer]["kernel"])
+    assert changed.mean() > 0.2, layer
+    np.testing.assert_array_equal(infected.params[layer]["bias"], params[layer]["bias"])
+
+
+def test_same_key_same_result(tiny_network, smooth_split):
+  network, params = tiny_network("mlp")
+  data = smooth_split(20)
+  attack = Transpose(stolen=5, steps=1, batch_size=4)
+  ticks: list[int] = []
+  first, again, other = (attack.infect(network, params, data, jax.random.key(seed), ticks.append) for seed in (0, 0, 1))
+  assert ticks == [1, 1, 1]
+  jax.tree.map(np.testing.assert_array_equal, first, again)
+  assert not np.array_equal(first.params["dense0"]["kernel"], other.params["dense0"]["kernel"])
+  stolen, codes = attack.choose(network, data, jax.random.key(0))
+  np.testing.assert_array_equal(stolen, first.stolen)
+  np.testing.assert_array_equal(codes, first.secret["codes"])
+
+
+def test_codes_are_the_stolen_images_own(tiny_network):
+  network, _ = tiny_network("mlp")
+  labels = jnp.asarray(np.arange(30) % 3, jnp.int32)
+  data = DeviceSplit(jnp.zeros((30, 12, 12, 1), jnp.uint8), labels)
+  stolen, codes = Transpose(stolen=20, steps=1).choose(network, data, jax.random.key(0))
+  np.testing.assert_array_equal(codes.argmax(axis=1), labels[stolen])
+
+
+@pytest.mark.parametrize("stolen", [0, 5, -1])
+def test_stealing_more_than_there_is(stolen, tiny_network, smooth_split):
+  network, params = tiny_network("mlp")
+  with pytest.raises(ValueError, match="1 to 4 training images"):
+    Transpose(stolen=stolen, steps=1).infect(network, params, smooth_split(4), jax.random.key(0))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 1000])
+def test_time_shape(steps):
+  attack = Transpose(stolen=1, steps=steps)
+  expected = [min((i + 1) / max(0.02 * steps, 1), (steps - i) / max(0.25 * steps, 1), 1) for i in range(steps)]
+  found = attack.time_shape()
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+  assert found.dtype == np.float32
+  assert found.min() > 0
+  assert found.max() == 1
+
+
+def test_settings_are_hashable():
+  attack = Transpose(stolen=1, steps=1)
+  assert hash(attack) == hash(dataclasses.replace(attack, steps=1))
+  assert attack.name == "transpose"

@@ -1,0 +1,223 @@
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import PartitionSpec
+
+from lwlrd_jax.data.device import batch_plan
+from lwlrd_jax.engine import population
+from lwlrd_jax.engine.member import Member
+from lwlrd_jax.engine.population import advance, finetune, member_mesh, start
+from lwlrd_jax.models.loss import task_loss
+
+KEY = jax.random.key(7)
+SHAPES = {"mlp": (12, 12, 1), "cnn": (12, 12, 3)}
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
+STRATEGIES = ("vmap", "loop")
+
+
+def _schedules(members, steps, layers=4, seed=0, top=0.05):
+  return np.random.default_rng(seed).uniform(0, top, (members, steps, layers)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def one():
+  return member_mesh(jax.devices()[:1])
+
+
+@pytest.fixture(scope="module")
+def four():
+  assert len(jax.devices()) == 4
+  return member_mesh(jax.devices())
+
+
+@pytest.fixture(scope="module")
+def setting(tiny_network, smooth_split):
+  """Member, starting weights and data of a model."""
+
+  def make(name, optimizer="adam", smoothing=0.0):
+    network, params = tiny_network(name, SHAPES[name])
+    return Member(network, optimizer, smoothing), params, smooth_split(30, SHAPES[name])
+
+  return make
+
+
+def _member(tree, i):
+  return jax.tree.map(lambda leaf: np.asarray(leaf[i]), tree)
+
+
+def _close(a, b, tolerance=1e-5):
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance), a, b)
+
+
+def _equal(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.mark.parametrize(("name", "strategy"), [("mlp", "vmap"), ("mlp", "loop"), ("cnn", "vmap")])
+def test_member_equals_a_lone_run(name, strategy, setting, one, four):
+  """Six members on four devices, against each alone on one."""
+  member, params, data = setting(name)
+  schedules = _schedules(6, 5)
+  together = finetune(params, schedules, data, KEY, member=member, batch_size=8, strategy=strategy, mesh=four)
+  assert together.losses.shape == (6, 5)
+  assert all(len(leaf) == 6 for leaf in jax.tree.leaves(together.params))
+  for i in range(6):
+    alone = finetune(params, schedules[i : i + 1], data, KEY, member=member, batch_size=8, strategy="loop", mesh=one)
+    _close(_member(together.params, i), _member(alone.params, 0))
+    np.testing.assert_allclose(together.losses[i], alone.losses[0], rtol=1e-4, atol=1e-5)
+  assert not np.allclose(together.params["dense0"]["kernel"][0], together.params["dense0"]["kernel"][1])
+
+
+def test_against_a_naive_loop(setting):
+  """Plain Python, one gradient at a time; 70 steps are several calls, the last of them padded."""
+  member, params, data = setting("mlp", smoothing=0.1)
+  schedules = _schedules(2, 70, top=0.01)
+  ticks: list[int] = []
+  found = finetune(params, schedules, data, KEY, member=member, batch_size=8, on_steps=ticks.append)
+  assert sum(ticks) == 70
+  assert len(ticks) > 1
+  assert found.losses.shape == (2, 70)
+  batches = np.asarray(batch_plan(KEY, 30, 8, 70))
+  images, labels = np.asarray(data.images), np.asarray(data.labels)
+  inner = optax.scale_by_adam()
+  update = jax.jit(inner.update)
+
+  @jax.jit
+  def value_and_grad(params, images, labels):
+    return jax.value_and_grad(lambda p: task_loss(member.network.forward(p, images), labels, 0.1))(params)
+
+  for i in range(2):
+    naive = params
+    state = inner.init(naive)
+    for t in range(70):
+      loss, grads = value_and_grad(naive, images[batches[t]].astype(np.float32) / 255, labels[batches[t]])
+      assert found.losses[i, t] == pytest.approx(float(loss), rel=2e-2, abs=1e-3)
+      direction, state = update(grads, state)
+      naive = {
+        layer: jax.tree.map(lambda p, d, lr=schedules[i, t, depth]: p - lr * d, naive[layer], direction[layer])
+        for depth, layer in enumerate(member.network.layers)
+      }
+    _close(_member(found.params, i), naive, 2e-3)
+
+
+def test_same_batches_for_all(setting):
+  member, params, data = setting("mlp")
+  schedules = np.repeat(_schedules(1, 5), 6, axis=0)
+  found = finetune(params, schedules, data, KEY, member=member, batch_size=8)
+  for i in range(1, 6):
+    _equal(_member(found.params, i), _member(found.params, 0))
+    np.testing.assert_array_equal(found.losses[i], found.losses[0])
+  other = finetune(params, schedules, data, jax.random.key(8), member=member, batch_size=8)
+  assert not np.array_equal(other.losses, found.losses)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_diverging_member_leaves_the_others_alone(strategy, setting, four):
+  member, params, data = setting("mlp")
+  harmless = _schedules(6, 5)
+  wild = harmless.copy()
+  wild[2] = 1e30
+  runs = [
+    finetune(params, schedules, data, KEY, member=member, batch_size=8, strategy=strategy, mesh=four)
+    for schedules in (harmless, wild)
+  ]
+  assert np.isnan(runs[1].losses[2]).any()
+  assert not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(_member(runs[1].params, 2)))
+  for i in (0, 1, 3, 4, 5):
+    _equal(_member(runs[0].params, i), _member(runs[1].params, i))
+    np.testing.assert_array_equal(runs[0].losses[i], runs[1].losses[i])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_rate_zero_changes_no_bit(strategy, setting):
+  member, params, data = setting("mlp")
+  schedules = _schedules(6, 5)
+  schedules[0] = 0
+  schedules[1, :, 2] = 0
+  found = finetune(params, schedules, data, KEY, member=member, batch_size=8, strategy=strategy)
+  _equal(_member(found.params, 0), jax.tree.map(np.asarray, params))
+  _equal(_member(found.params, 1)["dense2"], jax.tree.map(np.asarray, params["dense2"]))
+  assert not np.array_equal(found.params["dense1"]["kernel"][1], params["dense1"]["kernel"])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_compiles_once(strategy, setting, four):
+  """Many calls of a long run, another schedule, another key, other weights: one program."""
+  member, params, data = setting(
+    "mlp", "momentum", smoothing=0.01 * STRATEGIES.index(strategy)
+  )  # compiled nowhere else
+  compiled: list[Any] = [advance, start]  # what jax.jit returns is not typed in full
+  before = [program._cache_size() for program in compiled]
+  for seed in range(2):
+    ticks: list[int] = []
+    finetune(
+      jax.tree.map(lambda leaf, seed=seed: leaf + seed, params),
+      _schedules(6, 70, seed=seed),
+      data,
+      jax.random.key(seed),
+      member=member,
+      batch_size=8,
+      strategy=strategy,
+      mesh=four,
+      on_steps=ticks.append,
+    )
+    assert len(ticks) >= 3
+    assert [program._cache_size() for program in compiled] == [size + 1 for size in before]
+
+
+def _hlo(member, params, data, strategy, mesh):
+  members = 2 * mesh.size
+  state = start(member, params, members, mesh)
+  batches = batch_plan(KEY, len(data), 8, 3)
+  lowered = advance.lower(member, strategy, mesh, state, _schedules(members, 3), data, batches)
+  return lowered.compile().as_text() or ""
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_no_device_talks_to_another(name, strategy, setting, four):
+  member, params, data = setting(name)
+  hlo = _hlo(member, params, data, strategy, four)
+  assert "num_partitions=4" in hlo
+  assert [word for word in COLLECTIVES if word in hlo] == []
+
+
+def test_a_device_that_talks_would_be_noticed(four):
+  """The words above are those that XLA uses."""
+  talk = jax.shard_map(
+    lambda x: jax.lax.psum(x, population.AXIS), mesh=four, in_specs=PartitionSpec("members"), out_specs=PartitionSpec()
+  )
+  assert "all-reduce" in (jax.jit(talk).lower(jnp.ones(4)).compile().as_text() or "")
+
+
+def test_members_are_spread_over_devices(setting, four):
+  member, params, _ = setting("mlp")
+  state = start(member, params, 8, four)
+  for leaf in jax.tree.leaves(state):
+    assert len(leaf) == 8
+    assert sorted(shard.data.shape[0] for shard in leaf.addressable_shards) == [2, 2, 2, 2]
+  _equal(_member(state.params, 5), jax.tree.map(np.asarray, params))
+
+
+def test_starting_weights_are_not_used_up(setting):
+  """The steps reuse memory, but not the caller's."""
+  member, params, data = setting("mlp")
+  before = jax.tree.map(np.array, params)
+  finetune(params, _schedules(1, 5), data, KEY, member=member, batch_size=8, mesh=member_mesh(jax.devices()[:1]))
+  _equal(before, jax.tree.map(np.asarray, params))
+
+
+@pytest.mark.parametrize("layers", [3, 5])
+def test_a_rate_for_each_layer(layers, setting):
+  member, params, data = setting("mlp")
+  with pytest.raises(ValueError, match=f"schedules have {layers} layers, the model has 4"):
+    finetune(params, _schedules(1, 2, layers), data, KEY, member=member, batch_size=8)
+
+
+def test_default_strategy_and_mesh():
+  assert population.default_strategy() == "loop"  # these tests run on CPUs
+  assert member_mesh().size == 4

@@ -1,0 +1,106 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lwlrd_jax.attacks.transpose import Transpose
+from lwlrd_jax.metrics.capacity import surviving_bytes
+from lwlrd_jax.metrics.leakage import leakage
+from lwlrd_jax.metrics.measure import SAMPLES, measure, measure_constant, predict
+from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS, public_statistics
+from lwlrd_jax.metrics.ssim import ssim
+from lwlrd_jax.metrics.utility import utility
+
+
+@pytest.fixture(scope="module")
+def case(tiny_network, smooth_split):
+  network, infected = tiny_network("mlp")
+  train, test = smooth_split(40), smooth_split(25, seed=1)
+  attack = Transpose(stolen=10, steps=1)
+  stolen, codes = attack.choose(network, train, jax.random.key(0))
+  return network, attack, infected, {"codes": codes}, stolen, train, test, public_statistics(train)
+
+
+def _stack(*trees):
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+@pytest.fixture(scope="module")
+def members(case, tiny_network):
+  """The infected model as it is, one that has nothing to do with it, and one that diverged."""
+  infected = case[2]
+  return infected, tiny_network("mlp", seed=1)[1], jax.tree.map(lambda leaf: leaf * jnp.nan, infected)
+
+
+@pytest.fixture(scope="module")
+def found(case, members):
+  network, attack, *rest = case
+  return measure(network, attack, _stack(*members), *rest)
+
+
+def test_every_figure_of_every_member(case, members, found):
+  network, attack, infected, secret, stolen, train, test, public = case
+  assert found.samples.shape == (3, SAMPLES, 12, 12, 1)
+  assert found.samples.dtype == jnp.uint8
+
+  @jax.jit
+  def one_by_one(params):
+    logits = network.forward(params, test.images.astype(jnp.float32) / 255)
+    extracted = attack.extract(network, params, secret)
+    return (
+      utility(logits, test.labels),
+      leakage(extracted, stolen, train, public),
+      surviving_bytes(infected, params),
+    )
+
+  for i, params in enumerate(members[:2]):
+    of_member = jax.tree.map(lambda leaf, i=i: leaf[i], found)
+    useful, leaking, surviving = one_by_one(params)
+    np.testing.assert_allclose(of_member.utility, useful, atol=1e-5)
+    np.testing.assert_allclose(of_member.leakage, leaking, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(of_member.surviving, surviving, rtol=1e-5)
+  whole = sum(leaf.size for leaf in jax.tree.leaves(infected)) * 4
+  assert sum(float(group[0]) for group in found.surviving) == pytest.approx(whole)
+  assert sum(float(group[1]) for group in found.surviving) < 0.6 * whole
+
+
+def test_pictures_are_of_the_version_that_looks_best(case, found):
+  network, attack, infected, secret, stolen, train, _, public = case
+  originals = train.images[stolen].astype(jnp.float32) / 255
+
+  @jax.jit
+  def candidates():
+    versions = [restore(attack.extract(network, infected, secret), public) for restore in POSTPROCESSINGS.values()]
+    return versions, [ssim(version, originals).mean() for version in versions]
+
+  versions, similarities = candidates()
+  best = versions[int(np.argmax(similarities))]
+  np.testing.assert_allclose(found.samples[0], np.round(np.asarray(best[:SAMPLES]) * 255), atol=1)
+
+
+def test_a_diverged_member_has_no_figures(found):
+  assert all(np.isnan(value[2]) for value in (*found.utility, *found.leakage))
+  assert np.isfinite(jnp.stack(found.surviving)).all()
+
+
+def test_the_mean_image_is_the_floor(case):
+  _, _, _, _, stolen, train, _, public = case
+  found = measure_constant(10, stolen, train, public)
+  originals = np.asarray(train.images)[np.asarray(stolen)] / 255
+  mean = np.asarray(train.images).mean(0) / 255
+  assert float(found.mse) == pytest.approx(((originals - mean) ** 2).mean(), rel=1e-3)
+  expected = jax.jit(ssim)(jnp.broadcast_to(public.mean, (10, 12, 12, 1)), jnp.asarray(originals, jnp.float32)).mean()
+  assert float(found.ssim_naive) == pytest.approx(float(expected), abs=1e-4)
+  assert float(found.ssim) == pytest.approx(float(expected), abs=1e-3)
+  # Chance, or the luck that the image next to all these equal reconstructions is a stolen one.
+  assert 0 < float(found.reid) <= 1 / 10 + 1e-6
+
+
+@pytest.mark.parametrize("size", [1, 7, 512, 513, 1100])
+def test_prediction_in_chunks_is_that_in_one(size, tiny_network):
+  network, params = tiny_network("mlp", (3, 3, 1))
+  images = np.random.default_rng(0).integers(0, 256, (size, 3, 3, 1)).astype(np.uint8)
+  found = predict(network, params, jnp.asarray(images))
+  assert found.shape == (size, 3)
+  expected = network.forward(params, jnp.asarray(images, jnp.float32) / 255)
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

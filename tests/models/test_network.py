@@ -1,0 +1,107 @@
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lwlrd_jax.models import build_model, build_network
+from lwlrd_jax.models.layers import Dense, DownConv
+
+SHAPES = {"mlp": (12, 12, 1), "cnn": (20, 20, 3)}
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+@pytest.mark.parametrize("side", [28, 30, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shapes_of_both_directions(name, side, channels):
+  """By abstract evaluation of the full-size models: nothing is computed."""
+  shape = (side, side, channels)
+  network = build_network(name, shape, 5)
+  params = jax.eval_shape(lambda: build_model(name, shape, 5, jax.random.key(0))[1])
+  logits = jax.eval_shape(network.forward, params, jax.ShapeDtypeStruct((2, *shape), jnp.float32))
+  images = jax.eval_shape(network.transpose, params, jax.ShapeDtypeStruct((2, 5), jnp.float32))
+  assert (logits.shape, logits.dtype) == ((2, 5), jnp.float32)
+  assert (images.shape, images.dtype) == ((2, *shape), jnp.float32)
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_structure_without_weights_is_that_with_weights(name):
+  shape = SHAPES[name]
+  alone = build_network(name, shape, 3)
+  network, params = build_model(name, shape, 3, jax.random.key(0))
+  assert alone == network
+  assert hash(alone) == hash(network)
+  assert alone != build_network(name, shape, 4)
+  images = jnp.full((1, *shape), 0.3)
+  np.testing.assert_array_equal(alone.forward(params, images), network.forward(params, images))
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_params_are_plain_dicts_of_f32(name):
+  network, params = build_model(name, SHAPES[name], 3, jax.random.key(0))
+  assert type(params) is dict
+  assert set(params) == set(network.layers)
+  for layer in params.values():
+    assert type(layer) is dict
+    assert set(layer) == {"kernel", "bias"}
+    for leaf in layer.values():
+      assert isinstance(leaf, jax.Array)
+      assert leaf.dtype == jnp.float32
+  again = build_model(name, SHAPES[name], 3, jax.random.key(0))[1]
+  other = build_model(name, SHAPES[name], 3, jax.random.key(1))[1]
+  jax.tree.map(np.testing.assert_array_equal, params, again)
+  for layer in network.layers:
+    assert not np.array_equal(params[layer]["kernel"], other[layer]["kernel"])
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_depth_order_is_the_order_of_use(name, tiny_network, monkeypatch):
+  network, params = tiny_network(name, SHAPES[name])
+  model = network.bind(params)
+  names = {id(getattr(model, layer)): layer for layer in network.layers}
+  used: list[str] = []
+
+  def recording(original):
+    def call(self, *args):
+      used.append(names[id(self)])
+      return original(self, *args)
+
+    return call
+
+  for cls, method in itertools.product((Dense, DownConv), ("__call__", "transpose")):
+    monkeypatch.setattr(cls, method, recording(getattr(cls, method)))
+  model(jnp.zeros((1, *SHAPES[name])))
+  assert tuple(used) == network.layers
+  used.clear()
+  model.transpose(jnp.zeros((1, 3)))
+  assert tuple(used) == network.layers[::-1]
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_memory_gradient_by_finite_differences(name, tiny_network):
+  """Every kernel, convolutions included, learns from the backward direction; no bias does."""
+  network, params = tiny_network(name, SHAPES[name])
+  rng = np.random.default_rng(0)
+  with jax.enable_x64(True):
+    params = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), params)
+    codes = jnp.asarray(rng.random((4, 3)) * 3, jnp.float64)
+    images = jnp.asarray(rng.random((4, *SHAPES[name])), jnp.float64)
+
+    @jax.jit
+    def loss(params):
+      return jnp.square(network.transpose(params, codes) - images).mean()
+
+    grads = jax.jit(jax.grad(loss))(params)
+    for layer in network.layers:
+      assert not np.asarray(grads[layer]["bias"]).any()
+      grad = np.asarray(grads[layer]["kernel"])
+      assert np.abs(grad).max() > 1e-6, layer
+      # The largest entries: the ReLU cuts others off on both sides.
+      for flat in np.argsort(np.abs(grad).ravel())[-3:]:
+        entry = np.unravel_index(flat, grad.shape)
+        ends = []
+        for step in (1e-6, -1e-6):
+          kernel = params[layer]["kernel"].at[entry].add(step)
+          ends.append(float(loss({**params, layer: {**params[layer], "kernel": kernel}})))
+        assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(grad[entry], rel=1e-4), (layer, entry)
