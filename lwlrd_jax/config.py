@@ -147,7 +147,10 @@ def parse_decays(text: str) -> tuple[float, ...]:
     raise UserError(f"--decays {text}: a range has 2 values or more; {allowed}")
   step = (high - low) / (count - 1)
   # Rounded, so that 0.1:0.9 has 0.3 in it and not 0.30000000000000004: decays are looked up by value.
-  return tuple(round(low + i * step, 6) for i in range(count))
+  values = tuple(round(low + i * step, 9) for i in range(count))
+  if len(set(values)) < count or not values[0] > 0:
+    raise UserError(f"--decays {text}: too close together, or to 0, to tell apart; {allowed}")
+  return values
 
 
 def parse_lrs(text: str) -> tuple[float, ...]:

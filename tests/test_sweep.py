@@ -27,7 +27,7 @@ def npz(tmp_path_factory):
     arrays[f"{split}_images"] = np.kron(coarse, np.ones((1, 3, 3, 1))).astype(np.uint8)
     arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
   file = tmp_path_factory.mktemp("data") / "small.npz"
-  np.savez(file, **arrays)
+  np.savez(file, **arrays)  # type: ignore[arg-type]
   return file
 
 
@@ -55,16 +55,17 @@ def test_table(run):
   table = lwlrd_jax.load_run(run).results
   assert list(table.columns) == list(COLUMNS)
   assert set(table.status) == {"ok"}
-  assert table.defense.tolist() == (
-    ["untreated", "clean", "mean_image", "lwlrd", "lwlrd", "vanilla", "high_lr", "reversed"]
-    + ["super_ft_long", "super_ft_short"]
-  )
+  assert table.defense.tolist() == [
+    *("untreated", "clean", "mean_image", "lwlrd", "lwlrd", "vanilla", "high_lr", "reversed"),
+    *("super_ft_long", "super_ft_short"),
+  ]
   assert table.attack.tolist() == ["transpose", "none", "none", *["transpose"] * 7]
   untreated, clean, mean = (table[table.defense == name].iloc[0] for name in ("untreated", "clean", "mean_image"))
   # Every bit of every weight; summed in f32.
   whole = 4 * sum(lwlrd_jax.load_run(run).config["layer_parameters"])
   assert untreated.surviving_bytes == pytest.approx(whole, rel=1e-6)
-  assert untreated.reid > 0.5 > 0.2 > clean.reid
+  assert untreated.reid > 0.5
+  assert clean.reid < 0.3
   assert mean.reid == pytest.approx(1 / TRAIN)
   assert np.isnan(mean.auc)
   models = table[table.defense != "mean_image"]
@@ -142,9 +143,9 @@ print(model.transpose(jnp.asarray(secret["secret"]["codes"])).shape, len(set(sec
 def test_find_wants_exactly_one_row(run):
   loaded = lwlrd_jax.load_run(run)
   assert loaded.find(defense="vanilla").lr_max == pytest.approx(1e-4)
-  with pytest.raises(KeyError, match="2 members have defense=lwlrd; choose one of: transpose-lwlrd"):
+  with pytest.raises(KeyError, match=r"2 members have defense=lwlrd; choose one of: transpose-lwlrd"):
     loaded.find(defense="lwlrd")
-  with pytest.raises(KeyError, match="0 members have decay=0.5"):
+  with pytest.raises(KeyError, match=r"0 members have decay=0\.5"):
     loaded.find(decay=0.5)
   with pytest.raises(KeyError, match="no column decai"):
     loaded.find(decai=0.5)

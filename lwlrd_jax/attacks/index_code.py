@@ -8,7 +8,8 @@ Beyond the published code, ours:
 - Where 3**K images a class are not enough (few outputs), the base grows. The offset that marks the class is the base
   itself, so that a marked digit can never be mistaken for an unmarked one.
 - A network without biases is positively homogeneous: codes on one ray paint one image, only brighter. With few outputs
-  many codes of a larger base share rays, so there only codes whose digits have no common divisor are used.
+  many codes of a larger base share rays, so there only codes whose digits have no common divisor are used. (Of the
+  published base-3 codes a few share a ray as well, at most a class's first three; they are kept as published.)
 - Multi-label data has no class: every present finding's position is marked, and images are numbered within each
   combination of findings, again over codes without a common divisor.
 """

@@ -26,6 +26,9 @@ def surviving_bytes(before: Params, after: Params) -> SurvivingBytes:
   entropy. Summed over arrays and planes, in bytes. Unchanged weights give 4 bytes each, weights drawn anew give close
   to 0 in their mantissas.
 
+  One flip rate is taken over a whole array. Where some of its weights stay and others are drawn anew, a thief who knew
+  which could send more: dead units, say, keep their whole columns.
+
   Args:
     before: Tree of f32 arrays, as the thief left it.
     after: The same tree after the defence.

@@ -73,8 +73,9 @@ def measure(
 
 @functools.partial(jax.jit, static_argnums=0)
 def measure_constant(count: int, stolen: jax.Array, train: DeviceSplit, public: PublicStatistics) -> Leakage:
-  """Leakage of `count` reconstructions that all are the mean training image: the floor."""
-  return leakage(jnp.broadcast_to(public.mean, (count, *public.mean.shape)), stolen, train, public)
+  """Leakage of `count` reconstructions that all are the mean training image: the floor. There is nothing to restore."""
+  constant = jnp.broadcast_to(public.mean, (count, *public.mean.shape))
+  return leakage(constant, stolen, train, public, restorations=("raw",))
 
 
 def predict(network: Network, params: Params, images: jax.Array) -> jax.Array:

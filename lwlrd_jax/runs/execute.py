@@ -135,7 +135,7 @@ class _Sweep:
       groups.setdefault((defense.optimizer, defense.batch_size, len(defense.schedule)), []).append(defense)
     waves = []
     for group in groups.values():
-      # Waves of one size, or one less: one compiled program serves them all.
+      # Waves of one size, or one less: at most two programs are compiled for them all.
       count = -(-len(group) // limit)
       waves += [list(part) for part in np.array_split(np.array(group, dtype=object), count)]
     return waves
@@ -170,7 +170,7 @@ class _Sweep:
           "shape": defense.shape,
           "optimizer": defense.optimizer,
           "batch_size": defense.batch_size,
-          "status": _status(params, population.losses[i]),
+          "status": _status(params, population.losses[i], measured),
           **figures(measured),
           "seconds": seconds,
         }
@@ -251,6 +251,8 @@ def _title(wave: list[Defense], seed: int, seeds: int) -> str:
   return f"fine-tuning ({what})" + (f", seed {seed}" if seeds > 1 else "")
 
 
-def _status(params: Params, losses: np.ndarray) -> str:
+def _status(params: Params, losses: np.ndarray, measured: Measured) -> str:
   finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(params)) and np.isfinite(losses).all()
-  return "ok" if finite else "diverged"
+  if not finite:
+    return "diverged"
+  return "ok" if bool(jnp.isfinite(measured.leakage.reid[0])) else "failed: the extracted images are not finite"
