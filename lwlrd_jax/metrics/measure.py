@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lwlrd_jax.attacks.base import Attack
 from lwlrd_jax.data.device import DeviceSplit, scale
@@ -17,8 +18,8 @@ from lwlrd_jax.models.network import Network, Params
 
 # Test images classified at a time: bounds the memory that activations need.
 _CHUNK = 512
-# Stolen images of which a picture is kept.
-SAMPLES = 8
+# Stolen images of which a picture is kept, at most.
+_SAMPLES = 8
 
 
 class Measured(NamedTuple):
@@ -89,8 +90,17 @@ def predict(network: Network, params: Params, images: jax.Array) -> jax.Array:
   return logits.reshape(chunks * chunk, -1)[:size]
 
 
+def sample_positions(stolen: int) -> np.ndarray:
+  """Which of the stolen images pictures are kept of: spread evenly, the first of each class being special (index codes).
+
+  >>> sample_positions(3).tolist(), sample_positions(15).tolist()
+  ([0, 1, 2], [0, 2, 4, 6, 8, 10, 12, 14])
+  """
+  return np.linspace(0, stolen - 1, min(_SAMPLES, stolen)).round().astype(np.int32)
+
+
 def _samples(extracted: jax.Array, originals: jax.Array, public: PublicStatistics) -> jax.Array:
-  """The first few reconstructions, as the post-processing shows them that looks most like the originals."""
+  """A few reconstructions, as the post-processing shows them that looks most like the originals."""
   candidates = jnp.stack([restore(extracted, public) for restore in POSTPROCESSINGS.values()])
   best = jnp.nan_to_num(ssim(candidates, originals[None]).mean(axis=1)).argmax()
-  return jnp.round(jnp.nan_to_num(candidates[best, :SAMPLES]) * 255).astype(jnp.uint8)
+  return jnp.round(jnp.nan_to_num(candidates[best, sample_positions(len(extracted))]) * 255).astype(jnp.uint8)

@@ -18,7 +18,7 @@ from lwlrd_jax.defenses.plan import Defense
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import finetune
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.metrics.measure import SAMPLES, Measured, measure, measure_constant
+from lwlrd_jax.metrics.measure import Measured, measure, measure_constant, sample_positions
 from lwlrd_jax.metrics.postprocess import PublicStatistics, public_statistics
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.network import Params
@@ -194,7 +194,8 @@ class _Sweep:
     floor = measure_constant(len(infected.stolen), infected.stolen, self.train, self.public)
     found.rows[mean] = {**self._common(mean, "none", seed, "mean_image"), **leakage_figures(floor), "status": "ok"}
     if seed == 0:
-      found.samples["originals"] = self.data.train.images[np.asarray(infected.stolen)[:SAMPLES]]
+      shown = np.asarray(infected.stolen)[sample_positions(len(infected.stolen))]
+      found.samples["originals"] = self.data.train.images[shown]
       found.samples["mean_image"] = np.asarray(jnp.round(self.public.mean * 255).astype(jnp.uint8))
     return found
 
