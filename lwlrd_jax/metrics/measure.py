@@ -91,7 +91,7 @@ def predict(network: Network, params: Params, images: jax.Array) -> jax.Array:
 
 
 def sample_positions(stolen: int) -> np.ndarray:
-  """Which of the stolen images pictures are kept of: spread evenly, the first of each class being special (index codes).
+  """Which stolen images pictures are kept of: spread evenly, since index codes make each class's first ones special.
 
   >>> sample_positions(3).tolist(), sample_positions(15).tolist()
   ([0, 1, 2], [0, 2, 4, 6, 8, 10, 12, 14])
