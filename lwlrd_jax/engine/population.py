@@ -29,7 +29,8 @@ class Population(NamedTuple):
   """Fine-tuned members.
 
   Attributes:
-    params: Parameters with a leading axis of members.
+    params: Parameters with a leading axis of members, NumPy arrays: what follows looks at one member at a time, and
+      picking one out of arrays that are spread over devices would set all of them to work, and to wait for each other.
     losses: f32[members, steps], each step's training loss before its update.
   """
 
@@ -104,7 +105,7 @@ def finetune(
     state, loss = advance(member, strategy, mesh, state, rates[:, now], data, batches[now])
     losses.append(np.asarray(loss))  # waits for the device: progress is what is done, not what is queued
     on_steps(min(per_call, steps - call * per_call))
-  kept = jax.tree.map(lambda leaf: leaf[:members], state.params)
+  kept = jax.tree.map(lambda leaf: leaf[:members], jax.device_get(state.params))
   return Population(kept, np.concatenate(losses, axis=1)[:members, :steps])
 
 
