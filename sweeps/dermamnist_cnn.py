@@ -8,8 +8,8 @@ Takes the official dermamnist.npz from --data-dir or downloads it. A file of you
 
 Cost: about 15 minutes on 2 cores.
 
-Measured with `--no-baselines --decays 0.5,0.6,0.65,0.7,0.8,1` on images of DermaMNIST's own splits resized from 200 x 150
-pixels (real images, not the official bytes), seed 0; decay 1 is high-LR:
+Measured with `--no-baselines --decays 0.5,0.6,0.65,0.7,0.8,1` on images of DermaMNIST's own splits resized from 200 x
+150 pixels (real images, not the official bytes), seed 0; decay 1 is high-LR:
 
     untreated            AUC .842   re-id .984   SSIM .923
     never infected       AUC .891   re-id .000   SSIM .133   (mean training image: SSIM .462)
@@ -21,8 +21,8 @@ pixels (real images, not the official bytes), seed 0; decay 1 is high-LR:
     high-LR              AUC .500   re-id .002   SSIM .304
 
 Against the model that was never infected it costs .05 of AUC: memorising 512 images has cost that already. With
-`--stolen 256` memorising costs nothing (untreated AUC .895), and no schedule tried keeps that: decay 0.6 leaves re-id .039
-at AUC .883, decay 0.7 re-id .012 at AUC .849. Twice the epochs stop the attack and overfit (AUC .857).
+`--stolen 256` memorising costs nothing (untreated AUC .895), and no schedule tried keeps that: decay 0.6 leaves re-id
+.039 at AUC .883, decay 0.7 re-id .012 at AUC .849. Twice the epochs stop the attack and overfit (AUC .857).
 """
 
 from lwlrd_jax.config import Data, Infection, SweepConfig
