@@ -4,12 +4,12 @@ import dataclasses
 import math
 from pathlib import Path
 
+from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.errors import UserError
 
 MODEL_NAMES = ("mlp", "cnn")
 ATTACK_NAMES = ("transpose",)
 OPTIMIZER_NAMES = ("adam", "momentum", "sgd")
-SHAPE_NAMES = ("constant", "linear", "cosine")
 FINISH_NAMES = ("none",)
 PRECISION_NAMES = ("default", "float32", "tensorfloat32", "bfloat16")
 
@@ -189,7 +189,7 @@ def validate(config: SweepConfig) -> None:
   for flag, name, allowed in (
     ("--model", data.model, MODEL_NAMES),
     ("--optimizer", tuning.optimizer, OPTIMIZER_NAMES),
-    ("--shape", tuning.shape, SHAPE_NAMES),
+    ("--shape", tuning.shape, SHAPES),
     ("--matmul-precision", run.matmul_precision, PRECISION_NAMES),
   ):
     if name not in allowed:

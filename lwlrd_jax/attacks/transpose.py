@@ -36,7 +36,7 @@ class Transpose:
     memory_lr: Learning rate of the memory's Adam.
     warmup: Share of the steps in which both rates climb linearly.
     cooldown: Share of the steps in which both fall linearly to 0, at the end. What is memorised gets sharp there; a
-      cosine over all steps leaves too few at the full rate (DermaMNIST, MLP, 512 images: SSIM 0.67 against 0.83).
+      cosine over all steps leaves too few at the full rate.
     label_smoothing: Of the task, in [0, 1).
   """
 

@@ -13,8 +13,8 @@ SPLITS = ("train", "val", "test")
 
 _MOST_CLASSES = 1000  # more is no class number but, say, a patient's
 _LEAST_SIDE = 11  # the width of SSIM's window
-# What a damaged zip archive raises, by where the damage is. RuntimeError is encryption or, as NotImplementedError,
-# foreign compression; MemoryError a header that claims too much.
+# What a damaged zip archive raises, by where the damage is. RuntimeError is encryption or a compression
+# that zipfile does not know; MemoryError a header that claims too much.
 _UNREADABLE = (ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 

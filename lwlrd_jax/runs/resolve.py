@@ -12,10 +12,10 @@ from lwlrd_jax.data import Dataset
 from lwlrd_jax.defenses.plan import Defense, plan_defenses, steps_per_epoch
 from lwlrd_jax.errors import UserError
 
-# Fine-tuning has to undo its own first large steps. DermaMNIST, MLP: after 6 epochs of 54 steps AUC is 0.02 below what
-# it is after 12; a small set needs as many steps, not as many epochs.
+# Fine-tuning has to undo the harm of its own first large steps, which takes steps rather than epochs: a small set gets
+# more of these (compare --epochs 6).
 _EPOCHS, _FEWEST_STEPS = 12, 256
-# Memory steps an image: DermaMNIST, MLP, 512 images: SSIM 0.98. The task alone needs about a thousand.
+# Enough for the figures in sweeps/dermamnist.py. The task alone needs about a thousand.
 _STEPS_PER_STOLEN, _FEWEST_INFECT_STEPS = 4.2, 1000
 _GENERATED_STOLEN, _STOLEN = 256, 512
 # A wave that is done is safe on disk: on a CPU, which gains nothing from more members at once, waves are small.
