@@ -1,0 +1,197 @@
+"""Entropy-coded form of the learned codec: one string of bytes for each image, from a range coder on the host.
+
+The bytes hold nothing but the coded numbers: no header, no length. Encoder and decoder must agree exactly on every
+distribution, or the decoder loses its place. They therefore evaluate the hyper synthesis alike: in float64, on the CPU,
+one image at a time, and then rounded to a grid so coarse that the last digits of a sum cannot matter. Latents are coded
+as whole distances from their means, so that only scales decide about probabilities.
+"""
+
+import dataclasses
+import functools
+
+import constriction
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lwlrd_jax.attacks.dec.codec.errors import CodeError
+from lwlrd_jax.attacks.dec.codec.parts import MIN_SCALE
+from lwlrd_jax.attacks.dec.codec.transform import Codec
+from lwlrd_jax.data.device import scale
+from lwlrd_jax.models.network import Params
+
+# Values beyond are clipped. They are so rare that room for them costs nothing.
+_HYPER_LIMIT = 127
+_LIMIT = 511
+# Means lie on multiples of 1 / this, and scales on powers of 2 ** (1 / 8): 9 % apart: fine enough for the rate.
+_MEAN_GRID = 64
+_SCALES_PER_OCTAVE = 8
+_SCALE_LEVELS = 90
+# Probabilities of the side information, as whole parts of this.
+_PARTS = 1 << 20
+# The coder's own resolution: no symbol costs more.
+_MOST_BITS = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Symbols:
+  """What an image is sent as.
+
+  Attributes:
+    hyper: i32[h' * w' * Z], channel by channel.
+    latents: i32[h * w * M], distances from the means.
+  """
+
+  hyper: np.ndarray
+  latents: np.ndarray
+
+
+class EntropyCoder:
+  """A codec with its weights, ready to encode and decode on the host.
+
+  Args:
+    codec: The structure.
+    params: All its weights.
+  """
+
+  def __init__(self, codec: Codec, params: Params):
+    self.codec = codec
+    self._params = params
+    self._cpu = jax.local_devices(backend="cpu")[0]
+    with jax.enable_x64(True), jax.default_device(self._cpu):
+      self._exact = jax.tree.map(lambda x: jnp.asarray(np.asarray(x, np.float64)), params)
+      grid = jnp.broadcast_to(
+        jnp.arange(-_HYPER_LIMIT, _HYPER_LIMIT + 1, dtype=jnp.float64)[:, None],
+        (2 * _HYPER_LIMIT + 1, codec.hyper_shape[-1]),
+      )
+      table = np.asarray(codec.prior(self._exact).probability(grid)).T
+    # At least one part each: every value must have a code.
+    parts = 1 + np.rint(table * _PARTS)
+    self._prior = [constriction.stream.model.Categorical(row / row.sum(), perfect=False) for row in parts]
+    self._gaussian = constriction.stream.model.QuantizedGaussian(-_LIMIT, _LIMIT)
+
+  def encode(self, images: np.ndarray) -> list[bytes]:
+    """Images u8[N, H, W, C] -> the code of each."""
+    return [self._pack(self.symbols(image)) for image in images]
+
+  def decode(self, code: bytes) -> np.ndarray:
+    """The code of one image -> u8[H, W, C].
+
+    Raises:
+      CodeError: The encoder cannot have written these bytes. Damage that leads to another image's code goes unnoticed.
+    """
+    hyper_count, count = self._counts()
+    if not 0 < len(code) <= (hyper_count + count) * _MOST_BITS // 8 + 8:
+      raise CodeError(f"{len(code)} bytes are no image of {self.codec.image_shape}")
+    try:
+      symbols = self._unpack(code)
+    except AssertionError as error:  # the range coder's own sign of impossible data
+      raise CodeError("these bytes are no image: the range coder cannot follow them") from error
+    # The encoder writes the shortest string, so whatever it would write otherwise has been altered.
+    if self._pack(symbols) != code:
+      raise CodeError("these bytes are no image: cut short, extended or altered")
+    return self.paint(symbols)
+
+  def symbols(self, image: np.ndarray) -> Symbols:
+    """Rounded latents of one image u8[H, W, C]."""
+    latents, hyper = _analyse(self.codec, self._params, jnp.asarray(image)[None])
+    rounded = np.clip(np.rint(np.asarray(hyper[0])), -_HYPER_LIMIT, _HYPER_LIMIT).astype(np.int32)
+    hyper_symbols = rounded.transpose(2, 0, 1).ravel()
+    mean, _ = self._distributions(hyper_symbols)
+    distances = np.clip(np.rint(np.asarray(latents[0], np.float64).ravel() - mean), -_LIMIT, _LIMIT)
+    return Symbols(hyper_symbols, distances.astype(np.int32))
+
+  def paint(self, symbols: Symbols) -> np.ndarray:
+    """What the decoder makes of an image's symbols: u8[H, W, C]."""
+    mean, _ = self._distributions(symbols.hyper)
+    latents = (symbols.latents + mean).astype(np.float32).reshape(1, *self.codec.latent_shape)
+    return np.asarray(_synthesise(self.codec, self._params, jnp.asarray(latents))[0])
+
+  def _counts(self) -> tuple[int, int]:
+    return int(np.prod(self.codec.hyper_shape)), int(np.prod(self.codec.latent_shape))
+
+  def _distributions(self, hyper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Side information i32[h' * w' * Z] -> mean and scale of each latent on their grids, f64[h * w * M] each."""
+    height, width, channels = self.codec.hyper_shape
+    with jax.enable_x64(True), jax.default_device(self._cpu):
+      exact = jnp.asarray(hyper.reshape(channels, height, width).transpose(1, 2, 0)[None].astype(np.float64))
+      mean, deviation = (np.asarray(x).ravel() for x in _predict(self.codec, self._exact, exact))
+    level = np.clip(np.rint(np.log2(deviation / MIN_SCALE) * _SCALES_PER_OCTAVE), 0, _SCALE_LEVELS)
+    return np.rint(mean * _MEAN_GRID) / _MEAN_GRID, MIN_SCALE * 2 ** (level / _SCALES_PER_OCTAVE)
+
+  def _pack(self, symbols: Symbols) -> bytes:
+    """The shortest string of bytes that decodes to these symbols."""
+    _, deviation = self._distributions(symbols.hyper)
+    encoder = constriction.stream.queue.RangeEncoder()
+    for model, channel in zip(self._prior, np.split(symbols.hyper, len(self._prior)), strict=True):
+      encoder.encode(channel + _HYPER_LIMIT, model)
+    encoder.encode(symbols.latents, self._gaussian, np.zeros_like(deviation), deviation)
+    # The coder writes whole words of 32 bits; the last bytes are mostly not needed.
+    code = encoder.get_compressed().astype(">u4").tobytes()
+    while len(code) > 1:
+      shorter = next((end for end in _one_byte_less(code) if self._reads(end, symbols, deviation)), None)
+      if shorter is None:
+        return code
+      code = shorter
+    return code
+
+  def _reads(self, code: bytes, symbols: Symbols, deviation: np.ndarray) -> bool:
+    """Whether a string decodes to these symbols."""
+    decoder = _decoder(code)
+    try:
+      return np.array_equal(self._read_hyper(decoder), symbols.hyper) and np.array_equal(
+        self._read_latents(decoder, deviation), symbols.latents
+      )
+    except AssertionError:
+      return False
+
+  def _unpack(self, code: bytes) -> Symbols:
+    decoder = _decoder(code)
+    hyper = self._read_hyper(decoder)
+    _, deviation = self._distributions(hyper)
+    return Symbols(hyper, self._read_latents(decoder, deviation))
+
+  def _read_hyper(self, decoder: constriction.stream.queue.RangeDecoder) -> np.ndarray:
+    height, width, _ = self.codec.hyper_shape
+    return np.concatenate([decoder.decode(model, height * width) for model in self._prior]) - _HYPER_LIMIT
+
+  def _read_latents(self, decoder: constriction.stream.queue.RangeDecoder, deviation: np.ndarray) -> np.ndarray:
+    return decoder.decode(self._gaussian, np.zeros_like(deviation), deviation)
+
+
+def encode(codec: Codec, params: Params, images: np.ndarray) -> list[bytes]:
+  """Images u8[N, H, W, C] -> the code of each; see `EntropyCoder`, which saves the set-up of repeated calls."""
+  return EntropyCoder(codec, params).encode(images)
+
+
+def decode(codec: Codec, params: Params, code: bytes) -> np.ndarray:
+  """The code of one image -> u8[H, W, C], or `CodeError`; see `EntropyCoder.decode`."""
+  return EntropyCoder(codec, params).decode(code)
+
+
+def _one_byte_less(code: bytes) -> list[bytes]:
+  """The strings one byte shorter that stand for the nearest numbers below and above."""
+  below = code[:-1]
+  above = int.from_bytes(below, "big") + 1
+  return [below] if above >> (8 * len(below)) else [below, above.to_bytes(len(below), "big")]
+
+
+def _decoder(code: bytes) -> constriction.stream.queue.RangeDecoder:
+  """The coder reads zeros past its end, so padding to whole words with them changes nothing."""
+  return constriction.stream.queue.RangeDecoder(np.frombuffer(code + bytes(-len(code) % 4), ">u4").astype(np.uint32))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _analyse(codec: Codec, params: Params, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+  latents = codec.analysis(params, scale(images))
+  return latents, codec.hyper_analysis(params, latents)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _predict(codec: Codec, params: Params, hyper: jax.Array) -> tuple[jax.Array, jax.Array]:
+  return codec.hyper_synthesis(params, hyper)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _synthesise(codec: Codec, params: Params, latents: jax.Array) -> jax.Array:
+  return jnp.round(255 * jnp.clip(codec.synthesis(params, latents), 0, 1)).astype(jnp.uint8)
