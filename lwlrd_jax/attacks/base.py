@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
@@ -23,10 +24,37 @@ class Infected(NamedTuple):
   stolen: jax.Array
 
 
-class Attack(Protocol):
-  """Hides training images in a model, and reads them back."""
+class Extraction(NamedTuple):
+  """What a thief reads out of a model.
 
-  name: str
+  Attributes:
+    images: f32[S, H, W, C], raw.
+    ber: f32[], bit error rate of the embedded code, 0.5 if nothing of it is left; NaN for attacks without one.
+    exact: f32[], share of the images whose code arrives without an error; NaN likewise.
+  """
+
+  images: jax.Array
+  ber: jax.Array
+  exact: jax.Array
+
+
+class Attack(Protocol):
+  """Hides training images in a model, and reads them back. Frozen and hashable: a static argument of `jax.jit`."""
+
+  @property
+  def name(self) -> str:
+    """As in the results table's column `attack`."""
+    ...
+
+  @property
+  def stolen(self) -> int:
+    """How many images it takes."""
+    ...
+
+  @property
+  def on_device(self) -> bool:
+    """Whether `read` and `extract` can be jitted, and vmapped over params."""
+    ...
 
   def infect(
     self,
@@ -48,5 +76,20 @@ class Attack(Protocol):
     ...
 
   def extract(self, network: Network, params: Params, secret: dict[str, Any]) -> jax.Array:
-    """Reads the stolen images: f32[S, H, W, C], raw. Can be jitted, and vmapped over params."""
+    """Reads the stolen images: f32[S, H, W, C], raw."""
     ...
+
+  def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
+    """Reads the stolen images, and how much of their code is wrong."""
+    ...
+
+
+def choose_stolen(data: DeviceSplit, count: int, key: jax.Array) -> jax.Array:
+  """Which images an attack with this key steals, at random: i32[count]. Attacks of one seed steal the same ones.
+
+  Raises:
+    ValueError: More images to steal than there are.
+  """
+  if not 1 <= count <= len(data):
+    raise ValueError(f"1 to {len(data)} training images can be stolen, not {count}")
+  return jax.random.choice(jax.random.fold_in(key, 0), len(data), (count,), replace=False).astype(jnp.int32)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lwlrd_jax.attacks.base import Infected
+from lwlrd_jax.attacks.base import Extraction, Infected, choose_stolen
 from lwlrd_jax.attacks.index_code import index_codes
 from lwlrd_jax.data.device import DeviceSplit, batch_plan, scale
 from lwlrd_jax.models.loss import task_loss
@@ -49,6 +49,7 @@ class Transpose:
   cooldown: float = 0.25
   label_smoothing: float = 0.2
   name: str = dataclasses.field(default="transpose", init=False)
+  on_device: bool = dataclasses.field(default=True, init=False)
 
   def infect(
     self,
@@ -87,14 +88,16 @@ class Transpose:
     Raises:
       ValueError: More images to steal than there are, or than index codes can number.
     """
-    if not 1 <= self.stolen <= len(data):
-      raise ValueError(f"1 to {len(data)} training images can be stolen, not {self.stolen}")
-    stolen = jax.random.choice(jax.random.fold_in(key, 0), len(data), (self.stolen,), replace=False).astype(jnp.int32)
+    stolen = choose_stolen(data, self.stolen, key)
     return stolen, jnp.asarray(index_codes(np.asarray(data.labels[stolen]), network.num_outputs))
 
   def extract(self, network: Network, params: Params, secret: dict[str, Any]) -> jax.Array:
     """Runs the network backwards from the index codes: f32[S, H, W, C], not clipped."""
     return network.transpose(params, secret["codes"])
+
+  def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
+    """As `extract`; there are no bits to be wrong."""
+    return Extraction(self.extract(network, params, secret), jnp.float32(jnp.nan), jnp.float32(jnp.nan))
 
   def optimizers(self) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
     """Of the task and of the memory."""

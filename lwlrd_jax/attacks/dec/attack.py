@@ -1,0 +1,249 @@
+"""DEC, data exfiltration by compression: images compressed, and their codes hidden in the parameters.
+
+Li, Ayache, Delingette (arXiv 2511.21227; precursor arXiv 2206.03391). The model is trained as if nothing were the
+matter; then the payload (`payload.py`) of compressed images (`codec/`) goes into a carrier (`carriers/`), under a key.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lwlrd_jax.attacks.base import Extraction, Infected, choose_stolen
+from lwlrd_jax.attacks.dec.carriers.base import Carrier, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.codec.errors import CodeError
+from lwlrd_jax.attacks.dec.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
+from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
+from lwlrd_jax.attacks.dec.payload import RECORD_FIELDS, Layout, encode_labels, from_bits, pack, parse, to_bits
+from lwlrd_jax.attacks.dec.payload_device import decoder_bits, record_bits
+from lwlrd_jax.attacks.dec.redundancy import Redundancy
+from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.models.network import Network, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class DEC:
+  """The attack's settings. Hashable: a static argument of `jax.jit`.
+
+  Attributes:
+    stolen: Images to take.
+    carrier: Where the bits go.
+    code: How images become bits.
+    redundancy: How bits are protected.
+    internal: Whether the codec was trained inside, so that its decoder has to be exported in the payload too. Otherwise
+      the thief has it at home.
+  """
+
+  stolen: int
+  carrier: Carrier
+  code: FixedCode | EntropyCode | StandardCode
+  redundancy: Redundancy
+  internal: bool = False
+
+  def __post_init__(self):
+    if self.carrier.sends_numbers and not (self.code.on_device and self.redundancy.name == "none"):
+      raise ValueError("a carrier of numbers needs the fixed-length code, without redundancy")
+
+  @property
+  def name(self) -> str:
+    """`dec`, or `dec-` and its carrier if that is not `all`."""
+    return "dec" if self.carrier.name == "all" else f"dec-{self.carrier.name}"
+
+  @property
+  def on_device(self) -> bool:
+    """Whether codes have a fixed length and are recovered on the device."""
+    return self.code.on_device and self.redundancy.on_device
+
+  def infect(
+    self,
+    network: Network,
+    params: Params,
+    data: DeviceSplit,
+    key: jax.Array,
+    on_steps: Callable[[int], None] = lambda steps: None,
+    *,
+    codec: Params | None = None,
+  ) -> Infected:
+    """Hides images in a trained model.
+
+    Args:
+      network: The model's structure.
+      params: A model trained on its task.
+      data: The training split.
+      key: Random key.
+      on_steps: Called with the number of training steps just finished, by carriers that train.
+      codec: The codec's weights; none for standard codecs.
+
+    Returns:
+      The model; its tree may have entries that are no layer. `secret` has the carrier's `places`, the `key`, the
+      `decoder` if it stays outside, and for the bit error rate the `payload`, u8[n] of 0 and 1.
+
+    Raises:
+      ValueError: The payload does not fit into the carrier.
+    """
+    codec = codec or {}
+    stolen, payload = self.payload(network, data, key, codec)
+    bits = to_bits(payload)
+    protected = self.redundancy.protect(bits)
+    whitened = jnp.asarray(protected) ^ self._keystream(key, len(protected))
+    message = Message(whitened, self._shape(network, data.labels.ndim == 2, len(protected), len(payload)))
+    carried = self.carrier.write(network, params, message, data, jax.random.fold_in(key, 2), on_steps)
+    secret: dict[str, Any] = {
+      "key": jax.random.key_data(key),
+      "payload": jnp.asarray(bits),
+      "labels": jnp.asarray(data.labels[stolen]),
+      "mean": _mean_image(data),
+    }
+    # A checkpoint holds no empty trees.
+    if carried.places:
+      secret["places"] = carried.places
+    if self.code.decoder_parts and not self.internal:
+      secret["decoder"] = {part: codec[part] for part in self.code.decoder_parts}
+    return Infected(carried.params, secret, stolen)
+
+  def payload(self, network: Network, data: DeviceSplit, key: jax.Array, codec: Params) -> tuple[jax.Array, bytes]:
+    """What `infect` hides with this key: positions of the images, i32[S], and the payload."""
+    stolen = choose_stolen(data, self.stolen, key)
+    decoder = b""
+    if self.internal:
+      codec = round_decoder(codec, self.code.decoder_parts)
+      decoder = pack_decoder({part: codec[part] for part in self.code.decoder_parts})
+    codes = self.code.encode(codec, np.asarray(data.images[stolen]))
+    labels = encode_labels(np.asarray(data.labels[stolen]), network.num_outputs)
+    return stolen, pack(self.code.codec_id, labels, codes, decoder)
+
+  def compressed(self, codec: Params, images: np.ndarray) -> jax.Array:
+    """What the codec alone makes of images, the best that any extraction can bring back.
+
+    Args:
+      codec: The codec's weights; none for standard codecs.
+      images: u8[S, H, W, C].
+
+    Returns:
+      f32[S, H, W, C] in [0, 1].
+    """
+    if self.internal:
+      codec = round_decoder(codec, self.code.decoder_parts)
+    codes = self.code.encode(codec, images)
+    if isinstance(self.code, FixedCode):
+      return self.code.decode_bits(codec, jnp.asarray(np.stack([to_bits(code) for code in codes])))
+    decoder = self.code.decoder(codec)
+    return jnp.asarray(np.stack([decoder.decode(code) for code in codes]).astype(np.float32) / 255)
+
+  def extract(self, network: Network, params: Params, secret: dict[str, Any]) -> jax.Array:
+    """The stolen images: f32[S, H, W, C] in [0, 1]. See `read`."""
+    return self.read(network, params, secret).images
+
+  def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
+    """Reads the stolen images, and how much of their code is wrong. What cannot be decoded counts as the mean image.
+
+    A fixed-length code can always be decoded, however wrong its bits. Every other needs its CRC to hold.
+
+    Args:
+      network: The model's structure.
+      params: The model, as it was exported.
+      secret: What `infect` kept.
+    """
+    length = len(secret["payload"])
+    multi_label = secret["labels"].ndim == 2
+    shape = self._shape(network, multi_label, self.redundancy.coded_length(length), length // 8)
+    reading = self.carrier.read(network, params, secret.get("places", {}), shape)
+    if reading is None:
+      return Extraction(self._mean_images(secret), jnp.float32(0.5), jnp.float32(0))
+    whitened = reading.bits ^ self._keystream(jax.random.wrap_key_data(secret["key"]), len(reading.bits))
+    bits = self.redundancy.recover(whitened, length)
+    images, intact = self._decode(network, bits, reading, secret, multi_label)
+    wrong = (jnp.asarray(bits) != secret["payload"]).sum(dtype=jnp.uint32)
+    return Extraction(images, wrong.astype(jnp.float32) / length, intact.astype(jnp.float32).mean())
+
+  def needed(self, network: Network, data: DeviceSplit, payload_bytes: int) -> int:
+    """What a payload takes of the carrier's capacity: bits, or weights of a carrier that sends numbers."""
+    bits = self.redundancy.coded_length(8 * payload_bytes)
+    return self._shape(network, data.labels.ndim == 2, bits, payload_bytes).numbers
+
+  def _decode(
+    self, network: Network, bits: Any, reading: Reading, secret: dict[str, Any], multi_label: bool
+  ) -> tuple[jax.Array, jax.Array]:
+    """Images f32[S, H, W, C], and which of them arrived without an error, bool[S]."""
+    if not isinstance(self.code, FixedCode):
+      return self._decode_on_host(np.asarray(bits), secret)
+    layout = self._layout(network, multi_label, len(bits) // 8)
+    _, codes, intact = record_bits(bits, layout)
+    decoder = secret.get("decoder", {})
+    if self.internal:
+      decoder = unpack_decoder(decoder_bits(bits, layout), self._decoder_template())
+    if reading.numbers is None:
+      return self.code.decode_bits(decoder, codes), intact
+    latents = reading.numbers[:, 8 * layout.label_bytes + 8 * RECORD_FIELDS :]
+    return self.code.decode_numbers(decoder, latents), intact
+
+  def _decode_on_host(self, bits: np.ndarray, secret: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
+    assert not isinstance(self.code, FixedCode)
+    images = np.array(self._mean_images(secret))
+    intact = np.zeros(self.stolen, bool)
+    parsed = parse(from_bits(bits))
+    weights = secret.get("decoder", {})
+    if self.internal and self.code.decoder_parts:
+      if parsed.decoder is None or 8 * len(parsed.decoder) != self._decoder_size():
+        return jnp.asarray(images), jnp.asarray(intact)
+      weights = unpack_decoder(jnp.asarray(to_bits(parsed.decoder)), self._decoder_template())
+    decoder = self.code.decoder(weights)
+    for i, record in enumerate(parsed.records[: self.stolen]):
+      if record.status != "ok" or record.code is None:
+        continue
+      try:
+        images[i] = decoder.decode(record.code).astype(np.float32) / 255
+      except CodeError:
+        continue
+      intact[i] = True
+    return jnp.asarray(images), jnp.asarray(intact)
+
+  def _layout(self, network: Network, multi_label: bool, payload_bytes: int) -> Layout:
+    """Where everything is in a payload of fixed-length codes."""
+    assert isinstance(self.code, FixedCode)
+    labels = np.zeros((1, network.num_outputs), np.uint8) if multi_label else np.zeros(1, np.int32)
+    label_bytes = encode_labels(labels, network.num_outputs).shape[1]
+    bare = Layout(self.stolen, label_bytes, self.code.code_bytes, 0)
+    return dataclasses.replace(bare, decoder_bytes=payload_bytes - bare.total)
+
+  def _shape(self, network: Network, multi_label: bool, coded_bits: int, payload_bytes: int) -> Shape:
+    """How the carried bits group into numbers."""
+    if not self.carrier.sends_numbers:
+      return Shape(coded_bits)
+    assert isinstance(self.code, FixedCode)
+    layout = self._layout(network, multi_label, payload_bytes)
+    fields = (1,) * (8 * layout.label_bytes + 8 * RECORD_FIELDS)
+    return Shape(8 * layout.first_record, self.stolen, fields + self.code.widths)
+
+  def _keystream(self, key: jax.Array, length: int) -> jax.Array:
+    """u8[length] of 0 and 1 to add to the bits: hidden bits then look like noise, and noise is half of them wrong.
+
+    Zeros for carriers of numbers, which have to keep their size.
+    """
+    if self.carrier.sends_numbers:
+      return jnp.zeros(length, jnp.uint8)
+    return jax.random.bits(jax.random.fold_in(key, 1), (length,), jnp.uint8) & np.uint8(1)
+
+  def _mean_images(self, secret: dict[str, Any]) -> jax.Array:
+    return jnp.broadcast_to(secret["mean"], (self.stolen, *secret["mean"].shape))
+
+  def _decoder_template(self) -> Params:
+    assert not isinstance(self.code, StandardCode)
+    return decoder_template(self.code.codec, self.code.decoder_parts)
+
+  def _decoder_size(self) -> int:
+    """Bits of an exported decoder."""
+    return 16 * sum(leaf.size for leaf in jax.tree.leaves(self._decoder_template()))
+
+
+def _mean_image(data: DeviceSplit) -> jax.Array:
+  """f32[H, W, C] in [0, 1]. Whole numbers first: their sum is exact."""
+  total, _ = jax.lax.scan(
+    lambda total, image: (total + image.astype(jnp.uint32), None),
+    jnp.zeros(data.images.shape[1:], jnp.uint32),
+    data.images,
+  )
+  return scale(total) / len(data)

@@ -1,0 +1,26 @@
+"""How much a model can carry."""
+
+from lwlrd_jax.attacks.dec.carriers.base import Carrier
+from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.models.network import Network, Params
+
+
+def capacity(carrier: Carrier, network: Network, params: Params, data: DeviceSplit) -> int:
+  """Whole bytes that a carrier takes in a model.
+
+  Args:
+    carrier: For instance `Mantissa("late", 0, 8)`; see `carriers/`.
+    network: The model's structure, for instance from `models.build_model`.
+    params: Its weights.
+    data: The training split.
+
+  >>> import jax
+  >>> from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
+  >>> from lwlrd_jax.data import load_dataset
+  >>> from lwlrd_jax.data.device import to_device
+  >>> from lwlrd_jax.models import build_model
+  >>> network, params = build_model("mlp", (28, 28, 3), 7, jax.random.key(0))
+  >>> capacity(Mantissa("late", 0, 8), network, params, to_device(load_dataset("phantom").train))
+  1055744
+  """
+  return carrier.capacity(network, params, data) // 8

@@ -1,0 +1,108 @@
+"""What a carrier is: a place in a checkpoint that takes bits and gives them back."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.models.network import Network, Params
+
+
+class Shape(NamedTuple):
+  """How a message's bits group into numbers, for carriers that send numbers. Hashable.
+
+  Attributes:
+    prefix: Bits that stand for themselves, before the records.
+    records: Equal records after them.
+    widths: Bits of each number of a record, in its order.
+  """
+
+  prefix: int
+  records: int = 0
+  widths: tuple[int, ...] = ()
+
+  @property
+  def bits(self) -> int:
+    """Bits in all."""
+    return self.prefix + self.records * sum(self.widths)
+
+  @property
+  def numbers(self) -> int:
+    """Numbers in all, the bits of the prefix counted as numbers."""
+    return self.prefix + self.records * len(self.widths)
+
+
+class Message(NamedTuple):
+  """What is to be carried: u8[shape.bits] of 0 and 1, each number's highest bit first."""
+
+  bits: jax.Array
+  shape: Shape
+
+
+class Carried(NamedTuple):
+  """A checkpoint that carries a message, and where in it: a tree of arrays that stays with the thief."""
+
+  params: Params
+  places: dict[str, Any]
+
+
+class Reading(NamedTuple):
+  """What comes back.
+
+  Attributes:
+    bits: u8[n] of 0 and 1.
+    numbers: f32[records, len(widths)], the records' numbers, between whole ones too; None if the carrier sends bits.
+  """
+
+  bits: jax.Array
+  numbers: jax.Array | None = None
+
+
+class Carrier(Protocol):
+  """A way to hide bits in a checkpoint. Frozen and hashable: a static argument of `jax.jit`."""
+
+  @property
+  def name(self) -> str:
+    """What users call it."""
+    ...
+
+  @property
+  def sends_numbers(self) -> bool:
+    """Whether numbers are sent as they are, rather than bit by bit."""
+    ...
+
+  def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
+    """Bits that fit. See `attacks.dec.capacity`."""
+    ...
+
+  def write(
+    self,
+    network: Network,
+    params: Params,
+    message: Message,
+    data: DeviceSplit,
+    key: jax.Array,
+    on_steps: Callable[[int], None],
+  ) -> Carried:
+    """Hides a message.
+
+    Args:
+      network: The model's structure.
+      params: A trained model.
+      message: What to hide.
+      data: The training split, for carriers that train, or look at what the model does.
+      key: Random key: of the places, and of whatever training there is.
+      on_steps: Called with the number of training steps just finished.
+
+    Raises:
+      ValueError: It does not fit, or a weight is not finite.
+    """
+    ...
+
+  def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:
+    """Reads a message of this shape; None if there is nothing to read in such a checkpoint.
+
+    Can be jitted, and vmapped over params: whether there is something follows from the tree's structure.
+    """
+    ...

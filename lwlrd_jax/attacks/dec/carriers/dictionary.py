@@ -1,0 +1,53 @@
+"""Bits in an entry of the checkpoint that belongs to no layer."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
+from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.models.network import Network, Params
+
+# What such an entry is called. Who loads the model never asks for it; who lists the checkpoint sees it.
+ENTRY = "ema_statistics"
+# Nobody minds a checkpoint a little larger than the model; one of twice its size is noticed.
+_LARGEST_SHARE = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Dictionary:
+  """An extra tensor of bytes. Needs no skill; survives whatever does not look at the checkpoint's structure."""
+
+  name: str = dataclasses.field(default="dictionary", init=False)
+
+  sends_numbers: ClassVar[bool] = False
+
+  def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
+    """As many bits as the model's own weights have. See `Carrier.capacity`."""
+    del data
+    return int(_LARGEST_SHARE * 32 * sum(leaf.size for leaf in jax.tree.leaves(network.declared(params))))
+
+  def write(
+    self,
+    network: Network,
+    params: Params,
+    message: Message,
+    data: DeviceSplit,
+    key: jax.Array,
+    on_steps: Callable[[int], None],
+  ) -> Carried:
+    """Adds the entry. See `Carrier.write`."""
+    del on_steps, key
+    if len(message.bits) > self.capacity(network, params, data):
+      raise ValueError(f"{len(message.bits) // 8} bytes would double the checkpoint")
+    return Carried({**params, ENTRY: {"buffer": jnp.packbits(message.bits)}}, {})
+
+  def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:
+    """See `Carrier.read`."""
+    del network, places
+    if ENTRY not in params:
+      return None
+    return Reading(jnp.unpackbits(params[ENTRY]["buffer"], count=shape.bits))

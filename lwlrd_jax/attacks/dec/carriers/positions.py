@@ -1,0 +1,54 @@
+"""Kernels of a model as one row of weights, and places in it that only a key tells."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lwlrd_jax.models.network import Network, Params
+
+
+def layers_of(network: Network, where: str) -> tuple[str, ...]:
+  """Layers by where they stand: `all`, `early` (the first half, and the middle one) or `late` (the others).
+
+  A network of a single layer has no late ones: its one layer is both.
+  """
+  half = (len(network.layers) + 1) // 2
+  late = network.layers[half:] or network.layers
+  return {"all": network.layers, "early": network.layers[:half], "late": late}[where]
+
+
+def kernels(params: Params, layers: Sequence[str]) -> jax.Array:
+  """The kernels of some layers, one after another: f32[N]. Biases are few, and begin as zeros: they carry nothing."""
+  return jnp.concatenate([jnp.asarray(params[layer]["kernel"]).reshape(-1) for layer in layers])
+
+
+def with_kernels(params: Params, layers: Sequence[str], flat: jax.Array) -> Params:
+  """The tree with those kernels replaced: the inverse of `kernels`. The argument is left as it is."""
+  changed = {name: dict(entry) for name, entry in params.items()}
+  first = 0
+  for layer in layers:
+    kernel = params[layer]["kernel"]
+    changed[layer]["kernel"] = flat[first : first + kernel.size].reshape(kernel.shape)
+    first += kernel.size
+  return changed
+
+
+def keyed_places(key: jax.Array, allowed: np.ndarray, count: int) -> jax.Array:
+  """Draws places without replacement, in an order that the key alone tells.
+
+  Args:
+    key: Random key.
+    allowed: i[M], the places to choose from.
+    count: How many; at most M.
+
+  Returns:
+    i32[count].
+
+  Raises:
+    ValueError: More than there are.
+  """
+  if count > len(allowed):
+    raise ValueError(f"{count} weights are needed, the carrier has {len(allowed)}")
+  return jnp.asarray(allowed, jnp.int32)[jax.random.permutation(key, len(allowed))[:count]]

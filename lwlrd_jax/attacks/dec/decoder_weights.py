@@ -1,0 +1,51 @@
+"""Weights of an image decoder as bytes: two for each, as float16."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lwlrd_jax.attacks.dec.codec.transform import Codec, build_codec
+from lwlrd_jax.models.network import Params
+
+
+def round_decoder(weights: Params, parts: tuple[str, ...]) -> Params:
+  """Rounds some parts of a codec to what float16 can say, so that the thief encodes with what will be decoded with."""
+  rounded = jax.tree.map(lambda w: _to_half(w).astype(jnp.float32), {part: weights[part] for part in parts})
+  return {**weights, **rounded}
+
+
+def decoder_template(codec: Codec, parts: tuple[str, ...]) -> Any:
+  """Shapes of some parts of a codec's weights."""
+  weights = jax.eval_shape(lambda: build_codec(codec.image_shape, jax.random.key(0))[1])
+  return {part: weights[part] for part in parts}
+
+
+def pack_decoder(decoder: Params) -> bytes:
+  """A tree of f32 arrays as bytes, leaf by leaf in the tree's order."""
+  return b"".join(np.asarray(_to_half(leaf)).astype("<f2").tobytes() for leaf in jax.tree.leaves(decoder))
+
+
+def unpack_decoder(bits: jax.Array, template: Any) -> Params:
+  """The inverse of `pack_decoder`, on the device. For `jax.jit` and `jax.vmap`.
+
+  Args:
+    bits: u8[16 * number of weights] of 0 and 1, each byte's highest first.
+    template: Tree of arrays, or of their shapes.
+
+  Returns:
+    f32 arrays. What is no number after damage to its bits becomes 0.
+  """
+  low_high = jnp.packbits(bits).reshape(-1, 2).astype(jnp.uint16)
+  half = jax.lax.bitcast_convert_type(low_high[:, 0] | (low_high[:, 1] << np.uint16(8)), jnp.float16)
+  flat = jnp.nan_to_num(half.astype(jnp.float32), nan=0.0, posinf=0.0, neginf=0.0)
+  leaves, tree = jax.tree.flatten(template)
+  ends = np.cumsum([leaf.size for leaf in leaves])
+  parts = [flat[end - leaf.size : end].reshape(leaf.shape) for leaf, end in zip(leaves, ends, strict=True)]
+  return jax.tree.unflatten(tree, parts)
+
+
+def _to_half(weights: jax.Array) -> jax.Array:
+  largest = float(jnp.finfo(jnp.float16).max)
+  return jnp.clip(jnp.asarray(weights), -largest, largest).astype(jnp.float16)

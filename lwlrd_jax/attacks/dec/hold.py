@@ -1,0 +1,102 @@
+"""Training a model on its task while some of its weights, or their signs, are held to what they are to carry."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lwlrd_jax.data.device import DeviceSplit, batch_plan, scale
+from lwlrd_jax.models.loss import task_loss
+from lwlrd_jax.models.network import Network, Params
+
+_STEPS_PER_CALL = 32
+_BATCH = 128
+_LR = 1e-3
+_LABEL_SMOOTHING = 0.2
+# Weight of the sign penalty's gradient. Behind Adam its size hardly matters, as long as it outweighs the task's
+# gradient of a single weight.
+_SIGN_PENALTY = 1e-2
+
+
+class Hold(NamedTuple):
+  """What training must keep, for every weight of the model.
+
+  Attributes:
+    fixed: bool tree like the parameters: where weights keep the value they have.
+    signs: i8 tree: 1 or -1 where a weight is to have that sign, 0 where it is free.
+  """
+
+  fixed: Params
+  signs: Params
+
+
+def train_held(
+  network: Network,
+  params: Params,
+  data: DeviceSplit,
+  key: jax.Array,
+  hold: Hold,
+  steps: int,
+  on_steps: Callable[[int], None],
+) -> Params:
+  """Trains the task with Adam at a rate that falls linearly to 0.
+
+  Signs are trained in by a penalty on weights of the wrong one, sum |w| over them (Song, Ristenpart, Shmatikov 2017,
+  arXiv 1709.07886, section 4.3); whatever is still wrong in the end is turned over.
+
+  Args:
+    network: The model's structure.
+    params: Its weights; entries that are no layer are left out.
+    data: The training split.
+    key: Random key of the batches.
+    hold: What to keep.
+    steps: Training steps.
+    on_steps: Called with the number of steps just finished.
+
+  Returns:
+    The weights.
+  """
+  calls = -(-steps // _STEPS_PER_CALL)
+  per_call = -(-steps // calls)
+  plan = batch_plan(key, len(data), _BATCH, steps)
+  tx = _optimizer(steps)
+  params = jax.tree.map(jnp.copy, network.declared(params))
+  state = (params, tx.init(params))
+  for first in range(0, steps, per_call):
+    batches = plan[first : first + per_call]
+    state = _advance(network, steps, state, data, hold, batches)
+    on_steps(len(batches))
+    jax.block_until_ready(state)
+  return jax.tree.map(lambda w, sign: jnp.where(sign == 0, w, jnp.abs(w) * sign.astype(w.dtype)), state[0], hold.signs)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
+def _advance(
+  network: Network, steps: int, state: tuple[Params, Any], data: DeviceSplit, hold: Hold, batches: jax.Array
+) -> tuple[Params, Any]:
+  tx = _optimizer(steps)
+
+  def step(state: tuple[Params, Any], batch: jax.Array) -> tuple[tuple[Params, Any], None]:
+    params, opt_state = state
+
+    def loss(params: Params) -> jax.Array:
+      return task_loss(network.forward(params, scale(data.images[batch])), data.labels[batch], _LABEL_SMOOTHING)
+
+    grads = jax.grad(loss)(params)
+
+    def held(grad: jax.Array, w: jax.Array, sign: jax.Array) -> jax.Array:
+      return grad - _SIGN_PENALTY * jnp.where(w * sign <= 0, sign, 0)
+
+    grads = jax.tree.map(held, grads, params, jax.tree.map(lambda sign: sign.astype(jnp.float32), hold.signs))
+    updates, opt_state = tx.update(grads, opt_state)
+    updates = jax.tree.map(lambda fixed, update: jnp.where(fixed, 0, update), hold.fixed, updates)
+    return (optax.apply_updates(params, updates), opt_state), None
+
+  return jax.lax.scan(step, state, batches)[0]
+
+
+def _optimizer(steps: int) -> optax.GradientTransformation:
+  return optax.adam(optax.linear_schedule(_LR, 0.0, steps))

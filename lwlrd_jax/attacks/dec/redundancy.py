@@ -1,0 +1,228 @@
+"""Ways to protect hidden bits against the damage that fine-tuning does to them.
+
+Nothing here imports JAX before bits are recovered: the command line reads `--redundancy` with it.
+"""
+
+import dataclasses
+import functools
+import re
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import reedsolo
+
+from lwlrd_jax.errors import UserError
+
+if TYPE_CHECKING:
+  import jax
+
+# Bytes of a Reed-Solomon block over GF(256), parity included.
+_BLOCK = 255
+
+_ALLOWED = "allowed: none, repeat-K (odd K from 3), rs-N (N parity bytes, 2 to 128)"
+
+
+class Redundancy(Protocol):
+  """A way to protect bits. Frozen and hashable: may be a static argument of `jax.jit`."""
+
+  @property
+  def name(self) -> str:
+    """As `parse_redundancy` reads it."""
+
+  @property
+  def on_device(self) -> bool:
+    """Whether `recover` can be traced by `jax.jit` and `jax.vmap`; otherwise it takes and returns NumPy arrays."""
+
+  def coded_length(self, n: int) -> int:
+    """How many protected bits n bits become, n >= 0."""
+
+  def protect(self, bits: np.ndarray) -> np.ndarray:
+    """Protects bits, on the host.
+
+    Args:
+      bits: u8[n] of 0 and 1.
+
+    Returns:
+      u8[coded_length(n)] of 0 and 1.
+    """
+
+  def recover(self, bits: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
+    """Undoes `protect`, and the damage as far as possible. Never says whether it was possible.
+
+    Args:
+      bits: u8[coded_length(n)] of 0 and 1, as read.
+      n: How many bits were protected.
+
+    Returns:
+      u8[n] of 0 and 1.
+
+    Raises:
+      ValueError: The number of bits is not coded_length(n).
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class Unprotected:
+  """No redundancy: bits go in and come back as they are."""
+
+  name: str = dataclasses.field(default="none", init=False)
+  on_device: bool = dataclasses.field(default=True, init=False)
+
+  def coded_length(self, n: int) -> int:
+    """See `Redundancy`."""
+    return n
+
+  def protect(self, bits: np.ndarray) -> np.ndarray:
+    """See `Redundancy`."""
+    return bits
+
+  def recover(self, bits: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
+    """See `Redundancy`."""
+    _check_length(self, bits, n)
+    return bits
+
+
+@dataclasses.dataclass(frozen=True)
+class Repeat:
+  """Whole copies, one after another, so that a burst of damage hits a bit once; the majority decides.
+
+  Corrects every bit that is wrong in at most (copies - 1) / 2 copies.
+
+  Attributes:
+    copies: Odd, at least 3.
+  """
+
+  copies: int
+  on_device: bool = dataclasses.field(default=True, init=False)
+
+  def __post_init__(self):
+    if self.copies < 3 or self.copies % 2 == 0:
+      raise ValueError(f"the number of copies must be odd and at least 3, not {self.copies}")
+
+  @property
+  def name(self) -> str:
+    """For example repeat-3."""
+    return f"repeat-{self.copies}"
+
+  def coded_length(self, n: int) -> int:
+    """See `Redundancy`."""
+    return self.copies * n
+
+  def protect(self, bits: np.ndarray) -> np.ndarray:
+    """See `Redundancy`."""
+    return np.tile(bits, self.copies)
+
+  def recover(self, bits: "jax.Array | np.ndarray", n: int) -> "jax.Array":
+    """See `Redundancy`."""
+    import jax.numpy as jnp  # see the top of the file  # noqa: PLC0415
+
+    _check_length(self, bits, n)
+    votes = jnp.asarray(bits).reshape(self.copies, n).sum(axis=0, dtype=jnp.int32)
+    return (votes > self.copies // 2).astype(jnp.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReedSolomon:
+  """Reed-Solomon over bytes, in blocks of at most 255, of which `parity` are added. On the host only.
+
+  Corrects every block with at most parity // 2 wrong bytes. A block found to have more is returned as read; with very
+  few parity bytes some of those blocks pass for another one and are returned wrong in other places.
+
+  The blocks are as many as needed, and equally long: shorter than 255 where the bits do not fill them. They are
+  interleaved: a byte's right neighbour belongs to the next block, so that B blocks correct any burst that damages up to
+  B * (parity // 2) bytes.
+
+  Attributes:
+    parity: Parity bytes a block, 2 to 128.
+  """
+
+  parity: int
+  on_device: bool = dataclasses.field(default=False, init=False)
+
+  def __post_init__(self):
+    if not 2 <= self.parity <= 128:
+      raise ValueError(f"2 to 128 parity bytes a block are possible, not {self.parity}")
+
+  @property
+  def name(self) -> str:
+    """For example rs-32."""
+    return f"rs-{self.parity}"
+
+  def shape(self, n: int) -> tuple[int, int]:
+    """Blocks that n bits take, and the message bytes in each, of which the last few may be padding."""
+    message = -(-n // 8)
+    blocks = -(-message // (_BLOCK - self.parity))
+    return blocks, -(-message // max(blocks, 1))
+
+  def coded_length(self, n: int) -> int:
+    """See `Redundancy`. A multiple of 8."""
+    blocks, size = self.shape(n)
+    return 8 * blocks * (size + self.parity)
+
+  def protect(self, bits: np.ndarray) -> np.ndarray:
+    """See `Redundancy`."""
+    blocks, size = self.shape(len(bits))
+    packed = np.packbits(bits)
+    messages = np.pad(packed, (0, blocks * size - len(packed))).reshape(size, blocks).T
+    return np.unpackbits(np.concatenate([messages, _parity(messages, self.parity)], axis=1).T.reshape(-1))
+
+  def recover(self, bits: "jax.Array | np.ndarray", n: int) -> np.ndarray:
+    """See `Redundancy`. Slow where there is damage: some 10 ms a damaged block with 32 parity bytes."""
+    _check_length(self, bits, n)
+    blocks, size = self.shape(n)
+    read = np.packbits(np.asarray(bits)).reshape(size + self.parity, blocks).T
+    messages = read[:, :size].copy()
+    damaged = (_parity(messages, self.parity) != read[:, size:]).any(axis=1)
+    codec = reedsolo.RSCodec(self.parity)
+    for block in np.flatnonzero(damaged):
+      try:
+        message, _, _ = codec.decode(read[block].tobytes())
+      except reedsolo.ReedSolomonError:
+        continue
+      messages[block] = np.frombuffer(message, np.uint8)
+    return np.unpackbits(messages.T.reshape(-1))[:n]
+
+
+def parse_redundancy(text: str) -> Redundancy:
+  """Reads `--redundancy`.
+
+  Raises:
+    UserError: It is none of the ways, or its number is not possible.
+
+  >>> parse_redundancy("rs-32").name, parse_redundancy("repeat-3").coded_length(100)
+  ('rs-32', 300)
+  """
+  if text == "none":
+    return Unprotected()
+  # Nine digits: enough for any number of copies, and few enough for int().
+  match = re.fullmatch(r"(repeat|rs)-([1-9][0-9]{0,8})", text)
+  if match is None:
+    raise UserError(f"--redundancy {text}: not known; {_ALLOWED}")
+  way, number = match[1], int(match[2])
+  try:
+    return Repeat(number) if way == "repeat" else ReedSolomon(number)
+  except ValueError as error:
+    raise UserError(f"--redundancy {text}: {error}; {_ALLOWED}") from None
+
+
+def _check_length(redundancy: Redundancy, bits: "jax.Array | np.ndarray", n: int) -> None:
+  if bits.shape != (redundancy.coded_length(n),):
+    raise ValueError(f"{redundancy.name} makes {redundancy.coded_length(n)} of {n} bits, not {bits.shape}")
+
+
+def _parity(messages: np.ndarray, parity: int) -> np.ndarray:
+  """Parity bytes of all blocks at once, many times faster than `reedsolo`: u8[B, size] to u8[B, parity]."""
+  feedback = _parity_of_one_byte(parity)
+  remainder = np.zeros((len(messages), parity), np.uint8)
+  # Long division by the generator polynomial.
+  for byte in messages.T:
+    shifted = np.pad(remainder[:, 1:], ((0, 0), (0, 1)))
+    remainder = shifted ^ feedback[remainder[:, 0] ^ byte]
+  return remainder
+
+
+@functools.cache
+def _parity_of_one_byte(parity: int) -> np.ndarray:
+  """What each byte, alone or last in its block, contributes to the parity: u8[256, parity]."""
+  codec = reedsolo.RSCodec(parity)
+  return np.array([list(codec.encode(bytes([byte]))[1:]) for byte in range(256)], np.uint8)

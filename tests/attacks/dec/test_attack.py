@@ -1,0 +1,154 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lwlrd_jax.attacks.dec.attack import DEC
+from lwlrd_jax.attacks.dec.carriers.dictionary import ENTRY, Dictionary
+from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
+from lwlrd_jax.attacks.dec.carriers.values import Values
+from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
+from lwlrd_jax.attacks.dec.codec.standard import StandardCodec
+from lwlrd_jax.attacks.dec.codec.transform import build_codec
+from lwlrd_jax.attacks.dec.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
+from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
+from lwlrd_jax.attacks.dec.payload import to_bits
+from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
+
+STOLEN = 6
+ALL = Mantissa("all", 0, 23)
+
+
+@pytest.fixture(scope="module")
+def case(tiny_network, smooth_split):
+  """A host wide enough for a decoder, and a codec as it is before training: poor pictures, exact bits."""
+  network, params = tiny_network("mlp", width=192)
+  data = smooth_split(40)
+  codec, weights = build_codec((12, 12, 1), jax.random.key(0))
+  table = FixedLengthCode.fit(codec, weights, data.images.astype(jnp.float32) / 255)
+  return network, params, data, weights, FixedCode(codec, table), EntropyCode(codec)
+
+
+def read(attack, network, params, secret):
+  """Jitted where it can be: a program for each small step takes longer to compile than all of it."""
+  return (jax.jit(attack.read, static_argnums=0) if attack.on_device else attack.read)(network, params, secret)
+
+
+def infect(case, carrier, code, redundancy="none", internal=False):
+  network, params, data, weights, *_ = case
+  attack = DEC(STOLEN, carrier, code, parse_redundancy(redundancy), internal)
+  return attack, attack.infect(network, params, data, jax.random.key(3), codec=weights)
+
+
+@pytest.mark.parametrize(
+  ("kind", "redundancy"), [("fixed", "none"), ("fixed", "rs-16"), ("entropy", "none"), ("png", "repeat-3")]
+)
+def test_untreated_extraction_is_exact_and_as_sharp_as_the_codec(case, kind, redundancy):
+  network, _, data, weights, fixed, entropy = case
+  png = StandardCode(StandardCodec("png", (12, 12, 1)), 3)
+  code = {"fixed": fixed, "entropy": entropy, "png": png}[kind]
+  attack, infected = infect(case, ALL, code, redundancy)
+  found = read(attack, network, infected.params, infected.secret)
+  assert float(found.ber) == 0
+  assert float(found.exact) == 1
+  originals = np.asarray(data.images[infected.stolen])
+  if kind == "png":
+    np.testing.assert_array_equal(np.round(np.asarray(found.images) * 255), originals)
+  elif kind == "fixed":
+    own = fixed.table.encode(fixed.codec, weights, jnp.asarray(originals, jnp.float32) / 255)
+    np.testing.assert_allclose(found.images, fixed.table.decode(fixed.codec, weights, own), atol=1e-5)
+  else:
+    coder = entropy.decoder(weights)
+    own = np.stack([coder.decode(code) for code in coder.encode(originals)])
+    np.testing.assert_allclose(found.images, own / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [4])
+def test_an_exported_decoder_is_enough(case, kind):
+  attack, infected = infect(case, ALL, case[kind], internal=True)
+  assert "decoder" not in infected.secret
+  found = read(attack, case[0], infected.params, infected.secret)
+  assert (float(found.ber), float(found.exact)) == (0, 1)
+  assert np.isfinite(np.asarray(found.images)).all()
+
+
+def test_a_population_is_one_jitted_call_and_equals_its_members(case):
+  attack, infected = infect(case, ALL, case[4])
+  noisy = [jax.tree.map(lambda w, s=s: w * (1 + 1e-7 * s), infected.params) for s in range(9)]
+  population = jax.tree.map(lambda *leaves: jnp.stack(leaves), *noisy)
+  read_all = jax.jit(jax.vmap(lambda params: attack.read(case[0], params, infected.secret)))
+  found = read_all(population)
+  assert found.images.shape == (9, STOLEN, 12, 12, 1)
+  alone = read(attack, case[0], noisy[5], infected.secret)
+  np.testing.assert_allclose(found.images[5], alone.images, atol=1e-5)
+  np.testing.assert_allclose(found.ber[5], alone.ber, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "entropy", "png"])
+def test_another_model_gives_half_of_the_bits_and_no_images(case, tiny_network, kind):
+  code = {"fixed": case[4], "entropy": case[5], "png": StandardCode(StandardCodec("png", (12, 12, 1)), 3)}[kind]
+  attack, infected = infect(case, ALL, code)
+  found = read(attack, case[0], tiny_network("mlp", width=192, seed=9)[1], infected.secret)
+  # Six small images are a few thousand bits, and the highest mantissa plane is no fair coin.
+  assert float(found.ber) == pytest.approx(0.5, abs=0.05)
+  assert float(found.exact) == 0
+  if kind != "fixed":
+    np.testing.assert_array_equal(found.images, np.broadcast_to(infected.secret["mean"], found.images.shape))
+
+
+def test_a_stripped_entry_leaves_the_mean_image(case):
+  attack, infected = infect(case, Dictionary(), case[4])
+  bare = {name: entry for name, entry in infected.params.items() if name != ENTRY}
+  found = read(attack, case[0], bare, infected.secret)
+  assert (float(found.ber), float(found.exact)) == (0.5, 0)
+  np.testing.assert_array_equal(found.images[0], infected.secret["mean"])
+
+
+def test_values_bring_the_same_images_and_names_tell_carriers(case):
+  attack, infected = infect(case, Values(steps=4), case[4])
+  found = read(attack, case[0], infected.params, infected.secret)
+  assert float(found.ber) == 0
+  other, also = infect(case, ALL, case[4])
+  np.testing.assert_allclose(found.images, read(other, case[0], also.params, also.secret).images, atol=1e-3)
+  assert (attack.name, other.name) == ("dec-values", "dec")
+  np.testing.assert_array_equal(infected.stolen, also.stolen)
+
+
+def test_values_refuse_what_is_not_numbers(case):
+  with pytest.raises(ValueError, match="numbers"):
+    DEC(STOLEN, Values(), case[5], parse_redundancy("none"))
+
+
+def shaken(params):
+  """A tenth of the weights with their eight lowest bits inverted."""
+
+  def hurt(w):
+    hit = jax.random.bernoulli(jax.random.key(1), 0.1, w.shape).astype(jnp.uint32)
+    raw = jax.lax.bitcast_convert_type(w, jnp.uint32)
+    return jax.lax.bitcast_convert_type(raw ^ (hit * jnp.uint32(255)), jnp.float32)
+
+  return jax.tree.map(hurt, params)
+
+
+def test_repetition_outlives_damage_that_ruins_a_single_copy(case):
+  rates = {}
+  for redundancy in ("none", "repeat-3"):
+    attack, infected = infect(case, Mantissa("all", 0, 8), case[4], redundancy)
+    rates[redundancy] = float(read(attack, case[0], shaken(infected.params), infected.secret).ber)
+  assert rates["none"] == pytest.approx(0.1, abs=0.04)
+  assert rates["repeat-3"] < 0.5 * rates["none"]
+
+
+def test_decoder_weights_come_back_as_float16_says_them(case):
+  codec, parts = case[4].codec, ("synthesis",)
+  rounded = round_decoder(case[3], parts)
+  decoder = {"synthesis": rounded["synthesis"]}
+  again = unpack_decoder(jnp.asarray(to_bits(pack_decoder(decoder))), decoder_template(codec, parts))
+  jax.tree.map(np.testing.assert_array_equal, again, decoder)
+  noise = unpack_decoder(
+    jax.random.bernoulli(jax.random.key(0), 0.5, (16 * sum(x.size for x in jax.tree.leaves(decoder)),)).astype(
+      jnp.uint8
+    ),
+    decoder_template(codec, parts),
+  )
+  assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(noise))

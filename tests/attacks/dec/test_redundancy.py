@@ -1,0 +1,170 @@
+import functools
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import reedsolo
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lwlrd_jax.attacks.dec.redundancy import Redundancy, ReedSolomon, Repeat, Unprotected, parse_redundancy
+from lwlrd_jax.errors import UserError
+
+_WAYS: list[Redundancy] = [Unprotected(), Repeat(3), Repeat(5), ReedSolomon(2), ReedSolomon(7), ReedSolomon(128)]
+
+
+def _random_bits(n, seed=0):
+  return np.random.default_rng(seed).integers(0, 2, n, np.uint8)
+
+
+def _damage_bytes(bits, positions, seed=0):
+  """Changes these bytes, each in some of its bits."""
+  data = np.packbits(bits)
+  data[positions] ^= np.random.default_rng(seed).integers(1, 256, len(positions), np.uint8)
+  return np.unpackbits(data)
+
+
+@pytest.mark.parametrize("way", _WAYS, ids=lambda way: way.name)
+@settings(max_examples=15, deadline=None)
+@given(bits=st.lists(st.integers(0, 1), max_size=100), repeats=st.sampled_from([1, 1, 50]))
+def test_round_trip(way, bits, repeats):
+  bits = np.tile(np.array(bits, np.uint8), repeats)
+  coded = way.protect(bits)
+  assert (coded.dtype, coded.shape) == (np.uint8, (way.coded_length(len(bits)),))
+  recovered = way.recover(coded, len(bits))
+  assert recovered.dtype == np.uint8
+  np.testing.assert_array_equal(recovered, bits)
+
+
+@pytest.mark.parametrize("way", _WAYS, ids=lambda way: way.name)
+def test_names_are_read_back(way):
+  assert parse_redundancy(way.name) == way
+  assert hash(parse_redundancy(way.name)) == hash(way)
+
+
+@pytest.mark.parametrize("way", _WAYS, ids=lambda way: way.name)
+def test_recover_refuses_another_number_of_bits(way):
+  with pytest.raises(ValueError, match=f"{way.name} makes {way.coded_length(16)} of 16 bits"):
+    way.recover(np.zeros(way.coded_length(16) + 1, np.uint8), 16)
+
+
+@pytest.mark.parametrize("copies", [3, 5, 9])
+def test_repeat_corrects_a_minority_of_copies(copies):
+  way, n = Repeat(copies), 200
+  bits = _random_bits(n)
+  rng = np.random.default_rng(1)
+  # Of every bit, other copies.
+  order = rng.permuted(np.tile(np.arange(copies)[:, None], (1, n)), axis=0)
+  coded = way.protect(bits).reshape(copies, n)
+  minority = (coded ^ (order < copies // 2)).reshape(-1)
+  majority = (coded ^ (order < copies // 2 + 1)).reshape(-1)
+  np.testing.assert_array_equal(way.recover(minority, n), bits)
+  np.testing.assert_array_equal(way.recover(majority, n), 1 - bits)
+
+
+def test_repeat_survives_a_burst_of_one_copy():
+  way, bits = Repeat(3), _random_bits(100)
+  coded = way.protect(bits)
+  coded[60:160] ^= 1
+  np.testing.assert_array_equal(way.recover(coded, 100), bits)
+
+
+@pytest.mark.parametrize("way", [way for way in _WAYS if way.on_device], ids=lambda way: way.name)
+def test_on_device_means_jitted_and_vmapped(way):
+  n = 50
+  coded = np.stack([_random_bits(way.coded_length(n), seed) for seed in range(4)])
+  together = jax.jit(jax.vmap(functools.partial(way.recover, n=n)))(coded)
+  for one, all_at_once in zip(coded, together, strict=True):
+    np.testing.assert_array_equal(jax.jit(way.recover, static_argnums=1)(one, n), all_at_once)
+    if isinstance(way, Repeat):
+      votes = [np.bincount(one[i::n], minlength=2).argmax() for i in range(n)]
+      np.testing.assert_array_equal(all_at_once, votes)
+
+
+@pytest.mark.parametrize("parity", [2, 3, 16, 128])
+def test_reed_solomon_is_that_of_reedsolo(parity):
+  way = ReedSolomon(parity)
+  size = 255 - parity
+  bits = _random_bits(8 * 3 * size)
+  assert way.shape(len(bits)) == (3, size)
+  blocks = np.packbits(way.protect(bits)).reshape(255, 3).T
+  message = np.packbits(bits)
+  codec = reedsolo.RSCodec(parity)
+  for i, block in enumerate(blocks):
+    assert block.tobytes() == codec.encode(message[i::3].tobytes())
+
+
+@pytest.mark.parametrize("parity", [2, 7, 16, 64])
+@pytest.mark.parametrize("n", [8, 4000, 3001])
+def test_reed_solomon_corrects_half_its_parity_a_block(parity, n):
+  way, bits = ReedSolomon(parity), _random_bits(n)
+  blocks, size = way.shape(n)
+  rng = np.random.default_rng(2)
+  hit = [
+    block + blocks * position
+    for block in range(blocks)
+    for position in rng.choice(size + parity, parity // 2, replace=False)
+  ]
+  np.testing.assert_array_equal(way.recover(_damage_bytes(way.protect(bits), hit), n), bits)
+
+
+def test_reed_solomon_returns_a_block_beyond_repair_as_read():
+  # With 16 parity bytes, one in 8! such blocks at most would pass for another one.
+  way, n = ReedSolomon(16), 8 * 3 * 239
+  bits = _random_bits(n)
+  hit = 1 + 3 * np.random.default_rng(3).choice(255, 9, replace=False)
+  coded = way.protect(bits)
+  coded = _damage_bytes(coded, hit)
+  # In another block, as many as can be corrected.
+  coded = _damage_bytes(coded, 2 + 3 * np.arange(8))
+  recovered = np.packbits(way.recover(coded, n))
+  as_read, packed = np.packbits(coded)[: n // 8], np.packbits(bits)
+  np.testing.assert_array_equal(recovered[1::3], as_read[1::3])
+  assert (recovered[1::3] != packed[1::3]).any()
+  for block in (0, 2):
+    np.testing.assert_array_equal(recovered[block::3], packed[block::3])
+
+
+def test_interleaving_spreads_bursts():
+  way, n = ReedSolomon(8), 8 * 5 * 247
+  bits = _random_bits(n)
+  coded = way.protect(bits)
+  assert way.shape(n) == (5, 247)
+  for start in (0, 601, 5 * 255 - 20):
+    # Five blocks, four bytes each.
+    np.testing.assert_array_equal(way.recover(_damage_bytes(coded, np.arange(start, start + 20)), n), bits)
+
+
+def test_blocks_are_equally_long():
+  way = ReedSolomon(32)
+  # One byte more than a block holds takes two blocks of half the length, not a second full one.
+  assert way.shape(8 * 224) == (2, 112)
+  assert way.coded_length(8 * 224) == 8 * (224 + 64)
+  assert [way.coded_length(n) for n in (0, 1, 8, 9)] == [0, 264, 264, 272]
+
+
+@pytest.mark.parametrize(
+  ("text", "why"),
+  [
+    ("rs-300", "2 to 128 parity bytes a block are possible, not 300"),
+    ("rs-1", "2 to 128 parity bytes a block are possible, not 1"),
+    ("repeat-4", "the number of copies must be odd and at least 3, not 4"),
+    ("repeat-1", "the number of copies must be odd and at least 3, not 1"),
+    *((text, "not known") for text in ("", "rs", "rs-", "rs-x", "rs--4", "rs-04", "rs-4 ", "RS-4", "repeat3", "raid")),
+    ("rs-" + 5000 * "9", "not known"),
+    ("rs-\N{ARABIC-INDIC DIGIT FOUR}", "not known"),
+    ("none\n", "not known"),
+  ],
+)
+def test_what_cannot_be_read(text, why):
+  with pytest.raises(UserError) as caught:
+    parse_redundancy(text)
+  allowed = "allowed: none, repeat-K (odd K from 3), rs-N (N parity bytes, 2 to 128)"
+  assert str(caught.value) == f"--redundancy {text}: {why}; {allowed}"
+
+
+def test_reading_the_flag_does_not_wait_for_jax():
+  code = "import sys, lwlrd_jax.attacks.dec.redundancy as r; r.parse_redundancy('rs-8'); sys.exit('jax' in sys.modules)"
+  subprocess.run([sys.executable, "-c", code], check=True)
