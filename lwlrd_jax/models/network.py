@@ -26,9 +26,13 @@ class Network:
   image_shape: tuple[int, int, int]
   num_outputs: int
 
+  def declared(self, params: Params) -> Params:
+    """What of a tree this structure has: a checkpoint may bring entries along that no layer uses."""
+    return {layer: params[layer] for layer in self.layers}
+
   def bind(self, params: Params) -> nnx.Module:
-    """The model with these weights, ready to call."""
-    return nnx.merge(self.graphdef, nnx.State(jax.tree.map(nnx.Param, params)))
+    """The model with these weights, ready to call; entries that are no layer are left out."""
+    return nnx.merge(self.graphdef, nnx.State(jax.tree.map(nnx.Param, self.declared(params))))
 
   def forward(self, params: Params, images: jax.Array) -> jax.Array:
     """Images f32[N, H, W, C] in [0, 1] -> logits f32[N, K]."""

@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lwlrd_jax.attacks.base import Infected
 from lwlrd_jax.attacks.transpose import Transpose
-from lwlrd_jax.metrics.capacity import surviving_bytes
+from lwlrd_jax.metrics.capacity import survival
 from lwlrd_jax.metrics.leakage import leakage
 from lwlrd_jax.metrics.measure import measure, measure_constant, predict, sample_positions
 from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS, public_statistics
@@ -34,14 +35,17 @@ def members(case, tiny_network):
 
 @pytest.fixture(scope="module")
 def found(case, members):
-  network, attack, *rest = case
-  return measure(network, attack, _stack(*members), *rest)
+  network, attack, infected, secret, stolen, train, test, public = case
+  live = jax.tree.map(lambda leaf: jnp.ones((3, *leaf.shape), bool), infected)
+  return measure(network, attack, _stack(*members), live, Infected(infected, secret, stolen), train, test, public)
 
 
 def test_every_figure_of_every_member(case, members, found):
   network, attack, infected, secret, stolen, train, test, public = case
   assert found.samples.shape == (3, 8, 12, 12, 1)
   assert found.samples.dtype == jnp.uint8
+
+  live = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), infected)
 
   @jax.jit
   def one_by_one(params):
@@ -50,7 +54,7 @@ def test_every_figure_of_every_member(case, members, found):
     return (
       utility(logits, test.labels),
       leakage(extracted, stolen, train, public),
-      surviving_bytes(infected, params),
+      survival(infected, params, live, network.layers),
     )
 
   for i, params in enumerate(members[:2]):
@@ -58,10 +62,13 @@ def test_every_figure_of_every_member(case, members, found):
     useful, leaking, surviving = one_by_one(params)
     np.testing.assert_allclose(of_member.utility, useful, atol=1e-5)
     np.testing.assert_allclose(of_member.leakage, leaking, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(of_member.surviving, surviving, rtol=1e-5)
+    np.testing.assert_allclose(of_member.survival.bytes, surviving.bytes, rtol=1e-5)
+    np.testing.assert_allclose(of_member.survival.planes, surviving.planes, rtol=1e-5)
+    assert np.isnan(of_member.ber)
   whole = sum(leaf.size for leaf in jax.tree.leaves(infected)) * 4
-  assert sum(float(group[0]) for group in found.surviving) == pytest.approx(whole)
-  assert sum(float(group[1]) for group in found.surviving) < 0.6 * whole
+  groups = found.survival.bytes[:3]
+  assert sum(float(group[0]) for group in groups) == pytest.approx(whole)
+  assert sum(float(group[1]) for group in groups) < 0.6 * whole
 
 
 def test_pictures_are_of_the_version_that_looks_best(case, found):
@@ -80,7 +87,7 @@ def test_pictures_are_of_the_version_that_looks_best(case, found):
 
 def test_a_diverged_member_has_no_figures(found):
   assert all(np.isnan(value[2]) for value in (*found.utility, *found.leakage))
-  assert np.isfinite(jnp.stack(found.surviving)).all()
+  assert np.isfinite(jnp.stack(found.survival.bytes)).all()
 
 
 def test_the_mean_image_is_the_floor(case):

@@ -1,0 +1,108 @@
+"""Bit scrubbing: random mantissas, as many planes of each layer as the task allows, and dead weights drawn anew."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lwlrd_jax.models.network import Params
+
+ALL_PLANES = 23
+# Dead weights are drawn anew so small that a unit they wake up says nothing.
+_DEAD_SCALE = 2.0**-20
+# Numbers of planes that are tried. Below the lowest, scrubbing more costs no model anything.
+LEVELS = (23, 22, 21, 20, 18, 16, 12, 8)
+
+
+def scrub(params: Params, key: jax.Array, *, planes: Params, live: Params) -> Params:
+  """Replaces the low mantissa planes of live weights by random bits, and dead weights as a whole.
+
+  A dead weight may hold anything in all its 32 bits without costing the task anything, so nothing of it is kept: sign,
+  exponent and mantissa are those of a normal number, 2^-20 of the array's spread.
+
+  Args:
+    params: Weights, f32.
+    key: Random key. Whoever knows it can undo nothing: the old bits are gone.
+    planes: Planes to replace, from the least significant: i32[] in [0, 23] for each array.
+    live: bool, for each weight, from `models.liveness.live_weights`.
+
+  Returns:
+    The weights. What was finite stays finite.
+  """
+  return take_planes(params, draw_anew(params, key, live=live), planes=planes, live=live)
+
+
+def draw_anew(params: Params, key: jax.Array, *, live: Params) -> Params:
+  """The weights with all mantissas random, and dead weights drawn anew: what `scrub` takes planes of."""
+  leaves, tree = jax.tree.flatten(params)
+  keys = jax.tree.unflatten(tree, list(jax.random.split(key, len(leaves))))
+  return jax.tree.map(_drawn, params, keys, live)
+
+
+def take_planes(params: Params, drawn: Params, *, planes: Params, live: Params) -> Params:
+  """Live weights with their low planes from `drawn`, dead weights as they are there. Arguments as `scrub`."""
+
+  def mixed(old: jax.Array, new: jax.Array, count: jax.Array, alive: jax.Array) -> jax.Array:
+    mask = (jnp.uint32(1) << jnp.asarray(count).astype(jnp.uint32)) - np.uint32(1)
+    old_bits, new_bits = (jax.lax.bitcast_convert_type(w, jnp.uint32) for w in (old, new))
+    taken = jax.lax.bitcast_convert_type((old_bits & ~mask) | (new_bits & mask), jnp.float32)
+    return jnp.where(alive, taken, new)
+
+  return jax.tree.map(mixed, params, drawn, planes, live)
+
+
+def choose_planes(
+  loss_of: Callable[[tuple[int, ...]], float], live_counts: Sequence[int], max_loss: float
+) -> tuple[int, ...]:
+  """How many planes of each layer may go for at most a stated loss of utility.
+
+  If all can go everywhere, they do. Otherwise each layer's sensitivity is measured, the loss when it alone is scrubbed,
+  and layers are spared one level at a time, always the one that saves most utility for each bit left in, until the loss
+  measured of all together is within the limit. The last level is never spared.
+
+  Args:
+    loss_of: Measures the loss of utility for a number of planes of each layer.
+    live_counts: Live weights of each layer.
+    max_loss: The limit.
+
+  Returns:
+    A number of planes for each layer, one of `LEVELS`. Above the limit still only if that is the best there is.
+  """
+  layers = len(live_counts)
+  known: dict[tuple[int, int], float] = {}
+
+  def alone(layer: int, level: int) -> float:
+    if (layer, level) not in known:
+      planes = [0] * layers
+      planes[layer] = LEVELS[level]
+      known[layer, level] = max(loss_of(tuple(planes)), 0.0)
+    return known[layer, level]
+
+  def saving(layer: int, level: list[int]) -> float:
+    now, then = level[layer], level[layer] + 1
+    left_in = (LEVELS[now] - LEVELS[then]) * max(live_counts[layer], 1)
+    return (alone(layer, now) - alone(layer, then)) / left_in
+
+  levels = [0] * layers
+  predicted = loss_of((ALL_PLANES,) * layers)
+  while predicted > max_loss:
+    open_layers = [layer for layer in range(layers) if levels[layer] < len(LEVELS) - 1]
+    if not open_layers:
+      break
+    levels[max(open_layers, key=lambda layer: saving(layer, levels))] += 1
+    # Losses add up, roughly: a joint measurement is only worth its time when their sum says it may do.
+    if sum(alone(layer, level) for layer, level in enumerate(levels)) <= max_loss:
+      predicted = loss_of(tuple(LEVELS[level] for level in levels))
+  return tuple(LEVELS[level] for level in levels)
+
+
+def _drawn(weights: jax.Array, key: jax.Array, live: jax.Array) -> jax.Array:
+  key_bits, key_new = jax.random.split(key)
+  mantissa = np.uint32((1 << ALL_PLANES) - 1)
+  raw = jax.lax.bitcast_convert_type(weights, jnp.uint32)
+  random = jax.random.bits(key_bits, weights.shape, jnp.uint32) & mantissa
+  kept = jax.lax.bitcast_convert_type((raw & ~mantissa) | random, jnp.float32)
+  spread = jnp.std(weights)
+  new = jax.random.normal(key_new, weights.shape, weights.dtype) * jnp.where(spread > 0, spread, 1) * _DEAD_SCALE
+  return jnp.where(live, kept, new)

@@ -1,0 +1,76 @@
+"""Which weights a model uses at all: those that move its outputs on given images."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from lwlrd_jax.data.device import scale
+from lwlrd_jax.models.network import Network, Params
+
+_BATCH = 128
+# All weights of a model of ten million that are just below it, drawn anew together, move the outputs by 0.3 % of their
+# spread (errors of independent draws add in squares).
+TOLERANCE = 1e-6
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def live_weights(network: Network, params: Params, images: jax.Array) -> Params:
+  """Which weights matter to the outputs on some images.
+
+  A weight is dead if it leads into a unit that says nothing, or out of one: a unit all of whose weights on one side
+  have a root mean square gradient over images that, times the spread of their array, is at most `TOLERANCE` of the
+  outputs' spread. A ReLU unit that never fires is such a unit. A single weight without a gradient is not dead: between
+  two units that fire on different images it may be what keeps one of them silent.
+
+  The mean square is taken without a gradient for every image: with r_i independent signs, the gradient of
+  sum_i r_i f(x_i) has the expected square sum_i |df(x_i)/dw|^2 (Hutchinson 1989), and is exactly 0 where every term is.
+
+  Args:
+    network: The model's structure.
+    params: Its weights; entries that are no layer of it are left out.
+    images: u8[N, H, W, C].
+
+  Returns:
+    bool arrays, in a tree like `params`. An array that is not finite anywhere counts as live.
+  """
+  params = network.declared(params)
+  size = len(images)
+  batch = min(_BATCH, size)
+  batches = -(-size // batch)
+  # The last batch is filled up with the first images: seen twice, they still count.
+  padded = images[jnp.arange(batches * batch) % size].reshape(batches, batch, *images.shape[1:])
+  keys = jax.random.split(jax.random.key(0), batches)
+  zeros = jax.tree.map(jnp.zeros_like, params)
+
+  def add(totals: tuple[Params, jax.Array], now: tuple[jax.Array, jax.Array]) -> tuple[tuple[Params, jax.Array], None]:
+    squares, outputs = totals
+    part, key = now
+
+    def outputs_with_signs(params: Params) -> tuple[jax.Array, jax.Array]:
+      logits = network.forward(params, scale(part))
+      return (jax.random.rademacher(key, logits.shape, logits.dtype) * logits).sum(), logits
+
+    grads, logits = jax.grad(outputs_with_signs, has_aux=True)(params)
+    spread = jnp.square(logits - logits.mean(axis=0)).sum()
+    return (jax.tree.map(lambda total, g: total + jnp.square(g), squares, grads), outputs + spread), None
+
+  (squares, spread), _ = jax.lax.scan(add, (zeros, jnp.float32(0)), (padded, keys))
+  limit = TOLERANCE * jnp.sqrt(spread / (batches * batch))
+
+  def live(square: jax.Array, weights: jax.Array) -> jax.Array:
+    # Zero biases have no spread; their size is then their layer's business, and any gradient counts.
+    width = jnp.where(jnp.std(weights) > 0, jnp.std(weights), 1)
+    return ~(jnp.sqrt(square / (batches * batch)) * width <= limit)
+
+  matters = jax.tree.map(live, squares, params)
+  return {layer: _by_unit(matters[layer]) for layer in params}
+
+
+def _by_unit(matters: Params) -> Params:
+  """Whether the units on both sides of each weight of a layer say anything, from which of its weights matter."""
+  kernel = matters["kernel"]
+  rows = kernel.reshape(-1, kernel.shape[-1])
+  speaks = rows.any(axis=0) | matters["bias"]
+  both = rows.any(axis=1)[:, None] & speaks
+  return {"kernel": both.reshape(kernel.shape), "bias": speaks}
