@@ -1,6 +1,19 @@
 """Numbers as a reader meets them: one format a quantity, in sentences, figures and table alike."""
 
 import math
+from collections.abc import Sequence
+
+# What the attacks of the column `attack` use, in prose.
+ATTACKS = {
+  "transpose": "images the model has memorised and paints when it is run backwards",
+  "dec": "compressed images in the mantissa bits of all layers",
+  "dec-early": "compressed images in the mantissa bits of the early layers",
+  "dec-late": "compressed images in the mantissa bits of the late layers",
+  "dec-dead": "compressed images in weights that the model does not use",
+  "dec-values": "compressed images as the weights' own values",
+  "dec-signs": "compressed images in the signs of the weights",
+  "dec-dictionary": "compressed images in an extra tensor of the checkpoint",
+}
 
 _MINUS = "\u2212"
 _SMALL = 1e-3
@@ -103,6 +116,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s"
   hours, minutes = divmod(minutes, 60)
   return f"{hours} h {minutes} min"
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+  """Words as a sentence lists them.
+
+  >>> listed(["dec"]), listed(["transpose", "dec", "dec-late"])
+  ('dec', 'transpose, dec and dec-late')
+  """
+  return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""
 
 
 def _signed(text: str, *, exponents: bool = True) -> str:

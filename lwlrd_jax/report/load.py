@@ -8,8 +8,19 @@ import numpy as np
 import pandas as pd
 
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.report.summary import STEPS
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.results import COLUMNS
+
+# Columns that came later, and what they hold in an older run's table.
+_ADDED: dict[str, Any] = {
+  "prepare": "none",
+  "scrubbed_planes": "",
+  **dict.fromkeys(("exact", "surviving_extra", "surviving_dead"), np.nan),
+  **dict.fromkeys(("host_auc", "codec_psnr", "payload_bytes", "carrier_share"), np.nan),
+}
+# Bit planes of a float32.
+_PLANES = 32
 
 # Entries of config.json that the report cannot do without, and their types.
 _NEEDED: dict[tuple[str, ...], type | tuple[type, ...]] = {
@@ -42,12 +53,16 @@ class Run:
     config: config.json.
     table: results.parquet; text columns are plain strings, empty where the file has none.
     samples: Pictures of reconstructions by name; empty unless they may be shown.
+    survival: What is left of a bit, in [0, 1], by layer and plane from the least significant: f[layers, 32] by member.
+    rate_distortion: Codecs' `codec`, `bytes_per_image` and `psnr`; empty if they were not compared.
   """
 
   path: Path
   config: dict[str, Any]
   table: pd.DataFrame
   samples: dict[str, np.ndarray]
+  survival: dict[str, np.ndarray]
+  rate_distortion: pd.DataFrame
 
   @property
   def chance(self) -> float:
@@ -79,7 +94,8 @@ def load(path: Path) -> Run:
   directory = RunDirectory(path)
   config = directory.read_config()
   _check(path / "config.json", config)
-  run = Run(path, config, _read_table(directory), {})
+  layers = len(config["layers"])
+  run = Run(path, config, _read_table(directory), {}, _read_survival(directory, layers), _read_codecs(directory))
   # The flag counts, not the file: a run that was resumed without --show-stolen may still have pictures from before.
   return dataclasses.replace(run, samples=_read_samples(directory)) if run.may_show else run
 
@@ -95,6 +111,11 @@ def _check(file: Path, config: dict[str, Any]) -> None:
     raise UserError(f"{file}: run_seconds is {config['run_seconds']!r}; allowed: a number, or null before the end")
   if not isinstance(config.get("absent_classes"), list | None):
     raise UserError(f"{file}: absent_classes is {config['absent_classes']!r}; allowed: a list")
+  stripped = config.get("stripped")
+  if stripped is not None and not (
+    isinstance(stripped, dict) and all(isinstance(found, list) for found in stripped.values())
+  ):
+    raise UserError(f"{file}: stripped is {stripped!r}; allowed: lists of names by attack")
   for member, entry in config["members"].items():
     rates = entry.get("peak_lr") if isinstance(entry, dict) else None
     if not isinstance(rates, list) or not all(isinstance(rate, int | float) for rate in rates):
@@ -112,6 +133,7 @@ def _read_table(directory: RunDirectory) -> pd.DataFrame:
     table = directory.read_results()
   except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
     raise UserError(f"{file}: cannot be read ({_one_line(error)})") from error
+  table = table.assign(**{name: value for name, value in _ADDED.items() if name not in table.columns})
   missing = [name for name in COLUMNS if name not in table.columns]
   if missing:
     raise UserError(f"{file}: lacks the columns {', '.join(missing)}")
@@ -123,6 +145,8 @@ def _read_table(directory: RunDirectory) -> pd.DataFrame:
       )
     except (TypeError, ValueError) as error:
       raise UserError(f"{file}: column {name} is not {kind} ({_one_line(error)})") from error
+  # Controls have no steps: the word for that is one and the same.
+  table[STEPS] = table[STEPS].replace("", "none")
   # An infinity is no measurement: it would pass for a number in means and draw an axis without end.
   return table.replace([np.inf, -np.inf], np.nan)
 
@@ -145,6 +169,30 @@ def _read_samples(directory: RunDirectory) -> dict[str, np.ndarray]:
     if pictures.dtype != np.uint8 or pictures.shape != wanted:
       raise UserError(f"{file}: {name} is {pictures.dtype}{list(pictures.shape)}; allowed: uint8{list(wanted)}")
   return samples
+
+
+def _read_survival(directory: RunDirectory, layers: int) -> dict[str, np.ndarray]:
+  file = directory.path / "survival.npz"
+  try:
+    survival = directory.read_survival()
+  except Exception as error:  # as above
+    raise UserError(f"{file}: cannot be read ({_one_line(error)})") from error
+  for name, planes in survival.items():
+    if planes.dtype.kind != "f" or planes.shape != (layers, _PLANES):
+      raise UserError(f"{file}: {name} is {planes.dtype}{list(planes.shape)}; allowed: float{[layers, _PLANES]}")
+  return survival
+
+
+def _read_codecs(directory: RunDirectory) -> pd.DataFrame:
+  file = directory.path / "rate_distortion.json"
+  names = ["codec", "bytes_per_image", "psnr"]
+  try:
+    rows = pd.DataFrame(directory.read_rate_distortion(), columns=names)
+    rows = rows.astype({"codec": str, "bytes_per_image": float, "psnr": float})
+  except (OSError, ValueError, TypeError, KeyError) as error:
+    raise UserError(f"{file}: cannot be read ({_one_line(error)})") from error
+  usable = np.isfinite(rows.bytes_per_image) & (rows.bytes_per_image > 0) & np.isfinite(rows.psnr)
+  return rows[usable].reset_index(drop=True)
 
 
 def _one_line(error: Exception) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 
 import jinja2
 
-from lwlrd_jax.report import formats, tables
+from lwlrd_jax.report import codecs, codes, formats, tables
 from lwlrd_jax.report.figures import Picture
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import long_name
 from lwlrd_jax.report.sentences import three_sentences
-from lwlrd_jax.report.summary import REID_ERRORS, REID_FLOOR, SSIM_MARGIN, Verdict
+from lwlrd_jax.report.summary import REID_ERRORS, REID_FLOOR, SSIM_MARGIN, STEPS, Verdict
 
 # If none of n images is re-identified, the true share is below 3/n with 95 % confidence.
 _RULE_OF_THREE = 3
@@ -52,6 +52,13 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
     figures={figure.name: {"data": base64.b64encode(figure.png).decode(), "alt": figure.alt} for figure in figures},
     no_pictures=_no_pictures(run, figures),
     table=tables.member_table(run.table, verdict),
+    codes=codes.codes(verdict),
+    codecs=codecs.compare(run.rate_distortion),
+    destroyed=formats.rate(codes.DESTROYED_BER),
+    main_attack=verdict.main_attack,
+    attacks=verdict.attacks,
+    has_steps=bool((verdict.schedules[STEPS] != "none").any(axis=None)),
+    attack_words=[(attack, formats.ATTACKS[attack]) for attack in verdict.attacks if attack in formats.ATTACKS],
     seed_table=tables.seed_table(verdict) if several_seeds else None,
     meanings=tables.column_meanings(),
     winner=long_name(verdict.chosen, verdict.schedules)
@@ -112,8 +119,16 @@ def _notes(run: Run, verdict: Verdict) -> list[str]:
   if verdict.failed_attacks and verdict.case != "attack_failed":
     names = ", ".join(verdict.failed_attacks)
     notes.append(f"Already without a defence these attacks are at the floor, so stopping them proves nothing: {names}.")
-  if verdict.control("untreated", verdict.attacks[0] if verdict.attacks else "none") is None:
-    notes.append("There is no usable untreated control: whether the attack worked at all cannot be seen here.")
+  unknown = [attack for attack in verdict.attacks or ["none"] if verdict.control("untreated", attack) is None]
+  if unknown:
+    of = f" of {formats.listed(unknown)}" if len(verdict.attacks) > 1 else ""
+    notes.append(f"There is no usable untreated control{of}: whether the attack worked at all cannot be seen here.")
+  for attack, found in (run.config.get("stripped") or {}).items():
+    if found:
+      notes.append(
+        f"Structural check: checkpoints of the {attack} attack hold what the declared model does not have, and a "
+        f"scrub or strip step removes it: {', '.join(map(str, found))}."
+      )
   absent = run.config.get("absent_classes") or []
   if absent:
     notes.append(f"Classes without test images, left out of AUC and balanced accuracy: {', '.join(map(str, absent))}.")

@@ -10,8 +10,8 @@ import re
 import pandas as pd
 
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.naming import long_name
-from lwlrd_jax.report.summary import Verdict, alike
+from lwlrd_jax.report.naming import long_name, subject
+from lwlrd_jax.report.summary import SCHEDULE, STEPS, Verdict, alike, number_stopped
 
 # Ranking quality up to which a model is hardly better than guessing (0.5).
 _USELESS_AUC = 0.6
@@ -47,24 +47,71 @@ def _winner(verdict: Verdict) -> str:
   if verdict.case == "winner":
     return _praise(verdict, name) + _aside(schedules)
   figures = f"re-identification {formats.percent(chosen.reid)} % at AUC {formats.score(chosen.auc)}"
+  reid = "lowest re-identification" + _over_all(verdict)
   attack = "attack" if len(verdict.attacks) <= 1 else "attacks"
   if verdict.case == "attack_failed":
     text = (
       f"The {attack} did not work in this run: the untreated model already gives away no more than the floor, so no "
-      "schedule can be credited with stopping anything; the lowest re-identification was measured for "
+      f"schedule can be credited with stopping anything; the {reid} was measured for "
       f"{name} ({figures})"
     )
   elif verdict.case == "no_floor":
     text = (
-      f"Whether a schedule stops the {attack} cannot be said, because the mean-image control is missing; the lowest "
-      f"re-identification of {_count(len(judged))} is that of {name} ({figures})"
+      f"Whether a schedule stops the {attack} cannot be said, because the mean-image control is missing; the {reid} of "
+      f"{_count(len(judged))} is that of {name} ({figures})"
     )
   else:
-    text = (
-      f"None of {_count(len(judged))} stops {_attacks(verdict)}; the lowest re-identification is that of {name} "
-      f"({figures}), but {_reason(verdict)}"
-    )
+    text = _closest(verdict, name, figures)
   return text + "." + _aside(schedules)
+
+
+def _closest(verdict: Verdict, name: str, figures: str) -> str:
+  """Nothing stops every attack: who comes closest, and what still gets through."""
+  chosen, working = verdict.chosen, verdict.working_attacks
+  assert chosen is not None
+  judged = verdict.schedules[verdict.schedules.judged]
+  stopped = number_stopped(judged, working)
+  none = f"None of {_count(len(judged))}" if len(judged) > 1 else "The only schedule that could be judged does not"
+  verb = "stops" if len(judged) > 1 else "stop"
+  most = int(stopped.max())
+  if most == 0:
+    whom = _attacks(verdict) if len(working) <= 1 else f"any of the {len(working)} attacks"
+    reason = _reason(verdict)
+    return (
+      f"{none} {verb} {whom}; the lowest re-identification{_over_all(verdict)} is that of {name} ({figures}), "
+      f"but {reason}"
+    )
+  through = [attack for attack in verdict.attacks if attack in chosen.through]
+  closest = int((stopped == most).sum())
+  auc = formats.score(chosen.auc)
+  if closest == 1:
+    lead = f"{subject(name)} comes closest: it stops {most} of them, at AUC {auc}"
+  else:
+    comma = "," if ", then " in name else ""
+    lead = f"Of the {closest} that stop {most} of them, {name}{comma} keeps the highest AUC, {auc}"
+  return f"{none} {verb} {_attacks(verdict)}. {lead}; what still gets through {_be(through)} {_leaks(verdict, through)}"
+
+
+def _leaks(verdict: Verdict, through: list[str]) -> str:
+  """Attacks that the chosen schedule does not stop, with what each gives away."""
+  assert verdict.chosen is not None
+  rows = verdict.averaged[alike(verdict.averaged, verdict.chosen, SCHEDULE)]
+  told = []
+  for attack in through:
+    row = rows[rows.attack == attack].iloc[0]
+    above = row.reid > verdict.floors.reid_limit
+    figure = f"re-identification {formats.percent(row.reid)} %" if above else f"SSIM {formats.score(row.ssim)}"
+    told.append(f"{attack} ({figure})")
+  return formats.listed(told)
+
+
+def _be(attacks: list[str]) -> str:
+  return "is" if len(attacks) == 1 else "are"
+
+
+def _over_all(verdict: Verdict) -> str:
+  """With several attacks a schedule is known by its worst."""
+  return " under its worst attack" if len(verdict.attacks) > 1 else ""
 
 
 def _praise(verdict: Verdict, name: str) -> str:
@@ -77,12 +124,14 @@ def _praise(verdict: Verdict, name: str) -> str:
   seeds = f" (means of {chosen.seeds} infections)" if chosen.seeds > 1 else ""
   whom = _attacks(verdict)
   if len(judged) == 1:
-    lead = f"{_capital(name)}, the only schedule that could be judged, stops {whom}, at AUC {auc}{seeds}"
+    lead = (
+      f"{subject(name).removesuffix(',')}, the only schedule that could be judged, stops {whom}, at AUC {auc}{seeds}"
+    )
   elif len(stopping) == 1:
-    lead = f"{_capital(name)} is the only one of {len(judged)} schedules that stops {whom}, at AUC {auc}{seeds}"
+    lead = f"{subject(name)} is the only one of {len(judged)} schedules that stops {whom}, at AUC {auc}{seeds}"
   else:
     lead = (
-      f"{_capital(name)} wins: of the {len(stopping)} schedules (out of {len(judged)}) that stop {whom}, it keeps the "
+      f"{subject(name)} wins: of the {len(stopping)} schedules (out of {len(judged)}) that stop {whom}, it keeps the "
       f"highest AUC, {auc}{seeds}"
     )
   if chosen.defense == "lwlrd":
@@ -94,9 +143,11 @@ def _high_lr(chosen: pd.Series, schedules: pd.DataFrame) -> str:
   """How the same largest rate on every layer fares."""
   if chosen.decay == 1:
     return "at decay 1 every layer has the same rate, so this is high-LR itself"
-  same = ["lr_max", "epochs", "shape", "optimizer", "batch_size", "finish"]
+  same = ["lr_max", "epochs", "shape", "optimizer", "batch_size", *STEPS]
   rivals = schedules[(schedules.defense == "high_lr") & alike(schedules, chosen, same)]
   where = f"high-LR at the same lr_max ({formats.rate(chosen.lr_max)})"
+  if any(chosen[step] != "none" for step in STEPS):
+    where += " and with the same steps on the weights"
   if rivals.empty:
     return f"{where} was not run"
   rival = rivals.iloc[0]
@@ -145,7 +196,7 @@ def _cost(verdict: Verdict, guessing: float) -> str:
     (verdict.control("clean", attack), "a never infected model's"),
   ]
   known = [(row, whose) for row, whose in against if row is not None]
-  under = f" under the {attack} attack, its worst," if len(verdict.attacks) > 1 else ""
+  under = f", the lowest over the {len(verdict.attacks)} attacks," if len(verdict.attacks) > 1 else ""
   text = f"Its AUC{under} is {formats.score(chosen.auc)}" + _hardly(chosen.auc)
   told = [c for row, whose in known if (c := _compare(chosen.auc, row.auc, whose))]
   text += f", {' and '.join(told)}" if told else ", with no untreated or clean model in the table to compare with"
@@ -173,7 +224,7 @@ def _leakage(verdict: Verdict, stolen: int) -> str:
     )
   text = (
     f"After it, {formats.percent(chosen.reid)} % of the {stolen} stolen images can still be re-identified"
-    f"{_at_worst(chosen)} (guessing: {formats.percent(floors.chance)} %, counted as stopped up to "
+    f"{_under(verdict)}{_at_worst(chosen)} (guessing: {formats.percent(floors.chance)} %, counted as stopped up to "
     f"{formats.percent(floors.reid_limit)} %), and the reconstructions' SSIM is {formats.score(chosen.ssim)}"
   )
   if math.isfinite(floors.ssim):
@@ -187,14 +238,25 @@ def _surviving(verdict: Verdict) -> str:
   if not math.isfinite(chosen.surviving_bytes):
     return "how much of the weights survives for another channel was not measured"
   amount = f"{formats.megabytes(chosen.surviving_bytes)} MB"
-  untreated = verdict.control("untreated", chosen.attack)
-  if untreated is not None and math.isfinite(chosen.share):
+  if math.isfinite(chosen.share):
     amount += f", {formats.percent(chosen.share)} % of the untreated model's capacity,"
   text = f"{amount} survive in the weights, which a channel keyed by position (such as DEC) could still use"
   clean = verdict.control("clean", chosen.attack)
   if clean is not None and math.isfinite(clean.surviving_bytes):
     text += f" (the same count gives {formats.megabytes(clean.surviving_bytes)} MB for a model never infected)"
+  if math.isfinite(chosen.surviving_dead):
+    dead = formats.megabytes(chosen.surviving_dead)
+    text += f"; in weights that the model does not use, where hiding costs nothing, {dead} MB are left"
   return text
+
+
+def _under(verdict: Verdict) -> str:
+  """Of several attacks, which the figure is of."""
+  chosen, number = verdict.chosen, len(verdict.attacks)
+  assert chosen is not None
+  if number <= 1:
+    return ""
+  return f" whichever of the {number} attacks was used" if chosen.stops else f" under {chosen.reid_attack}"
 
 
 def _at_worst(chosen: pd.Series) -> str:
@@ -242,7 +304,3 @@ def _unjudged(schedules: pd.DataFrame) -> str:
 
 def _aside(schedules: pd.DataFrame) -> str:
   return "" if schedules.judged.all() else f" (Not judged: {_unjudged(schedules)}.)"
-
-
-def _capital(text: str) -> str:
-  return text[:1].upper() + text[1:]

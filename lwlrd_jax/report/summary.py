@@ -1,6 +1,7 @@
 """Which schedule wins: the rule, on a table of results.
 
-A *schedule* is a row without its seed and attack: defense, decay, lr_max, epochs, shape, optimizer, batch size, finish.
+A *schedule* is a row without its seed and attack: defense, decay, lr_max, epochs, shape, optimizer, batch size, and the
+steps on the weights before (prepare) and after (finish).
 
 1. Figures are averaged over seeds, for each attack and schedule. A schedule is *judged* if every one of its members has
    the status `ok` and AUC, re-identification and SSIM are numbers; others can neither win nor lose.
@@ -11,8 +12,9 @@ A *schedule* is a row without its seed and attack: defense, decay, lr_max, epoch
    cannot know which attack a model carries.
 4. Of the schedules that stop the attack, the one with the highest AUC wins; ties go to the lower re-identification,
    then to the lower SSIM, then to the earlier row.
-5. If none stops it there is no winner, and the one with the lowest re-identification is named (then lowest SSIM, then
-   highest AUC). If the untreated model is at the floor already, the attack did not work and nothing can be credited.
+5. If none stops them all there is no winner. Of those that stop most attacks, the one with the highest AUC is named; if
+   none stops any, the one with the lowest re-identification (then lowest SSIM, then highest AUC).
+6. If the untreated model is at the floor already, the attack did not work and nothing can be credited.
 """
 
 import dataclasses
@@ -29,7 +31,11 @@ REID_ERRORS = 2.0
 SSIM_MARGIN = 0.05
 
 CONTROLS = ("untreated", "clean", "mean_image")
-SCHEDULE = ["defense", "decay", "lr_max", "epochs", "shape", "optimizer", "batch_size", "finish"]
+# Steps on the weights, before and after the fine-tuning.
+STEPS = ["prepare", "finish"]
+# The fine-tuning itself.
+TUNING = ["defense", "decay", "lr_max", "epochs", "shape", "optimizer", "batch_size"]
+SCHEDULE = [*TUNING, *STEPS]
 FIGURES = [
   "accuracy",
   "balanced_accuracy",
@@ -40,10 +46,17 @@ FIGURES = [
   "mse",
   "reid",
   "ber",
+  "exact",
+  "host_auc",
+  "codec_psnr",
+  "payload_bytes",
+  "carrier_share",
   "surviving_bytes",
   "surviving_mantissa",
   "surviving_exponent",
   "surviving_sign",
+  "surviving_extra",
+  "surviving_dead",
   "seconds",
 ]
 
@@ -71,8 +84,8 @@ class Verdict:
 
   Attributes:
     case: `winner`, `none_stops`, `no_floor`, `attack_failed`, `none_judged` or `no_defences`.
-    chosen: The schedule the sentences are about, a row of `schedules`: the winner, or the lowest re-identification;
-      None if no schedule was judged.
+    chosen: The schedule the sentences are about, a row of `schedules`: the winner, or see rule 5; None if no schedule
+      was judged.
     schedules: One row a schedule, see `combine`.
     averaged: One row an attack and schedule, see `average`.
     floors: The floors.
@@ -87,6 +100,24 @@ class Verdict:
   floors: Floors
   attacks: list[str]
   failed_attacks: list[str]
+
+  @property
+  def working_attacks(self) -> list[str]:
+    """Attacks that get through without a defence."""
+    return [attack for attack in self.attacks if attack not in self.failed_attacks]
+
+  @property
+  def main_attack(self) -> str:
+    """The attack for figures that have room for one, of bits that are left: `dec` if it was run, else the first."""
+    return "dec" if "dec" in self.attacks else self.attacks[0] if self.attacks else "none"
+
+  def leading_lwlrd(self) -> pd.Series | None:
+    """The LWLRD schedule to show where there is room for one: the chosen one, else one in the middle of the decays."""
+    if self.chosen is not None and self.chosen.defense == "lwlrd":
+      return self.chosen
+    rows = self.schedules[self.schedules.defense == "lwlrd"]
+    rows = rows[rows.judged] if rows.judged.any() else rows
+    return None if rows.empty else rows.sort_values("decay", kind="stable").iloc[len(rows) // 2]
 
   def control(self, name: str, attack: str) -> pd.Series | None:
     """A control's averaged row, of the attack or of none; None if it is not there or not ok."""
@@ -106,8 +137,9 @@ def judge(table: pd.DataFrame, *, chance: float, stolen: int) -> Verdict:
   averaged = average(table)
   floors = find_floors(averaged, chance, stolen)
   averaged["stops"] = (averaged.reid <= floors.reid_limit) & (averaged.ssim <= floors.ssim_limit)
+  averaged["stops"] &= averaged.status == "ok"
   attacks = [attack for attack in dict.fromkeys(averaged.attack) if attack not in {"none", ""}]
-  untreated = averaged[(averaged.defense == "untreated") & (averaged.status == "ok") & averaged.stops]
+  untreated = averaged[(averaged.defense == "untreated") & averaged.stops]
   failed = [attack for attack in attacks if attack in set(untreated.attack)]
   schedules = combine(averaged, attacks)
   judged = schedules[schedules.judged]
@@ -125,7 +157,9 @@ def judge(table: pd.DataFrame, *, chance: float, stolen: int) -> Verdict:
       case = "no_floor"
     else:
       case = "none_stops" if stopping.empty else "winner"
-    chosen = best(stopping) if case == "winner" else least_leaking(judged)
+    chosen = (
+      best(stopping) if case == "winner" else stops_most(judged, [attack for attack in attacks if attack not in failed])
+    )
   return Verdict(case, chosen, schedules, averaged, floors, attacks, failed)
 
 
@@ -177,21 +211,27 @@ def combine(averaged: pd.DataFrame, attacks: list[str]) -> pd.DataFrame:
 
   Returns:
     One row a schedule: its columns; utility and `attack` of the attack under which its AUC is lowest; the largest
-    `reid`, `ssim` and so on; `surviving_bytes` and `share` of the attack that keeps most; `judged` and `stops`.
+    `reid`, `ssim` and so on, and `reid_attack`, the attack it is of; `surviving_bytes`, `surviving_dead` and `share` of
+    the attack that keeps most; `judged`, `stops`, and `through`, a tuple of the attacks it does not stop.
   """
   rows = []
   defences = averaged[~averaged.defense.isin(CONTROLS)]
   for _, group in defences.groupby(SCHEDULE, sort=False, dropna=False):
     measured = group[["auc", "reid", "ssim"]].notna().all(axis=None)
     row = group.sort_values("auc", kind="stable").iloc[0].copy()
-    for name in ("reid", "ssim", "ssim_naive", "reid_worst", "ssim_worst", "surviving_bytes", "share"):
+    for name in ("reid", "ssim", "ssim_naive", "reid_worst", "ssim_worst"):
       row[name] = group[name].max(skipna=False)
+    row["reid_attack"] = group.sort_values("reid", ascending=False, kind="stable").attack.iloc[0]
+    keeps_most = group.sort_values("surviving_bytes", ascending=False, na_position="first", kind="stable").iloc[0]
+    for name in ("surviving_bytes", "surviving_dead", "share"):
+      row[name] = keeps_most[name]
     row["judged"] = bool((group.status == "ok").all() and measured and set(attacks) <= set(group.attack))
     row["stops"] = bool(row["judged"] and group.stops.all())
+    row["through"] = tuple(group.attack[~group.stops])
     row["status"] = next((status for status in group.status if status != "ok"), "ok")
     row["members"] = tuple(member for members in group.members for member in members)
     rows.append(row)
-  columns = [*averaged.columns, "judged"]
+  columns = [*averaged.columns, "judged", "reid_attack", "through"]
   schedules = pd.DataFrame(rows, columns=columns).reset_index(drop=True)
   return schedules.astype({"judged": bool, "stops": bool})
 
@@ -205,6 +245,17 @@ def alike(rows: pd.DataFrame, row: pd.Series, columns: list[str]) -> pd.Series:
 def best(schedules: pd.DataFrame) -> pd.Series:
   """The highest AUC; see the rule for ties."""
   return schedules.sort_values(["auc", "reid", "ssim"], ascending=[False, True, True], kind="stable").iloc[0]
+
+
+def stops_most(schedules: pd.DataFrame, working: list[str]) -> pd.Series:
+  """Who comes closest where none stops every attack; see the rule."""
+  stopped = number_stopped(schedules, working)
+  return best(schedules[stopped == stopped.max()]) if stopped.max() > 0 else least_leaking(schedules)
+
+
+def number_stopped(schedules: pd.DataFrame, working: list[str]) -> pd.Series:
+  """How many attacks each schedule stops, of those that work without a defence."""
+  return schedules.through.map(lambda through: len(set(working) - set(through))).astype(int)
 
 
 def least_leaking(schedules: pd.DataFrame) -> pd.Series:

@@ -20,7 +20,7 @@ def make_row(defense, *, auc=None, reid=None, ssim=None, seed=0, attack="transpo
     {} if defense in {"untreated", "clean", "mean_image"} else {"epochs": 6, "shape": "cosine", "optimizer": "adam"}
   )
   row = {"member": label, "attack": attack, "model": "mlp", "dataset": "phantom", "seed": seed, "defense": defense}
-  row |= {"status": "ok", "finish": "none", "auc": auc, "reid": reid, "ssim": ssim, **tuning}
+  row |= {"status": "ok", "prepare": "none", "finish": "none", "auc": auc, "reid": reid, "ssim": ssim, **tuning}
   if auc is not None:
     row |= {"accuracy": auc - 0.1, "balanced_accuracy": auc - 0.4}
   if ssim is not None:
@@ -72,6 +72,77 @@ def make_sweep(decays, lrs=(0.03,), seeds=1, attack="transpose"):
   return rows
 
 
+# What each code survives: fine-tuning at any rate, and scrubbing.
+CARRIERS = {
+  "dec": (0.08, False),
+  "dec-late": (0.01, False),
+  "dec-dead": (0.0, False),
+  "dec-dictionary": (0.0, False),
+  "dec-signs": (0.03, True),
+}
+
+
+def make_carriers(decays, attacks=("transpose", "dec", "dec-dead"), finishes=("none", "scrub")):
+  """Rows of a sweep over several attacks and finishes: fine-tuning stops only transpose, scrub most codes."""
+  sweep = [row for row in make_sweep(decays) if row["status"] == "ok"]
+  rows = [row for row in sweep if row["attack"] == "none"]
+  for attack in attacks:
+    for row in sweep:
+      if row["attack"] == "none":
+        continue
+      for finish in finishes if row["defense"] != "untreated" else ("none",):
+        label = f"{row['member'].replace('transpose', attack)}{'' if finish == 'none' else '-' + finish}"
+        rows.append(_under(row, attack, finish) | {"member": label, "attack": attack, "finish": finish})
+  return rows
+
+
+def _under(row, attack, finish):
+  size = {"surviving_mantissa": 3e6, "surviving_exponent": 3e6, "surviving_sign": 0.2e6, "surviving_bytes": 6.2e6}
+  changed = {**size, **row}
+  scrubbed = finish != "none"
+  if scrubbed:
+    mantissa = 0.02e6
+    changed |= {"auc": row["auc"] - 0.004, "surviving_mantissa": mantissa, "surviving_dead": 0.0}
+    changed["surviving_bytes"] = mantissa + changed["surviving_exponent"] + changed["surviving_sign"]
+  else:
+    changed["surviving_dead"] = 0.3 * changed["surviving_bytes"]
+  changed["surviving_extra"] = 3e5 if attack == "dec-dictionary" and not scrubbed else 0.0
+  if attack == "transpose":
+    return changed
+  errors, stays = CARRIERS[attack]
+  errors = 0.5 if scrubbed and not stays else 0.0 if row["defense"] == "untreated" else errors
+  leak = 0.0005 if errors == 0.5 else 0.99 - 2 * errors
+  return changed | {"ber": errors, "exact": float(errors == 0), "reid": leak, "ssim": 0.1 if errors == 0.5 else 0.8}
+
+
+def make_survival(rows):
+  """What is left of a bit: less at the input, less in low planes, nothing of mantissas after scrub."""
+  survival = {}
+  for row in rows:
+    if row["defense"] in {"clean", "mean_image"}:
+      continue
+    planes = np.ones((len(LAYERS), 32), np.float32)
+    if row["defense"] != "untreated":
+      depth = np.linspace(0.25, 1, len(LAYERS))[:, None] * (0.9 if row["defense"] == "vanilla" else 0.5)
+      planes[:, :23] = depth * np.linspace(0.4, 1, 23)
+      planes[:, 23:31] = np.linspace(0.6, 1, 8)
+      planes[:, 31] = 0.7
+    if row["finish"] == "scrub":
+      planes[:, :23] = 0.01
+    survival[row["member"]] = planes
+  return survival
+
+
+def make_codecs():
+  """A learned codec that is better than WebP and JPEG where their sizes meet."""
+  rows = [("learned, entropy-coded", size, 24 + 5 * np.log10(size / 40)) for size in (40, 80, 160, 320, 640)]
+  rows += [("learned, fixed length", size, 22 + 5 * np.log10(size / 40)) for size in (60, 120, 240, 480, 960)]
+  rows += [("webp", size, 20 + 6 * np.log10(size / 100)) for size in (100, 200, 400, 800)]
+  rows += [("jpeg", size, 18 + 8 * np.log10(size / 350)) for size in (350, 500, 700, 1000)]
+  rows.append(("png", 1800, 60.0))
+  return [{"codec": c, "setting": 1, "bytes_per_image": float(b), "psnr": float(p)} for c, b, p in rows]
+
+
 def make_config(rows, *, labels=("nevus", "melanoma"), licensed=True, show=False, train=2048, stolen=256):
   """config.json as `runs/describe.py` writes it."""
   members = {}
@@ -102,7 +173,7 @@ def make_config(rows, *, labels=("nevus", "melanoma"), licensed=True, show=False
     },
     "absent_classes": [],
     "stolen": stolen,
-    "infection": {"steps": 1076},
+    "infection": {"transpose": {"steps": 1076}},
     "fine_tuning": {"epochs": 6, "batch_size": 128},
     "postprocessings": ["raw", "per-image"],
     "layers": LAYERS,
@@ -119,13 +190,17 @@ def make_samples(rows, channels=3, count=8):
   return {"originals": picture, "mean_image": picture[0], **members}
 
 
-def write_run(path: Path, rows, *, channels=3, samples=True, **config) -> Path:
+def write_run(path: Path, rows, *, channels=3, samples=True, survival=False, codecs=False, **config) -> Path:
   """A run directory."""
   run = RunDirectory.create(path, overwrite=False)
   run.write_config(json.loads(json.dumps(make_config(rows, **config))))
   run.write_results(rows)
   if samples:
     run.write_samples(make_samples(rows, channels))
+  if survival:
+    run.write_survival(make_survival(rows))
+  if codecs:
+    run.write_rate_distortion(make_codecs())
   return path
 
 
@@ -135,6 +210,9 @@ class Make:
   row = staticmethod(make_row)
   controls = staticmethod(make_controls)
   sweep = staticmethod(make_sweep)
+  carriers = staticmethod(make_carriers)
+  codecs = staticmethod(make_codecs)
+  survival = staticmethod(make_survival)
   run = staticmethod(write_run)
 
   @staticmethod

@@ -233,6 +233,12 @@ BREAKS |= {
   "no originals": resampled(originals=None),
   "originals are no pictures": resampled(originals=np.zeros((3, 4), np.uint8)),
   "mean image of another size": resampled(mean_image=np.zeros((5, 12, 3), np.uint8)),
+  "stripped is no dict": edited(stripped=["a"]),
+  "survival is no archive": lambda run: (run / "survival.npz").write_bytes(b"not"),
+  "survival of other layers": lambda run: np.savez(run / "survival.npz", a=np.zeros((3, 32), np.float32)),
+  "codecs are no list": lambda run: (run / "rate_distortion.json").write_text('{"codec": 1}'),
+  "codecs without figures": lambda run: (run / "rate_distortion.json").write_text('[{"codec": "png", "psnr": "high"}]'),
+  "codecs are no JSON": lambda run: (run / "rate_distortion.json").write_text("["),
   "mean image of floats": resampled(mean_image=np.zeros((12, 12, 3))),
 }
 

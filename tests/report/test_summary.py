@@ -128,3 +128,41 @@ def test_pareto_front_against_brute_force(points):
   finite = [math.isfinite(r) and math.isfinite(a) for r, a in points]
   expected = [finite[i] and not beaten(i) for i in range(len(points))]
   assert pareto_front(reid, auc).tolist() == expected
+
+
+def test_steps_on_the_weights_are_different_schedules(make):
+  rows = [
+    lwlrd(make, 0.5, prepare=before, finish=after) | {"member": f"{before}-{after}"}
+    for before in ("none", "scrub")
+    for after in ("none", "scrub", "noise+scrub")
+  ]
+  assert len(verdict(make, make.controls() + rows).schedules) == 6
+
+
+def test_who_stops_most_attacks_is_named_if_none_stops_all(make):
+  rows = make.controls() + make.controls(attack="dec")[:1]
+  # The lower worst re-identification loses against the attack that is stopped.
+  rows += [lwlrd(make, 0.3, reid=0.3), lwlrd(make, 0.3, reid=0.3, attack="dec")]
+  rows += [lwlrd(make, 0.5, auc=0.7), lwlrd(make, 0.5, auc=0.7, attack="dec", reid=0.9)]
+  rows += [lwlrd(make, 0.7, auc=0.8), lwlrd(make, 0.7, auc=0.8, attack="dec", reid=0.95)]
+  found = verdict(make, rows)
+  assert (found.case, found.chosen.decay, found.chosen.through) == ("none_stops", 0.7, ("dec",))
+  assert (found.chosen.reid_attack, found.chosen.reid) == ("dec", 0.95)
+
+
+def test_stopping_a_failed_attack_counts_for_nothing(make):
+  rows = make.controls() + [{**row, "reid": 0.0, "ssim": 0.1} for row in make.controls(attack="dec")[:1]]
+  rows += [lwlrd(make, 0.3, reid=0.3, auc=0.7), lwlrd(make, 0.3, attack="dec")]
+  rows += [lwlrd(make, 0.5, reid=0.9, auc=0.8), lwlrd(make, 0.5, attack="dec")]
+  found = verdict(make, rows)
+  assert (found.working_attacks, found.chosen.decay) == (["transpose"], 0.3)
+
+
+def test_what_survives_is_of_one_attack(make):
+  rows = make.controls() + make.controls(attack="dec")[:1]
+  rows[-1]["surviving_bytes"] = 36e6
+  rows += [lwlrd(make, 0.5, surviving_bytes=9e6, surviving_dead=1e6)]
+  rows += [lwlrd(make, 0.5, attack="dec", surviving_bytes=12e6, surviving_dead=0.0)]
+  chosen = verdict(make, rows).chosen
+  assert (chosen.surviving_bytes, chosen.surviving_dead) == (12e6, 0.0)
+  assert chosen.share == pytest.approx(12 / 36)

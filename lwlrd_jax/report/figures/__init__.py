@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from lwlrd_jax.report.figures import decay, frontier, rates, reconstructions, style, surviving
+from lwlrd_jax.report.figures import codecs, decay, frontier, planes, rates, reconstructions, style, surviving
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.summary import Verdict
 
@@ -12,6 +12,8 @@ _FIGURES = {
   "decay": decay,
   "rates": rates,
   "surviving": surviving,
+  "planes": planes,
+  "codecs": codecs,
 }
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,10 +13,12 @@ from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.figures.labels import right_labels
 from lwlrd_jax.report.formats import NAMES, rate
 from lwlrd_jax.report.load import Run
-from lwlrd_jax.report.summary import Verdict, alike
+from lwlrd_jax.report.naming import steps, with_steps
+from lwlrd_jax.report.summary import STEPS, Verdict, alike
 
 _PANELS = (("reid", "re-identified"), ("ssim", "SSIM"), ("auc", "AUC"))
-_DETAILS = ("epochs", "shape", "optimizer", "batch_size", "finish")
+_DETAILS = ("epochs", "shape", "optimizer", "batch_size", *STEPS)
+_MOST_ATTACKS = 2
 _REFERENCES = {"untreated": style.INK, "clean": style.GREY, "vanilla": style.BASELINE}
 
 
@@ -25,6 +27,7 @@ class _Curve(NamedTuple):
 
   name: str
   colour: str
+  filled: bool
   means: pd.DataFrame
   singles: pd.DataFrame
   high_lr: pd.DataFrame
@@ -38,11 +41,14 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
   """
   rows = verdict.averaged
   lwlrd = rows[(rows.defense == "lwlrd") & rows.decay.notna() & rows[["reid", "ssim", "auc"]].notna().any(axis=1)]
-  attacks = list(dict.fromkeys(lwlrd.attack))
-  if not attacks:
+  if lwlrd.empty:
     return None
+  # A column for each of many attacks would be unreadable; utility hardly depends on the attack.
+  attacks = list(dict.fromkeys(lwlrd.attack))
+  attacks = attacks if len(attacks) <= _MOST_ATTACKS else list(dict.fromkeys([attacks[0], verdict.main_attack]))
+  lwlrd = lwlrd[lwlrd.attack.isin(attacks)]
   figure = style.new_figure(7.6 if len(attacks) == 1 else 5.6 * len(attacks), 8.2)
-  grid = figure.subplots(len(_PANELS), len(attacks), sharex=True, squeeze=False)
+  grid = figure.subplots(len(_PANELS), len(attacks), sharex=True, sharey="row", squeeze=False)
   named = []
   curves: dict[str, _Curve] = {}
   keys = ["lr_max", *(key for key in _DETAILS if lwlrd[key].nunique() > 1)]
@@ -63,21 +69,32 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
     low = decays[0]
     grid[-1, column].set_xlim(low - 0.04 * (1.02 - low) - 0.005, 1.02)
   handles = [
-    Line2D([], [], color=curve.colour, marker="o", ms=4, label=curve.name) for curve in _in_order(curves, colours)
+    Line2D(
+      [], [], color=curve.colour, ls="-" if curve.filled else "--", marker="o", mfc=_face(curve), ms=4, label=curve.name
+    )
+    for curve in _in_order(curves, colours)
   ]
   handles += [
     Line2D([], [], color=style.GREY, ls=":", marker=".", label="naive SSIM"),
     Line2D([], [], color=style.GREY, ls="", marker="s", ms=5, label="high-LR, same lr_max"),
   ]
-  figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
+  figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4 if len(attacks) > 1 else 3))
   for axes, labels in named:
     right_labels(axes, labels)
   return figure
 
 
+def _face(curve: _Curve) -> str:
+  """Hollow markers after steps on the weights: apart without colour too."""
+  return curve.colour if curve.filled else "white"
+
+
 def _name(row: pd.Series, keys: list[str]) -> str:
-  details = [value if isinstance(value, str) else rate(value) for value in row[keys]]
-  return f"LWLRD, lr_max {', '.join(details)}"
+  values = row[[key for key in keys if key not in STEPS]]
+  details = [value if isinstance(value, str) else rate(value) for value in values]
+  # Callers leave a step out of the keys where all curves have the same.
+  before, after = (steps(row[key]) if key in keys else [] for key in STEPS)
+  return " + ".join([*before, f"LWLRD, lr_max {', '.join(details)}", *after])
 
 
 def _names(lwlrd: pd.DataFrame, keys: list[str]) -> list[str]:
@@ -99,7 +116,8 @@ def _curves(
     singles = members[members.member.isin(names) & (members.status == "ok")] if several else members.iloc[:0]
     same_rate = (rows.defense == "high_lr") & alike(rows, group.iloc[0], keys)
     name = _name(group.iloc[0], keys)
-    curves.append(_Curve(name, colours[name], group.sort_values("decay"), singles, rows[same_rate]))
+    filled = bool((group[STEPS] == "none").all(axis=None))
+    curves.append(_Curve(name, colours[name], filled, group.sort_values("decay"), singles, rows[same_rate]))
   return curves
 
 
@@ -113,17 +131,28 @@ def _panel(
   for defense, colour in _REFERENCES.items():
     for _, row in references[(references.defense == defense) & references[name].notna()].iterrows():
       axes.axhline(row[name], color=colour, lw=0.9, ls="--", zorder=1)
-      labels.append((row[name], NAMES[defense].removesuffix(" fine-tuning"), colour))
+      label = NAMES[defense].removesuffix(" fine-tuning")
+      labels.append((row[name], with_steps(label, row, references), colour))
   for curve in curves:
-    axes.plot(curve.means.decay, curve.means[name], "o-", color=curve.colour, ms=4.5, lw=1.6, zorder=4, clip_on=False)
+    look: dict[str, Any] = {
+      "color": curve.colour,
+      "mfc": _face(curve),
+      "ms": 4.5,
+      "lw": 1.6,
+      "zorder": 4,
+      "clip_on": False,
+    }
+    # Broken where it lies on the line of the same schedules without steps: both are seen.
+    axes.plot(curve.means.decay, curve.means[name], "o-" if curve.filled else "o--", **look)
     axes.plot(curve.singles.decay, curve.singles[name], ".", color=curve.colour, alpha=0.4, ms=4, zorder=3)
     if name == "ssim":
       axes.plot(curve.means.decay, curve.means.ssim_naive, ".:", color=curve.colour, lw=1.2, ms=4, zorder=3)
-    for level in curve.high_lr[name].dropna():
+    for _, high_lr in curve.high_lr[curve.high_lr[name].notna()].iterrows():
+      level = high_lr[name]
       axes.axhline(level, color=curve.colour, lw=0.8, ls=(0, (1, 2)), zorder=1)
-      axes.plot(1, level, "s", color=curve.colour, ms=6, zorder=5, clip_on=False)
-      of_several = f" {rate(curve.high_lr.lr_max.iloc[0])}" if len(curves) > 1 else ""
-      labels.append((level, f"high-LR{of_several}", curve.colour))
+      axes.plot(1, level, "s", color=curve.colour, mfc=_face(curve), ms=6, zorder=5, clip_on=False)
+      of_several = f" {rate(high_lr.lr_max)}" if len({c.means.lr_max.iloc[0] for c in curves}) > 1 else ""
+      labels.append((level, with_steps(f"high-LR{of_several}", high_lr, references), curve.colour))
   floors = verdict.floors
   if name == "reid":
     style.reid_axis(axes, "y", floors.chance)

@@ -13,12 +13,16 @@ from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.figures.labels import Label, place_labels
 from lwlrd_jax.report.formats import NAMES, rate, score
 from lwlrd_jax.report.load import Run
-from lwlrd_jax.report.naming import short_name
+from lwlrd_jax.report.naming import short_name, steps
 from lwlrd_jax.report.summary import CONTROLS, Verdict, pareto_front
+
+_MOST_ATTACKS = 2
+# In the column `attack`, where rows are of no single one.
+_WORST = "worst"
 
 
 def draw(run: Run, verdict: Verdict) -> Figure | None:
-  """Re-identification against AUC, a panel an attack.
+  """Re-identification against AUC, a panel an attack; of more than two, the first and the worst of all.
 
   Returns:
     None if no member has both figures.
@@ -28,26 +32,43 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
   attacks = [attack for attack in verdict.attacks if (rows.attack == attack).any()] or ["none"]
   if rows.empty:
     return None
-  figure = style.new_figure(7.6, 4.9 * len(attacks))
-  panels = figure.subplots(len(attacks), 1, squeeze=False)[:, 0]
+  worst = len(attacks) > _MOST_ATTACKS
+  titles = {attack: f"{attack} attack" for attack in attacks}
+  if worst:
+    rows = pd.concat([rows, _worst(rows, verdict)], ignore_index=True)
+    titles = {attacks[0]: titles[attacks[0]], _WORST: f"whichever of the {len(attacks)} attacks gives most away"}
+  figure = style.new_figure(7.6, 4.9 * len(titles))
+  panels = figure.subplots(len(titles), 1, squeeze=False)[:, 0]
   lwlrd = rows[rows.defense == "lwlrd"]
-  lrs = sorted(lwlrd.lr_max.dropna().unique())
+  kinds = list(dict.fromkeys(_kind(row) for _, row in lwlrd.sort_values("lr_max", kind="stable").iterrows()))
   colours, scale = style.decay_colours(sorted(lwlrd.decay.dropna().unique()))
   labels: list[Any] = []
-  for axes, attack in zip(panels, attacks, strict=True):
+  for axes, attack in zip(panels, titles, strict=True):
     shown = rows[rows.attack.isin([attack, "none"])]
     single = run.table[(run.table.attack == attack) & (run.table.status == "ok")]
-    labels.append(_panel(axes, shown, single, verdict, lrs, (colours, scale)))
-    if len(attacks) > 1:
-      axes.set_title(f"{attack} attack", pad=16)
+    labels.append(_panel(axes, shown, single, verdict, kinds, (colours, scale)))
+    if len(titles) > 1:
+      axes.set_title(titles[attack], pad=16)
   if not lwlrd.empty:
-    _keys(figure, panels, lwlrd, lrs, (colours, scale))
+    _keys(figure, panels, lwlrd, kinds, (colours, scale))
   for axes, (texts, points, levels) in zip(panels, labels, strict=True):
     place_labels(axes, texts, points, levels)
   return figure
 
 
-def _panel(axes: Axes, shown: pd.DataFrame, single: pd.DataFrame, verdict: Verdict, lrs: list[float], colour) -> tuple:
+def _worst(rows: pd.DataFrame, verdict: Verdict) -> pd.DataFrame:
+  """Each schedule by its worst attack, and the untreated model likewise."""
+  schedules = verdict.schedules[verdict.schedules.judged]
+  untreated = rows[rows.defense == "untreated"].sort_values("reid", ascending=False, kind="stable").head(1)
+  return pd.concat([untreated, schedules[rows.columns]]).assign(attack=_WORST)
+
+
+def _kind(row: pd.Series) -> tuple[float, str, str]:
+  """What tells LWLRD points of one decay apart."""
+  return (row.lr_max, row.prepare, row.finish)
+
+
+def _panel(axes: Axes, shown: pd.DataFrame, single: pd.DataFrame, verdict: Verdict, kinds: list, colour) -> tuple:
   colours, scale = colour
   floors = verdict.floors
   _scales(axes, shown, floors.chance)
@@ -64,7 +85,7 @@ def _panel(axes: Axes, shown: pd.DataFrame, single: pd.DataFrame, verdict: Verdi
   winner = verdict.chosen if verdict.case == "winner" else None
   for _, row in shown.iterrows():
     points.append((row.reid, row.auc))
-    axes.plot(row.reid, row.auc, **_look(row, lrs, colour))
+    axes.plot(row.reid, row.auc, **_look(row, kinds, colour))
     is_winner = winner is not None and set(row.members) <= set(winner.members)
     if is_winner:
       axes.plot(row.reid, row.auc, "o", mfc="none", mec=style.INK, mew=1.4, ms=13, zorder=6, clip_on=False)
@@ -76,17 +97,20 @@ def _panel(axes: Axes, shown: pd.DataFrame, single: pd.DataFrame, verdict: Verdi
   return labels, points, levels
 
 
-def _look(row: pd.Series, lrs: list[float], colour: tuple) -> dict[str, Any]:
+def _look(row: pd.Series, kinds: list, colour: tuple) -> dict[str, Any]:
   """How a schedule's point is drawn."""
   look = {"linestyle": "", "markersize": 7, "markeredgecolor": "white", "markeredgewidth": 0.7, "clip_on": False}
   if row.defense == "lwlrd":
     colours, scale = colour
-    marker = style.LR_MARKERS[lrs.index(row.lr_max) % len(style.LR_MARKERS)] if row.lr_max in lrs else "o"
+    marker = style.LR_MARKERS[kinds.index(_kind(row)) % len(style.LR_MARKERS)] if _kind(row) in kinds else "o"
     return look | {"marker": marker, "color": colours(scale(row.decay)), "zorder": 5}
   if row.defense in CONTROLS:
     marker = style.CONTROL_MARKERS[row.defense]
     return look | {"marker": marker, "color": "white", "markeredgecolor": style.INK, "zorder": 4}
-  return look | {"marker": style.MARKERS.get(row.defense, ">"), "color": style.BASELINE, "zorder": 5}
+  marker = style.MARKERS.get(row.defense, ">")
+  if steps(row.prepare) or steps(row.finish):
+    return look | {"marker": marker, "color": "white", "markeredgecolor": style.BASELINE, "zorder": 5}
+  return look | {"marker": marker, "color": style.BASELINE, "zorder": 5}
 
 
 def _scales(axes: Axes, shown: pd.DataFrame, chance: float) -> None:
@@ -143,7 +167,7 @@ def _front(axes: Axes, defences: pd.DataFrame) -> list[float]:
   return front.auc.tolist()
 
 
-def _keys(figure: Figure, panels, lwlrd: pd.DataFrame, lrs: list[float], colour) -> None:
+def _keys(figure: Figure, panels, lwlrd: pd.DataFrame, kinds: list, colour) -> None:
   colours, scale = colour
   decays = sorted(lwlrd.decay.dropna().unique())
   if decays:
@@ -155,14 +179,22 @@ def _keys(figure: Figure, panels, lwlrd: pd.DataFrame, lrs: list[float], colour)
     bar.outline.set_visible(False)
   handles = [Line2D([], [], color=style.INK, lw=1.1, alpha=0.75, label="Pareto front")]
   handles.append(Line2D([], [], color=style.GREY, lw=0.9, ls="--", label="AUC of the untreated model"))
-  if len(lrs) > 1:
+  if len(kinds) > 1:
     handles += [
-      Line2D(
-        [], [], ls="", marker=style.LR_MARKERS[i % len(style.LR_MARKERS)], color=style.GREY, label=f"lr_max {rate(lr)}"
-      )
-      for i, lr in enumerate(lrs)
+      Line2D([], [], ls="", marker=style.LR_MARKERS[i % len(style.LR_MARKERS)], color=style.GREY, label=name)
+      for i, name in enumerate(_kind_names(kinds))
     ]
-  figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
+  figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
+
+
+def _kind_names(kinds: list[tuple[float, str, str]]) -> list[str]:
+  several = len({lr for lr, _, _ in kinds}) > 1
+  steps_differ = len({kind[1:] for kind in kinds}) > 1
+  names = []
+  for lr, before, after in kinds:
+    name = f"lr_max {rate(lr)}" if several else "LWLRD"
+    names.append(" + ".join([*steps(before), name, *steps(after)]) if steps_differ else name)
+  return names
 
 
 def alt_text(verdict: Verdict) -> str:

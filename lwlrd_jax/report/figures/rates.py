@@ -7,7 +7,7 @@ from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.figures.labels import right_labels
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name
-from lwlrd_jax.report.summary import Verdict
+from lwlrd_jax.report.summary import STEPS, TUNING, Verdict
 
 # Lines beyond which labels at the edge would not be readable; the colours still tell decays apart.
 _MOST_LABELS = 18
@@ -21,11 +21,18 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
   """
   layers = [str(layer) for layer in run.config["layers"]]
   lines = []
-  for _, schedule in verdict.schedules.iterrows():
+  # Steps on the weights do not change a schedule's rates: one line for all of them.
+  schedules = verdict.schedules.assign(**dict.fromkeys(STEPS, "none"))
+  seen = set()
+  for _, schedule in schedules.iterrows():
     known = [run.config["members"].get(member) for member in schedule.members]
     peaks = next((entry.get("peak_lr") for entry in known if isinstance(entry, dict)), None)
     if isinstance(peaks, list) and len(peaks) == len(layers):
       values = np.asarray(peaks, float)
+      line = (*schedule[TUNING].astype(str), *peaks)
+      if line in seen:
+        continue
+      seen.add(line)
       # A frozen layer has no place on a logarithmic axis: a gap in the line.
       lines.append((schedule, np.where(values > 0, values, np.nan)))
   lines = [(schedule, values) for schedule, values in lines if np.isfinite(values).any()]
@@ -48,7 +55,7 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
       marker = style.MARKERS.get(schedule.defense, ">")
       axes.plot(values, color=colour, marker=marker, ms=5, lw=1.1, alpha=0.9, zorder=2)
     if np.isfinite(values[-1]):
-      labels.append((float(values[-1]), short_name(schedule, verdict.schedules), colour))
+      labels.append((float(values[-1]), short_name(schedule, schedules), colour))
   axes.set_xticks(range(len(layers)), layers, rotation=0 if len(layers) <= 8 else 60)
   axes.set_xlabel("layer, from input to output")
   axes.set_ylabel("peak learning rate")

@@ -1,0 +1,59 @@
+"""What each codec needs in bytes for which sharpness."""
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from lwlrd_jax.report.codecs import LOSSLESS, curve, is_learned, shown_name
+from lwlrd_jax.report.figures import style
+from lwlrd_jax.report.load import Run
+from lwlrd_jax.report.summary import Verdict
+
+_MARKERS = ("o", "^", "d", "p")
+_STANDARD = {"webp": (style.BASELINE, "s"), "jpeg": (style.INK, "v")}
+# Sizes further apart than this need a logarithmic axis.
+_WIDE = 5
+
+
+def draw(run: Run, verdict: Verdict) -> Figure | None:
+  """PSNR against bytes an image, a line a codec.
+
+  Returns:
+    None if codecs were not compared.
+  """
+  del verdict
+  rows = run.rate_distortion
+  if rows.empty:
+    return None
+  figure = style.new_figure(7.6, 4.2)
+  axes = figure.subplots()
+  learned = [codec for codec in dict.fromkeys(rows.codec) if is_learned(codec)]
+  for codec in dict.fromkeys(rows.codec):
+    points = curve(rows, codec)
+    name = shown_name(codec)
+    if codec == LOSSLESS:
+      # Its sharpness is a convention: only its size says something.
+      size = float(points.bytes_per_image.iloc[0])
+      axes.axvline(size, color=style.GREY, ls="--", lw=1, label=f"{name}, lossless")
+      continue
+    if codec in learned:
+      i = learned.index(codec)
+      colour, marker = style.LR_COLOURS[i % len(style.LR_COLOURS)], _MARKERS[i % len(_MARKERS)]
+    else:
+      colour, marker = _STANDARD.get(codec, (style.GREY, "x"))
+    axes.plot(points.bytes_per_image, points.psnr, color=colour, marker=marker, ms=5, lw=1.5, label=name)
+  if rows.bytes_per_image.max() > _WIDE * rows.bytes_per_image.min():
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+  axes.set_xlabel("bytes an image")
+  axes.set_ylabel("PSNR, dB (higher is sharper)")
+  axes.grid(True)
+  figure.legend(loc="outside upper center", ncols=3)
+  return figure
+
+
+def alt_text(verdict: Verdict) -> str:
+  """What the figure shows, in words."""
+  del verdict
+  return "Line plot of peak signal-to-noise ratio against bytes an image, one line a codec; upper left is better."
