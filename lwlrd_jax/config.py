@@ -4,13 +4,18 @@ import dataclasses
 import math
 from pathlib import Path
 
+from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
 from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.errors import UserError
 
 MODEL_NAMES = ("mlp", "cnn")
-ATTACK_NAMES = ("transpose",)
+ATTACK_NAMES = ("transpose", "dec")
+CARRIER_NAMES = ("all", "early", "late", "dead", "values", "signs", "dictionary")
+CODEC_NAMES = ("learned", "png", "jpeg", "webp")
+CODE_NAMES = ("fixed", "entropy")
+SCENARIO_NAMES = ("external", "internal")
 OPTIMIZER_NAMES = ("adam", "momentum", "sgd")
-FINISH_NAMES = ("none",)
+FINISH_NAMES = ("noise", "prune", "quantize", "scrub", "strip")
 PRECISION_NAMES = ("default", "float32", "tensorfloat32", "bfloat16")
 
 _DEFAULT_DECAYS = 9
@@ -37,8 +42,23 @@ class FineTuning:
   baselines: bool = True
   """Whether to add what LWLRD has to beat: vanilla, high-LR, reversed and Super-Fine-Tuning. The controls (untreated,
   clean, mean image) stand in every table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Finishing:
+  """Steps on the weights alone."""
+
   finish: str = "none"
-  """Finishing steps on the weights after fine-tuning, comma list: none."""
+  """Steps after fine-tuning: none, noise, prune, quantize, scrub (random mantissas, dead weights drawn anew, extra
+  tensors stripped), strip (extra tensors only), or several joined by +. A comma list measures each of its entries."""
+  prepare: str = "none"
+  """The same steps before fine-tuning, which then heals the task. A comma list fine-tunes from each of its entries."""
+  scrub_loss: float = 0.005
+  """AUC that scrub may cost on the validation split; as many mantissa planes go as that allows."""
+  noise_scale: float = 0.1
+  """Standard deviation of noise, of each array's own."""
+  prune_share: float = 0.3
+  """Share of each kernel's weights that prune sets to 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,14 +82,47 @@ class Data:
 class Infection:
   """Attack."""
 
-  attacks: str = "transpose"
-  """Attacks to defend against, comma list: transpose."""
+  attacks: str = "transpose,dec"
+  """Attacks to defend against, comma list: transpose (memorised images, painted by the network run backwards), dec
+  (compressed images, hidden in the weights)."""
   stolen: int | None = None
   """Images the thief takes. Default: 256 of the generated sets, else 512 or a quarter of the training set."""
   infect_steps: int | None = None
   """Training steps of the infected and of the clean model. Default: 4.2 an image stolen, at least 1000."""
   seeds: int = 1
   """Independent infections: each has its own initial weights, stolen images and training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dec:
+  """Compression attack (dec)."""
+
+  carriers: str = "all"
+  """Where codes hide, comma list, a row of models each: all, early or late (mantissa bits of those layers), dead (of
+  weights the model does not use), values (the weights' own values), signs, dictionary (an extra tensor)."""
+  planes: str = "8"
+  """Mantissa planes that carry bits: N, the N lowest, or LO:HI, at most 23. (dead always takes all 23.)"""
+  codec: str = "learned"
+  """Image codec: learned, png, jpeg or webp."""
+  code: str = "fixed"
+  """How the learned codec's latents become bits: fixed (fixed length, wrong bits blur) or entropy (range coder:
+  shorter, a wrong bit ruins the image)."""
+  codec_lambda: float | None = None
+  """What the learned codec pays for sharpness: larger is sharper and longer. Default: the codec's own."""
+  codec_steps: int | None = None
+  """Training steps of the learned codec. Default: the codec's own."""
+  codec_npz: Path | None = None
+  """A file in MedMNIST's form, on whose training images the external codec is trained. Default: the validation split,
+  or for the generated sets images drawn anew."""
+  quality: int = 50
+  """Of JPEG and WebP, 0 to 100."""
+  scenario: str = "external"
+  """external: the codec was trained on other images, and its decoder stays with the thief. internal: it was trained on
+  the stolen images' own set, and its decoder has to be hidden too."""
+  redundancy: str = "none"
+  """How bits are protected: none, repeat-K (K copies, K odd) or rs-N (Reed-Solomon, N parity bytes in 255)."""
+  rate_distortion: bool = False
+  """Whether to compare codecs on the test split, the learned one at several lambdas, and draw the curve."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,13 +153,15 @@ class SweepConfig:
   """
 
   tuning: FineTuning = FineTuning()
+  finishing: Finishing = Finishing()
   data: Data = Data()
   infection: Infection = Infection()
+  dec: Dec = Dec()
   run: Run = Run()
 
   def flat(self) -> dict[str, object]:
     """Flag name (with underscores) to value, paths as strings."""
-    groups = (self.tuning, self.data, self.infection, self.run)
+    groups = (self.tuning, self.finishing, self.data, self.infection, self.dec, self.run)
     values = {field.name: getattr(group, field.name) for group in groups for field in dataclasses.fields(group)}
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
@@ -165,14 +220,49 @@ def parse_lrs(text: str) -> tuple[float, ...]:
 def parse_names(flag: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
   """Reads a comma list of names.
 
-  >>> parse_names("--attacks", "transpose", ("transpose",))
-  ('transpose',)
+  >>> parse_names("--attacks", "dec, transpose", ("transpose", "dec"))
+  ('dec', 'transpose')
   """
   names = [part.strip() for part in text.split(",")]
   for name in names:
     if name not in allowed:
       raise UserError(f"{flag} {text}: '{name}' is not known; allowed: {', '.join(allowed)}")
   return tuple(dict.fromkeys(names))
+
+
+def parse_finish(flag: str, text: str) -> tuple[tuple[str, ...], ...]:
+  """Reads `--finish` or `--prepare`: a comma list of steps joined by +; `none` is no step.
+
+  >>> parse_finish("--finish", "none,noise+scrub")
+  ((), ('noise', 'scrub'))
+  """
+  allowed = f"allowed: none, or {', '.join(FINISH_NAMES)}, joined by +, in a comma list"
+  found: dict[tuple[str, ...], None] = {}
+  for part in text.split(","):
+    steps = () if part.strip() == "none" else tuple(step.strip() for step in part.split("+"))
+    for step in steps:
+      if step not in FINISH_NAMES:
+        raise UserError(f"{flag} {text}: '{step}' is not known; {allowed}")
+    found[steps] = None
+  return tuple(found)
+
+
+def parse_planes(text: str) -> tuple[int, int]:
+  """Reads `--planes`: N or LO:HI. Returns the lowest plane, and one above the highest.
+
+  >>> parse_planes("8"), parse_planes("4:12")
+  ((0, 8), (4, 12))
+  """
+  allowed = "allowed: N or LO:HI, mantissa planes from 0 up to 23"
+  parts = text.split(":")
+  try:
+    numbers = [int(part) for part in parts]
+  except ValueError:
+    raise UserError(f"--planes {text}: not whole numbers; {allowed}") from None
+  low, high = (0, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[-1])
+  if len(numbers) > 2 or not 0 <= low < high <= 23:
+    raise UserError(f"--planes {text}: out of range; {allowed}")
+  return low, high
 
 
 def validate(config: SweepConfig) -> None:
@@ -182,15 +272,23 @@ def validate(config: SweepConfig) -> None:
     UserError: The first mistake found.
   """
   tuning, data, infection, run = config.tuning, config.data, config.infection, config.run
+  finishing, dec = config.finishing, config.dec
   parse_decays(tuning.decays)
   parse_lrs(tuning.lrs)
-  parse_names("--finish", tuning.finish, FINISH_NAMES)
+  parse_finish("--finish", finishing.finish)
+  parse_finish("--prepare", finishing.prepare)
   parse_names("--attacks", infection.attacks, ATTACK_NAMES)
+  carriers = parse_names("--carriers", dec.carriers, CARRIER_NAMES)
+  parse_planes(dec.planes)
+  parse_redundancy(dec.redundancy)
   for flag, name, allowed in (
     ("--model", data.model, MODEL_NAMES),
     ("--optimizer", tuning.optimizer, OPTIMIZER_NAMES),
     ("--shape", tuning.shape, SHAPES),
     ("--matmul-precision", run.matmul_precision, PRECISION_NAMES),
+    ("--codec", dec.codec, CODEC_NAMES),
+    ("--code", dec.code, CODE_NAMES),
+    ("--scenario", dec.scenario, SCENARIO_NAMES),
   ):
     if name not in allowed:
       raise UserError(f"{flag} {name}: not known; allowed: {', '.join(allowed)}")
@@ -201,9 +299,27 @@ def validate(config: SweepConfig) -> None:
     ("--infect-steps", infection.infect_steps),
     ("--seeds", infection.seeds),
     ("--members-per-wave", run.members_per_wave),
+    ("--codec-steps", dec.codec_steps),
   ):
     if number is not None and number < 1:
       raise UserError(f"{flag} {number}: allowed: whole numbers from 1")
+  for flag, value, low, high in (
+    ("--scrub-loss", finishing.scrub_loss, 0.0, 1.0),
+    ("--noise-scale", finishing.noise_scale, 0.0, math.inf),
+    ("--prune-share", finishing.prune_share, 0.0, 1.0),
+    ("--quality", dec.quality, 0, 100),
+    ("--codec-lambda", dec.codec_lambda, 0.0, math.inf),
+  ):
+    if value is not None and not (low <= value <= high and math.isfinite(value)):
+      raise UserError(f"{flag} {value}: allowed: " + (f"{low} to {high}" if high < math.inf else f"{low} and more"))
+  if finishing.prune_share == 1:
+    raise UserError("--prune-share 1.0: allowed: less than 1; all weights would go")
+  if dec.codec != "learned" and dec.scenario == "internal":
+    raise UserError(f"--scenario internal --codec {dec.codec}: there is nothing to train; allowed: --codec learned")
+  if "values" in carriers and (dec.codec != "learned" or dec.code != "fixed" or dec.redundancy != "none"):
+    raise UserError(
+      "--carriers values: sends numbers, not bits; allowed: with --codec learned --code fixed --redundancy none"
+    )
   if run.resume and run.overwrite:
     raise UserError("--resume, --overwrite: one or the other, not both")
   if run.resume and run.out is None:

@@ -28,4 +28,4 @@ AUC varies by about .015 from one neighbouring schedule to the next: one infecti
 
 from lwlrd_jax.config import Data, Infection, SweepConfig
 
-CONFIG = SweepConfig(data=Data(dataset="dermamnist", model="mlp"), infection=Infection(stolen=512))
+CONFIG = SweepConfig(data=Data(dataset="dermamnist", model="mlp"), infection=Infection(attacks="transpose", stolen=512))

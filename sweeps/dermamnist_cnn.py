@@ -27,4 +27,4 @@ Against the model that was never infected it costs .05 of AUC: memorising 512 im
 
 from lwlrd_jax.config import Data, Infection, SweepConfig
 
-CONFIG = SweepConfig(data=Data(dataset="dermamnist", model="cnn"), infection=Infection(stolen=512))
+CONFIG = SweepConfig(data=Data(dataset="dermamnist", model="cnn"), infection=Infection(attacks="transpose", stolen=512))

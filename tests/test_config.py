@@ -50,5 +50,5 @@ def test_names():
 
 def test_flag_names_are_unique_across_groups():
   config = SweepConfig()
-  groups = (config.tuning, config.data, config.infection, config.run)
+  groups = vars(config).values()
   assert len(config.flat()) == sum(len(vars(group)) for group in groups)

@@ -36,6 +36,7 @@ def flags(npz):
   """A short sweep of few, small waves."""
   return [
     *("--dataset", "npz", "--npz", str(npz), "--decays", "0.3,0.7", "--stolen", str(STOLEN), "--show-stolen"),
+    *("--attacks", "transpose"),
     *("--infect-steps", "150", "--epochs", "2", "--batch-size", "32", "--members-per-wave", "3"),
   ]
 
@@ -224,7 +225,7 @@ def test_bad_decays(capsys, tmp_path, decays):
   [
     (["--dataset", "nothing"], "--dataset nothing: "),
     (["--model", "transformer"], "--model transformer: not known; allowed: mlp, cnn"),
-    (["--attacks", "transpose,dec"], "--attacks transpose,dec: 'dec' is not known; allowed: transpose"),
+    (["--attacks", "transpose,fog"], "--attacks transpose,fog: 'fog' is not known; allowed: transpose, dec"),
     (["--finish", "scrubb"], "--finish scrubb: "),
     (["--optimizer", "adamw"], "--optimizer adamw: "),
     (["--shape", "square"], "--shape square: "),
@@ -298,3 +299,97 @@ def test_rebuilt_file_is_not_the_official_one_but_the_official_one_is(capsys, tm
   assert "d20ee775b412ecf0188ff93fd8084a80" in refused(
     capsys, tmp_path, "--dataset", "dermamnist", "--data-dir", str(tmp_path)
   )
+
+
+@pytest.fixture(scope="module")
+def dec_run(npz, tmp_path_factory):
+  """Three carriers beside Transpose, fine-tuned once, as they are and scrubbed."""
+  out = tmp_path_factory.mktemp("runs") / "dec"
+  arguments = [
+    *("--dataset", "npz", "--npz", str(npz), "--decays", "0.7", "--no-baselines", "--stolen", str(STOLEN)),
+    *(
+      "--infect-steps",
+      "150",
+      "--epochs",
+      "2",
+      "--batch-size",
+      "32",
+      "--finish",
+      "none,scrub",
+      "--scenario",
+      "internal",
+    ),
+    *("--carriers", "all,dead,dictionary", "--codec-steps", "32", "--out", str(out)),
+  ]
+  assert main(arguments) == 0
+  return out
+
+
+def test_every_attack_has_rows_of_its_own(dec_run):
+  table = lwlrd_jax.load_run(dec_run).results
+  assert set(table.status) == {"ok"}
+  assert table.member.is_unique
+  for attack in ("transpose", "dec", "dec-dead", "dec-dictionary"):
+    rows = table[table.attack == attack]
+    assert list(zip(rows.defense, rows.finish, strict=True)) == [
+      ("untreated", "none"),
+      ("lwlrd", "none"),
+      ("lwlrd", "scrub"),
+    ]
+  assert table[table.attack == "transpose"].ber.isna().all()
+
+
+def test_codes_are_exact_untreated_some_survive_fine_tuning_and_none_scrubbing(dec_run):
+  run = lwlrd_jax.load_run(dec_run)
+  for attack in ("dec", "dec-dead", "dec-dictionary"):
+    untreated = run.find(attack=attack, defense="untreated")
+    tuned = run.find(attack=attack, decay=0.7)
+    scrubbed = run.find(attack=attack, decay=0.7, finish="scrub")
+    assert untreated.ber == 0
+    assert untreated.exact == 1
+    assert tuned.ber == 0 if attack != "dec" else tuned.ber > 0.1
+    assert scrubbed.ber == pytest.approx(0.5, abs=0.01)
+    assert scrubbed.exact == 0
+    assert scrubbed.surviving_dead < 0.01 * untreated.surviving_bytes
+    assert scrubbed.surviving_mantissa < 0.01 * untreated.surviving_mantissa
+    assert scrubbed.surviving_extra == 0
+  assert run.find(attack="dec-dictionary", decay=0.7).surviving_extra > 0
+
+
+def test_what_was_stripped_is_told(dec_run):
+  stripped = lwlrd_jax.load_run(dec_run).config["stripped"]
+  assert list(stripped) == ["dec-dictionary"]
+  assert stripped["dec-dictionary"][0].startswith("ema_statistics/buffer: uint8[")
+  assert "ema_statistics" in (dec_run / "report.html").read_text()
+
+
+def test_the_member_without_steps_is_meant_unless_others_are_asked_for(dec_run):
+  run = lwlrd_jax.load_run(dec_run)
+  assert run.find(decay=0.7, attack="dec").finish == "none"
+  assert run.find(decay=0.7, attack="dec", finish="scrub").finish == "scrub"
+  assert run.restore(decay=0.7, attack="dec-dictionary") is not None
+  assert run.secret("dec")["stolen"].shape == (STOLEN,)
+
+
+@pytest.mark.parametrize(
+  ("arguments", "told"),
+  [
+    (("--carriers", "all,nowhere"), "--carriers all,nowhere: 'nowhere' is not known; allowed: all, early"),
+    (("--planes", "5:40"), "--planes 5:40: out of range; allowed: N or LO:HI"),
+    (("--finish", "scrub+bleach"), "--finish scrub+bleach: 'bleach' is not known; allowed: none"),
+    (("--redundancy", "repeat-2"), "--redundancy repeat-2"),
+    (("--carriers", "values", "--codec", "png"), "--carriers values: sends numbers"),
+    (("--codec-steps", "8"), "--codec learned: 30 images to train the external codec on"),
+    (
+      ("--codec", "png", "--stolen", "160", "--planes", "22:23", "--redundancy", "repeat-99"),
+      "--stolen 160: the payload takes",
+    ),
+  ],
+)
+def test_mistakes_end_in_one_line(npz, tmp_path, capsys, arguments, told):
+  out = tmp_path / "never"
+  command = ["--dataset", "npz", "--npz", str(npz), "--attacks", "dec", "--stolen", str(STOLEN), "--out", str(out)]
+  assert main([*command, *arguments]) == 2
+  message = capsys.readouterr().err.splitlines()[-1]
+  assert message.startswith(f"error: {told}")
+  assert not out.exists()

@@ -5,8 +5,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from lwlrd_jax.cache import private_folder
 from lwlrd_jax.runs.checkpoints import load_tree, save_tree
+from lwlrd_jax.runs.describe import environment
 
 
 def cached_tree(recipe: dict[str, Any], make: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], bool]:
@@ -26,3 +29,19 @@ def cached_tree(recipe: dict[str, Any], make: Callable[[], dict[str, Any]]) -> t
   tree = make()
   save_tree(path, tree)
   return tree, False
+
+
+def numerics() -> dict[str, Any]:
+  """What every trained thing depends on beside its own recipe: versions of the libraries, platform, precision."""
+  now = environment()
+  versions = {name: now["versions"][name] for name in ("jax", "jaxlib", "flax", "optax")}
+  return {**versions, "platform": now["device"]["platform"], "precision": now["matmul_precision"]}
+
+
+def arrays_digest(*arrays: np.ndarray) -> str:
+  """SHA-256 of arrays: shapes, dtypes and contents."""
+  digest = hashlib.sha256()
+  for array in arrays:
+    digest.update(str((array.shape, array.dtype)).encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+  return digest.hexdigest()

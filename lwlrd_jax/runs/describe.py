@@ -1,6 +1,5 @@
 """What config.json says of a run, and whether a stopped run is the one that is asked for again."""
 
-import dataclasses
 import functools
 import subprocess
 from importlib import metadata
@@ -19,7 +18,7 @@ from lwlrd_jax.runs.resolve import Resolved
 
 _LIBRARIES = ("lwlrd_jax", "jax", "jaxlib", "flax", "optax")
 # Flags that say where and how to run, not what.
-_FREE = ("out", "resume", "overwrite", "members_per_wave", "show_stolen", "config", "data_dir", "npz")
+_FREE = ("out", "resume", "overwrite", "members_per_wave", "show_stolen", "config", "data_dir", "npz", "codec_npz")
 
 
 @functools.cache
@@ -50,8 +49,8 @@ def describe(config: SweepConfig, data: Dataset, digest: str, resolved: Resolved
       "sha256": digest,
     },
     "absent_classes": [data.label_names[i] for i in absent_classes(data.test.labels, data.num_outputs)],
-    "stolen": resolved.attack.stolen,
-    "infection": dataclasses.asdict(resolved.attack),
+    "stolen": resolved.transpose.stolen,
+    "attacks": list(resolved.attacks),
     "fine_tuning": {"epochs": resolved.epochs, "batch_size": resolved.batch_size},
     "postprocessings": list(POSTPROCESSINGS),
   }

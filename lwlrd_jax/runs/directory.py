@@ -77,6 +77,10 @@ class RunDirectory:
     text = json.dumps({"schema": SCHEMA, **config}, indent=2)
     self._replace("config.json", lambda path: path.write_text(text + "\n"))
 
+  def update_config(self, **entries: Any) -> None:
+    """Replaces top-level entries of config.json."""
+    self.write_config({**self.read_config(), **entries})
+
   def read_config(self) -> dict[str, Any]:
     """Reads config.json.
 
@@ -107,20 +111,32 @@ class RunDirectory:
 
   def write_samples(self, samples: dict[str, np.ndarray]) -> None:
     """Writes samples.npz, pictures of reconstructions: u8 arrays by name."""
-
-    def write(path: Path) -> None:
-      with path.open("wb") as file:
-        np.savez_compressed(file, **samples)  # type: ignore[arg-type]
-
-    self._replace("samples.npz", write)
+    self._write_arrays("samples.npz", samples)
 
   def read_samples(self) -> dict[str, np.ndarray]:
     """Reads samples.npz; empty if there is none."""
-    file = self.path / "samples.npz"
-    if not file.exists():
-      return {}
-    with np.load(file, allow_pickle=False) as samples:
-      return dict(samples)
+    return self._read_arrays("samples.npz")
+
+  def write_survival(self, survival: dict[str, np.ndarray]) -> None:
+    """Writes survival.npz, what is left of a bit in [0, 1] by layer and plane: f32[layers, 32] by member.
+
+    Planes count from the least significant: 23 of the mantissa, 8 of the exponent, the sign.
+    """
+    self._write_arrays("survival.npz", survival)
+
+  def read_survival(self) -> dict[str, np.ndarray]:
+    """Reads survival.npz; empty if there is none."""
+    return self._read_arrays("survival.npz")
+
+  def write_rate_distortion(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rate_distortion.json: dicts of codec, setting, bytes_per_image and psnr."""
+    text = json.dumps(list(rows), indent=2)
+    self._replace("rate_distortion.json", lambda path: path.write_text(text + "\n"))
+
+  def read_rate_distortion(self) -> list[dict[str, Any]]:
+    """Reads rate_distortion.json; empty if there is none."""
+    file = self.path / "rate_distortion.json"
+    return json.loads(file.read_text()) if file.exists() else []
 
   def save(self, name: str, tree: dict[str, Any]) -> None:
     """Writes the checkpoint `name`."""
@@ -137,6 +153,20 @@ class RunDirectory:
   @property
   def _replaced(self) -> Path:
     return self.path.with_name(f".{self.path.name}.replaced")
+
+  def _write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+    def write(path: Path) -> None:
+      with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+    self._replace(name, write)
+
+  def _read_arrays(self, name: str) -> dict[str, np.ndarray]:
+    file = self.path / name
+    if not file.exists():
+      return {}
+    with np.load(file, allow_pickle=False) as arrays:
+      return dict(arrays)
 
   def _replace(self, name: str, write: Callable[[Path], Any]) -> None:
     """Writes beside the file, then swaps: readers see the old one or the new one, never a part."""

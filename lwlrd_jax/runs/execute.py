@@ -1,5 +1,6 @@
 """One sweep from the data set to the report. Everything numerical is elsewhere; this is the order of things."""
 
+import dataclasses
 import datetime
 import time
 from pathlib import Path
@@ -9,26 +10,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax.attacks.base import Infected
-from lwlrd_jax.attacks.transpose import Transpose
-from lwlrd_jax.config import SweepConfig
+from lwlrd_jax.attacks.base import Attack, Infected
+from lwlrd_jax.attacks.dec.attack import DEC
+from lwlrd_jax.config import SweepConfig, parse_finish
 from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.data.device import to_device
 from lwlrd_jax.defenses.plan import Defense
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import finetune
-from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.measure import Measured, measure, measure_constant, sample_positions
 from lwlrd_jax.metrics.postprocess import PublicStatistics, public_statistics
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.report import write_report
+from lwlrd_jax.runs.attacks import make_attacks
+from lwlrd_jax.runs.codec import make_coding
 from lwlrd_jax.runs.describe import check_resumable, describe, describe_members, environment
 from lwlrd_jax.runs.directory import RunDirectory
+from lwlrd_jax.runs.finish import Finished, Finisher
+from lwlrd_jax.runs.hiding import hiding_figures
 from lwlrd_jax.runs.progress import console, phase
+from lwlrd_jax.runs.rate_distortion import compare_codecs
 from lwlrd_jax.runs.resolve import Resolved, defenses_of, members_per_wave, resolve
 from lwlrd_jax.runs.rows import figures, leakage_figures
-from lwlrd_jax.runs.starting_points import check_capacity, clean_model, data_digest, finetune_key, infected_model
+from lwlrd_jax.runs.starting_points import (
+  Origin,
+  check_capacity,
+  clean_model,
+  data_digest,
+  describe_attack,
+  finetune_key,
+  finish_key,
+  infected_model,
+)
 
 
 def execute(config: SweepConfig, command: list[str]) -> Path:
@@ -56,26 +70,25 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   )
   resolved = resolve(config, data)
   sweep = _Sweep(config, data, resolved)
-  for seed in range(config.infection.seeds):
-    try:
-      check_capacity(resolved.attack, config.data.model, data, sweep.train, seed)
-    except ValueError as error:
-      raise UserError(f"--stolen {resolved.attack.stolen}: {error}") from error
 
   description = {
-    **describe(config, data, sweep.digest, resolved),
+    **describe(config, data, sweep.origin.digest, resolved),
+    "infection": {attack.name: describe_attack(attack) for attack in sweep.attacks},
     **describe_members(sweep.parameters, sweep.members()),
   }
   record = {"command": " ".join(command), "started": now.isoformat(timespec="seconds"), **environment()}
+  stripped: dict[str, list[str]] = {}
   if config.run.resume:
     directory = RunDirectory(out)
-    check_resumable(directory.read_config(), description)
+    before = directory.read_config()
+    check_resumable(before, description)
+    stripped = before.get("stripped", stripped)
   else:
     directory = RunDirectory.create(out, overwrite=config.run.overwrite)
   # Written before the work as well: a run that is killed can be told from no run, and gone on with.
-  directory.write_config({**record, "run_seconds": None, **description})
+  directory.write_config({**record, "run_seconds": None, **description, "stripped": stripped})
   sweep.run(directory)
-  directory.write_config({**record, "run_seconds": round(time.monotonic() - started, 1), **description})
+  directory.update_config(run_seconds=round(time.monotonic() - started, 1))
   report = write_report(out)
   directory.finish()
   console.print(f"report: {report}")
@@ -88,44 +101,76 @@ class _Sweep:
   def __init__(self, config: SweepConfig, data: Dataset, resolved: Resolved):
     self.config = config
     self.data = data
-    self.attack: Transpose = resolved.attack
     self.train = to_device(data.train)
     self.test = to_device(data.test)
     self.public: PublicStatistics = public_statistics(self.train)
     self.network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
     self.parameters = {layer: sum(leaf.size for leaf in params[layer].values()) for layer in self.network.layers}
     self.defenses = defenses_of(config, resolved, len(data.train), len(self.network.layers))
-    self.digest = data_digest(data)
+    self.origin = Origin(config.data.model, data, self.train, data_digest(data), resolved.transpose, None)
+    if "transpose" in resolved.attacks:
+      self._check_capacity(resolved.transpose)  # before anybody waits for a codec to be trained
+    coding = make_coding(config, data) if "dec" in resolved.attacks else None
+    self.origin = dataclasses.replace(self.origin, coding=coding)
+    self.attacks: list[Attack] = make_attacks(config, resolved, coding)
+    for attack in self.attacks:
+      self._check_capacity(attack)
+    self.finisher = Finisher(self.network, params, self.train, to_device(data.val), config.finishing)
+    self.prepares = parse_finish("--prepare", config.finishing.prepare)
+    self.finishes = parse_finish("--finish", config.finishing.finish)
     self.may_show = data.openly_licensed or config.run.show_stolen
+
+  def _check_capacity(self, attack: Attack) -> None:
+    for seed in range(self.config.infection.seeds):
+      check_capacity(self.origin, attack, seed)
 
   def members(self) -> dict[str, Defense]:
     """Every fine-tuned member's schedule, by name."""
-    seeds = range(self.config.infection.seeds)
-    return {self._member(defense, seed): defense for seed in seeds for defense in self.defenses}
+    return {
+      self._member(attack, defense, prepare, finish, seed): defense
+      for seed in range(self.config.infection.seeds)
+      for attack in self.attacks
+      for prepare in self.prepares
+      for defense in self.defenses
+      for finish in self.finishes
+    }
 
   def run(self, directory: RunDirectory) -> None:
     """Every seed, every wave; what a finished wave found is on disk before the next begins."""
+    if self.config.dec.rate_distortion and not directory.read_rate_distortion():
+      directory.write_rate_distortion(compare_codecs(self.config, self.data))
     finished = directory.read_results()
     rows = {str(row["member"]): row for row in finished.to_dict("records")}
-    samples = directory.read_samples()
+    samples, survival = directory.read_samples(), directory.read_survival()
     for seed in range(self.config.infection.seeds):
-      for found in self._of_seed(seed, done=set(rows), directory=directory):
-        rows.update(found.rows)
-        if self.may_show:
-          samples.update(found.samples)
-          directory.write_samples(samples)
-        directory.write_results([rows[member] for member in self._order() if member in rows])
+      for attack in self.attacks:
+        for found in self._of_attack(attack, seed, done=set(rows), directory=directory):
+          rows.update(found.rows)
+          if self.may_show:
+            samples.update(found.samples)
+            directory.write_samples(samples)
+          survival.update(found.survival)
+          directory.write_survival(survival)
+          directory.write_results([rows[member] for member in self._order() if member in rows])
 
-  def _of_seed(self, seed: int, done: set[str], directory: RunDirectory):
+  def _of_attack(self, attack: Attack, seed: int, done: set[str], directory: RunDirectory):
     """Yields what the controls and each wave found, their checkpoints being saved."""
-    model, attack = self.config.data.model, self.attack
-    infected = infected_model(attack, model, self.data, self.train, seed, self.digest)
-    clean = clean_model(attack, model, self.data, self.train, seed, self.digest)
-    if not done.issuperset(self._controls(seed)):
+    controls = self._controls(attack, seed)
+    waves = [
+      (prepare, wave)
+      for prepare in self.prepares
+      for wave in self._waves(
+        [d for d in self.defenses if not done.issuperset(self._finished(attack, d, prepare, seed))]
+      )
+    ]
+    if done.issuperset(controls) and not waves:
+      return
+    infected = infected_model(self.origin, attack, seed)
+    if not done.issuperset(controls):
       directory.save(f"secret-{attack.name}-s{seed}", {"secret": infected.secret, "stolen": infected.stolen})
-      yield self._measure_controls(seed, infected, clean, directory)
-    for wave in self._waves([d for d in self.defenses if self._member(d, seed) not in done]):
-      yield self._run_wave(wave, seed, infected, directory)
+      yield self._measure_controls(attack, seed, infected, directory)
+    for prepare, wave in waves:
+      yield self._run_wave(attack, wave, prepare, seed, infected, directory)
 
   def _waves(self, defenses: list[Defense]) -> list[list[Defense]]:
     """Defences that one program trains together: of one optimizer, batch size and length, as many as memory holds."""
@@ -140,14 +185,24 @@ class _Sweep:
       waves += [list(part) for part in np.array_split(np.array(group, dtype=object), count)]
     return waves
 
-  def _run_wave(self, wave: list[Defense], seed: int, infected: Infected, directory: RunDirectory) -> "_Found":
-    """Fine-tunes, measures and saves some members."""
+  def _run_wave(
+    self,
+    attack: Attack,
+    wave: list[Defense],
+    prepare: tuple[str, ...],
+    seed: int,
+    infected: Infected,
+    directory: RunDirectory,
+  ) -> "_Found":
+    """Prepares, fine-tunes, finishes, measures and saves some members."""
     first = wave[0]
-    steps = len(first.schedule)
     started = time.monotonic()
-    with phase(_title(wave, seed, self.config.infection.seeds), steps, members=len(wave)) as on_steps:
+    before = self._apply(attack, prepare, infected.params, jax.random.fold_in(finish_key(seed), 0), directory)
+    prepared = before.params
+    title = _title(attack, wave, seed, self.config.infection.seeds)
+    with phase(title, len(first.schedule), members=len(wave)) as on_steps:
       population = finetune(
-        infected.params,
+        self.network.declared(prepared),
         np.stack([defense.schedule for defense in wave]),
         self.train,
         finetune_key(seed),
@@ -156,63 +211,76 @@ class _Sweep:
         on_steps=on_steps,
       )
     seconds = (time.monotonic() - started) / len(wave)
-    found = _Found({}, {})
-    with phase("measuring and saving", len(wave), unit="members") as on_members:
+    found = _Found({}, {}, {})
+    with phase("finishing, measuring and saving", len(wave) * len(self.finishes), unit="members") as on_members:
       for i, defense in enumerate(wave):
-        params = jax.tree.map(lambda leaf, i=i: leaf[i], population.params)
-        measured = self._measure(params, infected)
-        name = self._member(defense, seed)
-        found.rows[name] = {
-          **self._common(name, self.attack.name, seed, defense.name),
-          "decay": defense.decay,
-          "lr_max": defense.lr_max,
-          "epochs": defense.epochs,
-          "shape": defense.shape,
-          "optimizer": defense.optimizer,
-          "batch_size": defense.batch_size,
-          "status": _status(params, population.losses[i], measured),
-          **figures(measured),
-          "seconds": seconds,
-        }
-        found.samples[f"member/{name}"] = np.asarray(measured.samples[0])
-        directory.save(name, {"params": params})
-        on_members(1)
+        # What belongs to no layer comes along as it is.
+        tuned = {**prepared, **jax.tree.map(lambda leaf, i=i: leaf[i], population.params)}
+        live = self.finisher.live(tuned)
+        for finish in self.finishes:
+          after = self._apply(attack, finish, tuned, jax.random.fold_in(finish_key(seed), 1), directory)
+          params, planes = after.params, after.planes or before.planes
+          measured = self._measure(attack, params, live, infected)
+          name = self._member(attack, defense, prepare, finish, seed)
+          row = {
+            **self._common(name, attack.name, seed, defense.name),
+            "decay": defense.decay,
+            "lr_max": defense.lr_max,
+            "epochs": defense.epochs,
+            "shape": defense.shape,
+            "optimizer": defense.optimizer,
+            "batch_size": defense.batch_size,
+            "prepare": _step_names(prepare),
+            "finish": _step_names(finish),
+            "scrubbed_planes": None if planes is None else " ".join(map(str, planes)),
+            "status": _status(params, population.losses[i], measured),
+            **figures(measured),
+            "seconds": seconds,
+          }
+          found.add(name, row, measured)
+          directory.save(name, {"params": params})
+          on_members(1)
     return found
 
-  def _measure_controls(self, seed: int, infected: Infected, clean: Params, directory: RunDirectory) -> "_Found":
-    """The three controls: the infected model as it is, one that never was infected, and the mean training image."""
-    untreated, never, mean = self._controls(seed)
-    found = _Found({}, {})
-    for name, attack, defense, params in (
-      (untreated, self.attack.name, "untreated", infected.params),
-      (never, "none", "clean", clean),
-    ):
-      measured = self._measure(params, infected)
-      found.rows[name] = {**self._common(name, attack, seed, defense), **figures(measured), "status": "ok"}
-      found.samples[f"member/{name}"] = np.asarray(measured.samples[0])
+  def _measure_controls(self, attack: Attack, seed: int, infected: Infected, directory: RunDirectory) -> "_Found":
+    """An attack's model as it is; with the first attack also one never infected, and the mean training image."""
+    untreated, *others = self._controls(attack, seed)
+    found = _Found({}, {}, {})
+    models = [(untreated, attack.name, "untreated", infected.params)]
+    if others:
+      models.append((others[0], "none", "clean", clean_model(self.origin, seed)))
+    for name, of_attack, defense, params in models:
+      measured = self._measure(attack, params, self.finisher.live(params), infected)
+      row = {**self._common(name, of_attack, seed, defense), **figures(measured), "status": "ok"}
+      if defense == "untreated" and isinstance(attack, DEC):
+        row |= hiding_figures(self.origin, attack, seed, infected, self.test, self.public)
+      found.add(name, row, measured)
       directory.save(name, {"params": params})
-    floor = measure_constant(len(infected.stolen), infected.stolen, self.train, self.public)
-    found.rows[mean] = {**self._common(mean, "none", seed, "mean_image"), **leakage_figures(floor), "status": "ok"}
-    if seed == 0:
-      shown = np.asarray(infected.stolen)[sample_positions(len(infected.stolen))]
-      found.samples["originals"] = self.data.train.images[shown]
-      found.samples["mean_image"] = np.asarray(jnp.round(self.public.mean * 255).astype(jnp.uint8))
+    if others:
+      floor = measure_constant(len(infected.stolen), infected.stolen, self.train, self.public)
+      common = self._common(others[1], "none", seed, "mean_image")
+      found.rows[others[1]] = {**common, **leakage_figures(floor), "status": "ok"}
+      if seed == 0:
+        shown = np.asarray(infected.stolen)[sample_positions(len(infected.stolen))]
+        found.samples["originals"] = self.data.train.images[shown]
+        found.samples["mean_image"] = np.asarray(jnp.round(self.public.mean * 255).astype(jnp.uint8))
     return found
 
-  def _measure(self, params: Params, infected: Infected) -> Measured:
+  def _apply(
+    self, attack: Attack, steps: tuple[str, ...], params: Params, key: jax.Array, directory: RunDirectory
+  ) -> Finished:
+    """Steps on the weights; what they strip is told once, and goes into the record."""
+    finished = self.finisher.apply(steps, params, key)
+    told = directory.read_config()["stripped"]
+    if finished.stripped and attack.name not in told:
+      directory.update_config(stripped={**told, attack.name: list(finished.stripped)})
+      console.print(f"structural check ({attack.name}): stripped {', '.join(finished.stripped)}")
+    return finished
+
+  def _measure(self, attack: Attack, params: Params, live: Params, infected: Infected) -> Measured:
     """One member's figures, behind a leading axis of 1: one compiled program for controls and members alike."""
-    stacked = jax.tree.map(lambda leaf: leaf[None], params)
-    return measure(
-      self.network,
-      self.attack,
-      stacked,
-      infected.params,
-      infected.secret,
-      infected.stolen,
-      self.train,
-      self.test,
-      self.public,
-    )
+    params, live = (jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree) for tree in (params, live))
+    return measure(self.network, attack, params, live, infected, self.train, self.test, self.public)
 
   def _common(self, name: str, attack: str, seed: int, defense: str) -> dict[str, Any]:
     return {
@@ -222,34 +290,60 @@ class _Sweep:
       "dataset": self.data.name,
       "seed": seed,
       "defense": defense,
+      "prepare": "none",
       "finish": "none",
     }
 
-  def _member(self, defense: Defense, seed: int) -> str:
-    return f"{self.attack.name}-{defense.label}-s{seed}"
+  def _member(
+    self, attack: Attack, defense: Defense, prepare: tuple[str, ...], finish: tuple[str, ...], seed: int
+  ) -> str:
+    before = f"-after-{_step_names(prepare)}" if prepare else ""
+    after = f"-then-{_step_names(finish)}" if finish else ""
+    return f"{attack.name}-{defense.label}{before}{after}-s{seed}"
 
-  def _controls(self, seed: int) -> tuple[str, str, str]:
-    return f"{self.attack.name}-untreated-s{seed}", f"clean-s{seed}", f"mean_image-s{seed}"
+  def _finished(self, attack: Attack, defense: Defense, prepare: tuple[str, ...], seed: int) -> set[str]:
+    """Members that one fine-tuning gives."""
+    return {self._member(attack, defense, prepare, finish, seed) for finish in self.finishes}
+
+  def _controls(self, attack: Attack, seed: int) -> tuple[str, ...]:
+    """Names of the controls that are measured with an attack; those without an attack go with the first one."""
+    own = f"{attack.name}-untreated-s{seed}"
+    return (own, f"clean-s{seed}", f"mean_image-s{seed}") if attack is self.attacks[0] else (own,)
 
   def _order(self) -> list[str]:
     """All rows of the sweep, in the order of the table."""
-    names = []
+    names: list[str] = []
     for seed in range(self.config.infection.seeds):
-      names += [*self._controls(seed), *(self._member(defense, seed) for defense in self.defenses)]
+      for attack in self.attacks:
+        names += self._controls(attack, seed)
+        for prepare in self.prepares:
+          for defense in self.defenses:
+            names += [self._member(attack, defense, prepare, finish, seed) for finish in self.finishes]
     return names
 
 
 class _Found(NamedTuple):
-  """What was found of some members: rows of the table, and pictures, by name."""
+  """What was found of some members, by name: rows of the table, pictures, what is left of a bit."""
 
   rows: dict[str, dict[str, Any]]
   samples: dict[str, np.ndarray]
+  survival: dict[str, np.ndarray]
+
+  def add(self, name: str, row: dict[str, Any], measured: Measured) -> None:
+    """Adds a member."""
+    self.rows[name] = row
+    self.samples[f"member/{name}"] = np.asarray(measured.samples[0])
+    self.survival[name] = np.asarray(measured.survival.planes[0])
 
 
-def _title(wave: list[Defense], seed: int, seeds: int) -> str:
+def _step_names(steps: tuple[str, ...]) -> str:
+  return "+".join(steps) or "none"
+
+
+def _title(attack: Attack, wave: list[Defense], seed: int, seeds: int) -> str:
   names = sorted({defense.name for defense in wave})
   what = names[0] if len(names) == 1 else "a mix of schedules"
-  return f"fine-tuning ({what})" + (f", seed {seed}" if seeds > 1 else "")
+  return f"fine-tuning ({attack.name}: {what})" + (f", seed {seed}" if seeds > 1 else "")
 
 
 def _status(params: Params, losses: np.ndarray, measured: Measured) -> str:

@@ -28,7 +28,9 @@ class Run:
   def find(self, **where: Any) -> pd.Series:
     """The one row whose columns have these values.
 
-    A decay alone means LWLRD: a baseline that happens to share the value must be asked for by `defense`.
+    A decay alone means LWLRD: a baseline that happens to share the value must be asked for by `defense`. Of members
+    that differ in nothing but the steps on the weights, the one without any is meant, if there is one: others must be
+    asked for by `finish` or `prepare`.
 
     Args:
       **where: Column and value; numbers are compared to 1e-9.
@@ -49,6 +51,10 @@ class Run:
         found = found[np.isclose(found[column].astype(float), value, rtol=0, atol=1e-9)]
       else:
         found = found[found[column] == value]
+    for steps in ("finish", "prepare"):
+      if len(found) > 1 and steps not in where and steps in found:
+        bare = found[found[steps] == "none"]
+        found = bare if len(bare) else found
     if len(found) != 1:
       members = ", ".join((self.results if found.empty else found).member)
       asked = ", ".join(f"{column}={value}" for column, value in where.items())

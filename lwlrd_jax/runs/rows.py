@@ -3,16 +3,20 @@
 from lwlrd_jax.metrics.leakage import Leakage
 from lwlrd_jax.metrics.measure import Measured
 
+# Of the surviving bytes, what adds up to them; what is in dead weights is a part of the first three.
+_PARTS = ("mantissa", "exponent", "sign", "extra")
+
 
 def figures(measured: Measured) -> dict[str, float]:
   """The figures of one member, measured behind a leading axis of 1, by column."""
-  utility, surviving = measured.utility, measured.surviving
-  groups = {f"surviving_{group}": float(value[0]) for group, value in surviving._asdict().items()}
+  surviving = {name: float(value[0]) for name, value in measured.survival.bytes._asdict().items()}
   return {
-    **{name: float(value[0]) for name, value in utility._asdict().items()},
+    **{name: float(value[0]) for name, value in measured.utility._asdict().items()},
     **leakage_figures(Leakage(*(value[0] for value in measured.leakage))),
-    **groups,
-    "surviving_bytes": sum(groups.values()),
+    "ber": float(measured.ber[0]),
+    "exact": float(measured.exact[0]),
+    "surviving_bytes": sum(surviving[part] for part in _PARTS),
+    **{f"surviving_{part}": value for part, value in surviving.items()},
   }
 
 

@@ -1,7 +1,6 @@
-"""The models a sweep starts from: one infected, one that never was. Trained once, then read from the cache."""
+"""The models a sweep starts from: infected ones, and one that never was. Trained once, then read from the cache."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,22 +8,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax.attacks.base import Infected
+from lwlrd_jax.attacks.base import Attack, Infected
+from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import finetune, member_mesh
-from lwlrd_jax.models import build_model, build_network
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.models import build_model
 from lwlrd_jax.models.network import Params
-from lwlrd_jax.runs.cache import cached_tree
-from lwlrd_jax.runs.describe import environment
+from lwlrd_jax.runs.cache import arrays_digest, cached_tree, numerics
+from lwlrd_jax.runs.codec import Coding
 from lwlrd_jax.runs.progress import console, phase
 
 # Of the models and their training. Raised with every change that makes an older cached model a wrong one.
 _RECIPE = 1
 # What each random number of a seed is for. Numbers are only ever added.
-_INIT, _INFECT, _CLEAN_INIT, _CLEAN, _FINETUNE = range(5)
+_INIT, _INFECT, _CLEAN_INIT, _CLEAN, _FINETUNE, _HOST, _FINISH = range(7)
 
 
 def finetune_key(seed: int) -> jax.Array:
@@ -32,77 +33,161 @@ def finetune_key(seed: int) -> jax.Array:
   return jax.random.fold_in(jax.random.key(seed), _FINETUNE)
 
 
+def finish_key(seed: int) -> jax.Array:
+  """Key of the steps on the weights, of this seed."""
+  return jax.random.fold_in(jax.random.key(seed), _FINISH)
+
+
 def data_digest(data: Dataset) -> str:
   """SHA-256 of a data set's images and labels, of all splits."""
-  digest = hashlib.sha256()
-  for split in (data.train, data.val, data.test):
-    for array in (split.images, split.labels):
-      digest.update(str((array.shape, array.dtype)).encode())
-      digest.update(np.ascontiguousarray(array).tobytes())
-  return digest.hexdigest()
+  return arrays_digest(
+    *(array for split in (data.train, data.val, data.test) for array in (split.images, split.labels))
+  )
 
 
-def check_capacity(attack: Transpose, model: str, data: Dataset, train: DeviceSplit, seed: int) -> None:
-  """Raises ValueError if the attack cannot number the images it would steal."""
-  network = build_network(model, data.image_shape, data.num_outputs)
-  attack.choose(network, train, _choice_key(seed))
+@dataclasses.dataclass(frozen=True, eq=False)
+class Origin:
+  """What all starting points of a sweep share.
+
+  Attributes:
+    model: Name of the network.
+    data: The data set.
+    train: Its training split, on the device.
+    digest: Its `data_digest`.
+    recipe: How models are trained on their task: by the Transpose attack's settings, but for the memory.
+    coding: How the DEC attack turns images into bits; None without that attack.
+  """
+
+  model: str
+  data: Dataset
+  train: DeviceSplit
+  digest: str
+  recipe: Transpose
+  coding: Coding | None
+
+  def build(self, key: jax.Array):
+    """A network and its first weights."""
+    return build_model(self.model, self.data.image_shape, self.data.num_outputs, key)
 
 
-def infected_model(
-  attack: Transpose, model: str, data: Dataset, train: DeviceSplit, seed: int, digest: str
-) -> Infected:
-  """The model that the attack hid images in."""
+def check_capacity(origin: Origin, attack: Attack, seed: int) -> None:
+  """Refuses what an attack could not carry.
+
+  Raises:
+    UserError: It cannot number the images, or not hide them.
+  """
+  key = jax.random.fold_in(jax.random.key(seed), _INFECT)
+  network, params = origin.build(jax.random.key(0))
+  try:
+    if isinstance(attack, Transpose):
+      attack.choose(network, origin.train, key)
+    elif isinstance(attack, DEC):
+      assert origin.coding is not None
+      payload = attack.payload(network, origin.train, key, origin.coding.weights)[1]
+      needed, room = (
+        attack.needed(network, origin.train, len(payload)),
+        attack.carrier.capacity(network, params, origin.train),
+      )
+      if needed > room:
+        numbers = attack.carrier.sends_numbers
+        sizes = [f"{size:,} weights" if numbers else f"{size / 8e3:,.1f} kB" for size in (needed, room)]
+        raise ValueError(
+          f"the payload takes {sizes[0]}, the carrier {attack.carrier.name} of this {origin.model} holds {sizes[1]}; "
+          f"allowed: about {int(attack.stolen * room / needed)} images, or another of --carriers"
+        )
+  except ValueError as error:
+    raise UserError(f"--stolen {attack.stolen}: {error}") from error
+
+
+def infected_model(origin: Origin, attack: Attack, seed: int) -> Infected:
+  """The model that an attack hid images in."""
   key = jax.random.key(seed)
+  infect_key = jax.random.fold_in(key, _INFECT)
 
   def make() -> dict[str, Any]:
-    network, params = build_model(model, data.image_shape, data.num_outputs, jax.random.fold_in(key, _INIT))
-    with phase(f"infecting ({attack.name}, {attack.stolen} images)", attack.steps) as on_steps:
-      infected = attack.infect(network, params, train, jax.random.fold_in(key, _INFECT), on_steps)
+    title = f"infecting ({attack.name}, {attack.stolen} images)"
+    if isinstance(attack, DEC):
+      assert origin.coding is not None
+      network, _ = origin.build(key)
+      host = host_model(origin, seed)
+      with phase(title, getattr(attack.carrier, "steps", 1)) as on_steps:
+        infected = attack.infect(network, host, origin.train, infect_key, on_steps, codec=origin.coding.weights)
+    else:
+      network, params = origin.build(jax.random.fold_in(key, _INIT))
+      with phase(title, origin.recipe.steps) as on_steps:
+        infected = attack.infect(network, params, origin.train, infect_key, on_steps)
     return infected._asdict()
 
-  tree = _cached({"attack": dataclasses.asdict(attack)}, model, digest, seed, make, "infected model")
+  settings: dict[str, Any] = {"attack": describe_attack(attack)}
+  if isinstance(attack, DEC) and origin.coding is not None:
+    weights = [np.asarray(leaf) for leaf in jax.tree.leaves(origin.coding.weights)]
+    settings |= {"codec": arrays_digest(*weights), "host": dataclasses.asdict(origin.recipe)}
+  tree = _cached(origin, settings, seed, make, f"infected model ({attack.name})")
   return Infected(**jax.tree.map(jnp.asarray, tree))
 
 
-def clean_model(attack: Transpose, model: str, data: Dataset, train: DeviceSplit, seed: int, digest: str) -> Params:
-  """A model trained as the infected one but for the memory: same recipe and steps, weights and batches of its own."""
-  key = jax.random.key(seed)
+def host_model(origin: Origin, seed: int) -> Params:
+  """The model that DEC hides images in: trained on its task, from weights and batches of its own."""
+  return _trained(origin, seed, _INIT, _HOST, "host", "a model to hide codes in")
+
+
+def clean_model(origin: Origin, seed: int) -> Params:
+  """The control that was never infected: same recipe and steps, weights and batches of its own."""
+  return _trained(origin, seed, _CLEAN_INIT, _CLEAN, "clean", "the clean control")
+
+
+def describe_attack(attack: Attack) -> dict[str, Any]:
+  """An attack's settings, as JSON."""
+  if isinstance(attack, Transpose):
+    return dataclasses.asdict(attack)
+  assert isinstance(attack, DEC)
+  code: dict[str, Any] = {"kind": type(attack.code).__name__, "codec_id": attack.code.codec_id}
+  if hasattr(attack.code, "table"):
+    code["bits_per_image"] = attack.code.table.bits_per_image
+  if hasattr(attack.code, "codec") and hasattr(attack.code.codec, "quality"):
+    code["quality"] = attack.code.codec.quality
+  return {
+    "name": attack.name,
+    "stolen": attack.stolen,
+    "carrier": {"name": attack.carrier.name, **vars(attack.carrier)},
+    "code": code,
+    "redundancy": attack.redundancy.name,
+    "internal": attack.internal,
+  }
+
+
+def _trained(origin: Origin, seed: int, init: int, batches: int, name: str, title: str) -> Params:
+  """A model trained on its task alone."""
+  key, recipe = jax.random.key(seed), origin.recipe
 
   def make() -> dict[str, Any]:
-    network, params = build_model(model, data.image_shape, data.num_outputs, jax.random.fold_in(key, _CLEAN_INIT))
-    schedule = np.outer(attack.task_lr * attack.time_shape(), np.ones(len(network.layers)))
-    member = Member(network, "adam", attack.label_smoothing)
-    with phase("training the clean control", attack.steps) as on_steps:
+    network, params = origin.build(jax.random.fold_in(key, init))
+    schedule = np.outer(recipe.task_lr * recipe.time_shape(), np.ones(len(network.layers)))
+    with phase(f"training {title}", recipe.steps) as on_steps:
       population = finetune(
         params,
         schedule[None],
-        train,
-        jax.random.fold_in(key, _CLEAN),
-        member=member,
-        batch_size=attack.batch_size,
+        origin.train,
+        jax.random.fold_in(key, batches),
+        member=Member(network, "adam", recipe.label_smoothing),
+        batch_size=recipe.batch_size,
         mesh=member_mesh(jax.local_devices()[:1]),
         on_steps=on_steps,
       )
     return {"params": jax.tree.map(lambda leaf: leaf[0], population.params)}
 
-  settings = {name: getattr(attack, name) for name in ("steps", "batch_size", "task_lr", "label_smoothing")}
-  shape = {"warmup": attack.warmup, "cooldown": attack.cooldown}
-  tree = _cached({"clean": {**settings, **shape}}, model, digest, seed, make, "clean control")
+  settings = {
+    x: getattr(recipe, x) for x in ("steps", "batch_size", "task_lr", "label_smoothing", "warmup", "cooldown")
+  }
+  tree = _cached(origin, {name: settings}, seed, make, title)
   return jax.tree.map(jnp.asarray, tree["params"])
 
 
-def _choice_key(seed: int) -> jax.Array:
-  return jax.random.fold_in(jax.random.key(seed), _INFECT)
-
-
 def _cached(
-  settings: dict[str, Any], model: str, digest: str, seed: int, make: Callable[[], dict[str, Any]], what: str
+  origin: Origin, settings: dict[str, Any], seed: int, make: Callable[[], dict[str, Any]], what: str
 ) -> dict[str, Any]:
   """The trained tree, from the cache if everything that went into it is the same."""
-  now = environment()
-  versions = {name: now["versions"][name] for name in ("jax", "jaxlib", "flax", "optax")}
-  numerics = {"platform": now["device"]["platform"], "precision": now["matmul_precision"]}
-  recipe = {"recipe": _RECIPE, "model": model, "data": digest, "seed": seed, **settings, **versions, **numerics}
+  recipe = {"recipe": _RECIPE, "model": origin.model, "data": origin.digest, "seed": seed, **settings, **numerics()}
   tree, found = cached_tree(recipe, make)
   if found:
     console.print(f"{what}: from the cache")

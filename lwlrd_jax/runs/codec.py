@@ -1,0 +1,114 @@
+"""The image codec of a sweep: trained once, on what its thief could train it on, then read from the cache."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
+from lwlrd_jax.attacks.dec.codec.standard import StandardCodec
+from lwlrd_jax.attacks.dec.codec.training import CodecTraining, train_codec
+from lwlrd_jax.attacks.dec.codec.transform import build_codec
+from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
+from lwlrd_jax.config import Dec, SweepConfig
+from lwlrd_jax.data import Dataset, load_dataset
+from lwlrd_jax.data.device import scale
+from lwlrd_jax.data.npz import load_npz
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.models.network import Params
+from lwlrd_jax.runs.cache import arrays_digest, cached_tree, numerics
+from lwlrd_jax.runs.progress import console, phase
+
+# Of the codec and its training. Raised with every change that makes an older cached codec a wrong one.
+_RECIPE = 1
+# With fewer images of his own kind, a thief does better with a standard codec.
+_FEWEST_IMAGES = 64
+_FIT_IMAGES = 1024
+# Codec ids in the payload; 1 and 2 are the learned codec's.
+_STANDARD_IDS = {"png": 3, "jpeg": 4, "webp": 5}
+
+
+class Coding(NamedTuple):
+  """How images become bits: the code, and the weights it needs (none for standard codecs)."""
+
+  code: FixedCode | EntropyCode | StandardCode
+  weights: Params
+
+
+def make_coding(config: SweepConfig, data: Dataset) -> Coding:
+  """The codec that the flags ask for, trained if it has to be.
+
+  Raises:
+    UserError: There are no images to train it on.
+  """
+  dec = config.dec
+  if dec.codec != "learned":
+    standard = StandardCodec(dec.codec, data.image_shape, dec.quality)  # type: ignore[arg-type]
+    return Coding(StandardCode(standard, _STANDARD_IDS[dec.codec]), {})
+  codec, _ = build_codec(data.image_shape, jax.random.key(0))
+  weights, table = learned(codec_images(config, data), training_of(dec), "the image codec")
+  if dec.code == "entropy":
+    return Coding(EntropyCode(codec), weights)
+  offsets, bits = (tuple(np.asarray(table[name]).tolist()) for name in ("offsets", "bits"))
+  return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, offsets, bits)), weights)
+
+
+def training_of(dec: Dec) -> CodecTraining:
+  """The codec's training, flags in place of its own settings where they are given."""
+  own = CodecTraining()
+  lmbda = own.lmbda if dec.codec_lambda is None else dec.codec_lambda
+  return dataclasses.replace(own, lmbda=lmbda, steps=dec.codec_steps or own.steps)
+
+
+def codec_images(config: SweepConfig, data: Dataset) -> np.ndarray:
+  """What the codec is trained on: u8[N, H, W, C].
+
+  Internally that is the training split. Externally it is a file of the thief's; or else images that stand for those he
+  could find: for the generated sets others drawn alike, for real ones the validation split, of which nothing is stolen.
+
+  Raises:
+    UserError: Too few, or of another shape.
+  """
+  dec = config.dec
+  if dec.scenario == "internal":
+    return data.train.images
+  if dec.codec_npz is not None:
+    try:
+      images = load_npz(dec.codec_npz, image_size=data.image_shape[0]).train.images
+    except UserError as error:
+      raise UserError(str(error).replace("--npz", "--codec-npz", 1)) from error
+    if images.shape[1:] != data.image_shape:
+      raise UserError(f"--codec-npz {dec.codec_npz}: images are {images.shape[1:]}, the data set's {data.image_shape}")
+  elif data.name.startswith("phantom"):
+    images = load_dataset(data.name, image_size=data.image_shape[0], seed=1).train.images
+  else:
+    images = data.val.images
+  if len(images) < _FEWEST_IMAGES:
+    raise UserError(
+      f"--codec learned: {len(images)} images to train the external codec on; allowed: {_FEWEST_IMAGES} and more, by "
+      "--codec-npz FILE, or --scenario internal, or --codec webp"
+    )
+  return images
+
+
+def learned(images: np.ndarray, training: CodecTraining, what: str) -> tuple[Params, dict[str, Any]]:
+  """A learned codec's weights, and the table of its fixed-length code: from the cache if it was trained before."""
+  codec, first = build_codec(images.shape[1:], jax.random.key(0))
+
+  def make() -> dict[str, Any]:
+    on_device = jnp.asarray(images)
+    with phase(f"training {what}", training.steps) as on_steps:
+      weights = train_codec(codec, first, on_device, jax.random.key(1), training, on_steps=on_steps)
+    table = FixedLengthCode.fit(codec, weights, scale(on_device[:_FIT_IMAGES]))
+    return {
+      "weights": weights,
+      "table": {"offsets": np.asarray(table.offsets, np.int32), "bits": np.asarray(table.channel_bits, np.int32)},
+    }
+
+  recipe = {"codec": _RECIPE, "training": dataclasses.asdict(training), "images": arrays_digest(images), **numerics()}
+  tree, found = cached_tree(recipe, make)
+  if found:
+    console.print(f"{what}: from the cache")
+  return jax.tree.map(jnp.asarray, tree["weights"]), tree["table"]
