@@ -1,6 +1,6 @@
 """DermaMNIST, MLP: 1000 images stolen by DEC in every carrier and by Transpose, with and without scrubbing.
 
-    python -m lwlrd_jax.sweep --config sweeps/dec_carriers.py
+python -m lwlrd_jax.sweep --config sweeps/dec_carriers.py
 """
 
 from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, Infection, SweepConfig

@@ -350,13 +350,46 @@ def test_codes_are_exact_untreated_some_survive_fine_tuning_and_none_scrubbing(d
     assert tuned.ber == 0 if attack != "dec" else tuned.ber > 0.1
     assert scrubbed.ber == pytest.approx(0.5, abs=0.01)
     assert scrubbed.exact == 0
-    assert scrubbed.surviving_dead < 0.01 * untreated.surviving_bytes
+    assert scrubbed.surviving_dead < 0.01 * tuned.surviving_dead
     assert scrubbed.surviving_mantissa < 0.01 * untreated.surviving_mantissa
     assert scrubbed.surviving_extra == 0
   assert run.find(attack="dec-dictionary", decay=0.7).surviving_extra > 0
 
 
-def test_what_was_stripped_is_told(dec_run):
+def test_hiding_costs_nothing_and_loses_nothing_but_what_the_codec_loses(dec_run):
+  run = lwlrd_jax.load_run(dec_run)
+  dec = run.results[run.results.attack.str.startswith("dec")]
+  measured = dec[dec.host_auc.notna()]
+  assert measured.defense.tolist() == ["untreated"] * 3
+  # Retired units may cost a little; mantissas and extra tensors nothing that can be seen.
+  free = measured[measured.attack != "dec-dead"]
+  np.testing.assert_allclose(free.auc, free.host_auc, rtol=0, atol=0.002)
+  np.testing.assert_allclose(measured.psnr, measured.codec_psnr, rtol=0, atol=1e-3)
+  assert measured.carrier_share.between(0, 1, inclusive="neither").all()
+  assert measured.payload_bytes.nunique() == 1
+
+
+def test_a_run_does_not_go_on_with_another_codec(npz, tmp_path, capsys):
+  other = tmp_path / "other.npz"
+  arrays = dict(np.load(npz))
+  np.savez(other, **{**arrays, "train_images": arrays["train_images"][::-1]})
+  out = tmp_path / "run"
+  command = [
+    *("--dataset", "npz", "--npz", str(npz), "--attacks", "dec", "--decays", "0.7", "--no-baselines"),
+    *("--stolen", str(STOLEN), "--infect-steps", "4", "--epochs", "1", "--codec-steps", "4", "--out", str(out)),
+  ]
+  assert main([*command, "--codec-npz", str(npz)]) == 0
+  capsys.readouterr()
+  assert main([*command, "--codec-npz", str(other), "--resume"]) == 2
+  assert capsys.readouterr().err.splitlines()[-1].startswith("error: --resume: the dec attack is not as it was")
+
+
+def test_what_was_scrubbed_and_stripped_is_told(dec_run):
+  table = lwlrd_jax.load_run(dec_run).results
+  planes = table[table.finish == "scrub"].scrubbed_planes
+  assert all(len(text.split()) == 4 and all(8 <= int(count) <= 23 for count in text.split()) for text in planes)
+  assert table[table.finish == "none"].scrubbed_planes.isna().all()
+
   stripped = lwlrd_jax.load_run(dec_run).config["stripped"]
   assert list(stripped) == ["dec-dictionary"]
   assert stripped["dec-dictionary"][0].startswith("ema_statistics/buffer: uint8[")

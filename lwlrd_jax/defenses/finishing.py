@@ -8,23 +8,29 @@ import jax
 import jax.numpy as jnp
 
 from lwlrd_jax.models.network import Params
+from lwlrd_jax.models.spread import robust_std
 
 
 def noise(params: Params, key: jax.Array, *, scale: float) -> Params:
-  """Adds Gaussian noise, relative to each array's spread.
+  """Adds Gaussian noise, relative to each layer's spread.
 
   Args:
-    params: Weights.
-    key: Random key.
-    scale: Standard deviation of the noise, of that of the array; at least 0.
+    params: Weights, {layer: {"kernel": ..., "bias": ...}}.
+    key: Random key. Whoever knows it can subtract the noise again: unlike `scrub`, it overwrites nothing.
+    scale: Standard deviation of the noise, of that of the layer's kernel (`robust_std`: outliers do not raise it); at
+      least 0. Biases are of the same order as what the kernel adds to, and get the same.
 
   Returns:
-    The weights with noise. Arrays whose entries are all the same stay as they are.
+    The weights with noise.
   """
-  leaves, tree = jax.tree.flatten(params)
-  keys = jax.random.split(key, len(leaves))
-  noisy = [w + scale * jnp.std(w) * jax.random.normal(k, w.shape, w.dtype) for w, k in zip(leaves, keys, strict=True)]
-  return jax.tree.unflatten(tree, noisy)
+  noisy = {}
+  for layer, layer_key in zip(sorted(params), jax.random.split(key, len(params)), strict=True):
+    sigma = scale * robust_std(params[layer]["kernel"])
+    leaves, tree = jax.tree.flatten(params[layer])
+    keys = jax.random.split(layer_key, len(leaves))
+    drawn = [w + sigma * jax.random.normal(k, w.shape, w.dtype) for w, k in zip(leaves, keys, strict=True)]
+    noisy[layer] = jax.tree.unflatten(tree, drawn)
+  return noisy
 
 
 def prune(params: Params, *, share: float) -> Params:
@@ -52,14 +58,19 @@ def prune(params: Params, *, share: float) -> Params:
 
 
 def quantize(params: Params) -> Params:
-  """Rounds each array to 255 evenly spaced values, as int8 with one scale would hold it, and back to f32.
+  """Rounds the weights into each output unit to 255 evenly spaced values, as int8 would hold them, and back to f32.
 
-  >>> quantize({"kernel": jnp.array([127.0, 3.4, -126.6])})["kernel"].tolist()
+  One scale a unit, and biases left as they are, is how int8 networks are stored (Jacob et al. 2018, arXiv 1712.05877);
+  one scale for a whole array would let a single large weight round all others to 0.
+
+  >>> quantize({"kernel": jnp.array([[127.0], [3.4], [-126.6]])})["kernel"][:, 0].tolist()
   [127.0, 3.0, -127.0]
   """
 
   def quantized(w: jax.Array) -> jax.Array:
-    step = jnp.abs(w).max() / 127
+    if w.ndim < 2:
+      return w
+    step = jnp.abs(w).max(axis=tuple(range(w.ndim - 1)), keepdims=True) / 127
     return jnp.where(step > 0, jnp.round(w / jnp.where(step > 0, step, 1)) * step, w)
 
   return jax.tree.map(quantized, params)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.models.network import Params
+from lwlrd_jax.models.spread import robust_std
 
 ALL_PLANES = 23
 # Dead weights are drawn anew so small that a unit they wake up says nothing.
@@ -19,7 +20,7 @@ def scrub(params: Params, key: jax.Array, *, planes: Params, live: Params) -> Pa
   """Replaces the low mantissa planes of live weights by random bits, and dead weights as a whole.
 
   A dead weight may hold anything in all its 32 bits without costing the task anything, so nothing of it is kept: sign,
-  exponent and mantissa are those of a normal number, 2^-20 of the array's spread.
+  exponent and mantissa are those of a normal number, 2^-20 of the usual size of the array's weights.
 
   Args:
     params: Weights, f32.
@@ -103,6 +104,6 @@ def _drawn(weights: jax.Array, key: jax.Array, live: jax.Array) -> jax.Array:
   raw = jax.lax.bitcast_convert_type(weights, jnp.uint32)
   random = jax.random.bits(key_bits, weights.shape, jnp.uint32) & mantissa
   kept = jax.lax.bitcast_convert_type((raw & ~mantissa) | random, jnp.float32)
-  spread = jnp.std(weights)
+  spread = robust_std(weights)
   new = jax.random.normal(key_new, weights.shape, weights.dtype) * jnp.where(spread > 0, spread, 1) * _DEAD_SCALE
   return jnp.where(live, kept, new)

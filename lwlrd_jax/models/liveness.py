@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from lwlrd_jax.data.device import scale
 from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.spread import robust_std
 
 _BATCH = 128
 # All weights of a model of ten million that are just below it, drawn anew together, move the outputs by 0.3 % of their
@@ -19,9 +20,9 @@ def live_weights(network: Network, params: Params, images: jax.Array) -> Params:
   """Which weights matter to the outputs on some images.
 
   A weight is dead if it leads into a unit that says nothing, or out of one: a unit all of whose weights on one side
-  have a root mean square gradient over images that, times the spread of their array, is at most `TOLERANCE` of the
-  outputs' spread. A ReLU unit that never fires is such a unit. A single weight without a gradient is not dead: between
-  two units that fire on different images it may be what keeps one of them silent.
+  have a root mean square gradient over images that, times the usual size of their array's weights (`robust_std`), is at
+  most `TOLERANCE` of the outputs' spread. A ReLU unit that never fires is such a unit. A single weight without a
+  gradient is not dead: between two units that fire on different images it may be what keeps one of them silent.
 
   The mean square is taken without a gradient for every image: with r_i independent signs, the gradient of
   sum_i r_i f(x_i) has the expected square sum_i |df(x_i)/dw|^2 (Hutchinson 1989), and is exactly 0 where every term is.
@@ -59,9 +60,10 @@ def live_weights(network: Network, params: Params, images: jax.Array) -> Params:
   limit = TOLERANCE * jnp.sqrt(spread / (batches * batch))
 
   def live(square: jax.Array, weights: jax.Array) -> jax.Array:
-    # Zero biases have no spread; their size is then their layer's business, and any gradient counts.
-    width = jnp.where(jnp.std(weights) > 0, jnp.std(weights), 1)
-    return ~(jnp.sqrt(square / (batches * batch)) * width <= limit)
+    # Zero biases have no size; any gradient counts.
+    width = robust_std(weights)
+    sensitivity = jnp.sqrt(square / (batches * batch)) * jnp.where(width > 0, width, 1)
+    return ~(sensitivity <= limit)
 
   matters = jax.tree.map(live, squares, params)
   return {layer: _by_unit(matters[layer]) for layer in params}

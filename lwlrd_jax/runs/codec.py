@@ -22,10 +22,12 @@ from lwlrd_jax.runs.cache import arrays_digest, cached_tree, numerics
 from lwlrd_jax.runs.progress import console, phase
 
 # Of the codec and its training. Raised with every change that makes an older cached codec a wrong one.
-_RECIPE = 1
+_RECIPE = 2
 # With fewer images of his own kind, a thief does better with a standard codec.
 _FEWEST_IMAGES = 64
 _FIT_IMAGES = 1024
+# Fields of a `FixedLengthCode`, as the cache keeps them.
+_TABLE = {"offsets": np.int32, "channel_bits": np.int32, "means": np.float64, "deviations": np.float64}
 # Codec ids in the payload; 1 and 2 are the learned codec's.
 _STANDARD_IDS = {"png": 3, "jpeg": 4, "webp": 5}
 
@@ -35,6 +37,11 @@ class Coding(NamedTuple):
 
   code: FixedCode | EntropyCode | StandardCode
   weights: Params
+
+  @property
+  def digest(self) -> str:
+    """SHA-256 of the weights."""
+    return arrays_digest(*(np.asarray(leaf) for leaf in jax.tree.leaves(self.weights)))
 
 
 def make_coding(config: SweepConfig, data: Dataset) -> Coding:
@@ -51,8 +58,7 @@ def make_coding(config: SweepConfig, data: Dataset) -> Coding:
   weights, table = learned(codec_images(config, data), training_of(dec), "the image codec")
   if dec.code == "entropy":
     return Coding(EntropyCode(codec), weights)
-  offsets, bits = (tuple(np.asarray(table[name]).tolist()) for name in ("offsets", "bits"))
-  return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, offsets, bits)), weights)
+  return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, **table)), weights)
 
 
 def training_of(dec: Dec) -> CodecTraining:
@@ -93,8 +99,8 @@ def codec_images(config: SweepConfig, data: Dataset) -> np.ndarray:
   return images
 
 
-def learned(images: np.ndarray, training: CodecTraining, what: str) -> tuple[Params, dict[str, Any]]:
-  """A learned codec's weights, and the table of its fixed-length code: from the cache if it was trained before."""
+def learned(images: np.ndarray, training: CodecTraining, what: str) -> tuple[Params, dict[str, tuple]]:
+  """A learned codec's weights, and the fields of its `FixedLengthCode`: from the cache if it was trained before."""
   codec, first = build_codec(images.shape[1:], jax.random.key(0))
 
   def make() -> dict[str, Any]:
@@ -104,11 +110,12 @@ def learned(images: np.ndarray, training: CodecTraining, what: str) -> tuple[Par
     table = FixedLengthCode.fit(codec, weights, scale(on_device[:_FIT_IMAGES]))
     return {
       "weights": weights,
-      "table": {"offsets": np.asarray(table.offsets, np.int32), "bits": np.asarray(table.channel_bits, np.int32)},
+      "table": {name: np.asarray(getattr(table, name), dtype) for name, dtype in _TABLE.items()},
     }
 
   recipe = {"codec": _RECIPE, "training": dataclasses.asdict(training), "images": arrays_digest(images), **numerics()}
   tree, found = cached_tree(recipe, make)
   if found:
     console.print(f"{what}: from the cache")
-  return jax.tree.map(jnp.asarray, tree["weights"]), tree["table"]
+  fields = {name: tuple(np.asarray(tree["table"][name]).tolist()) for name in _TABLE}
+  return jax.tree.map(jnp.asarray, tree["weights"]), fields

@@ -1,6 +1,7 @@
 """What config.json says of a run, and whether a stopped run is the one that is asked for again."""
 
 import functools
+import json
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -80,7 +81,7 @@ def describe_members(parameters: dict[str, int], members: dict[str, Defense]) ->
 
 
 def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
-  """Refuses to go on with a run that was started with other flags, or on other data.
+  """Refuses to go on with a run that was started with other flags, on other data, or with another image codec.
 
   Raises:
     UserError: It names the first difference.
@@ -93,6 +94,12 @@ def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
       )
   if before["dataset"]["sha256"] != now["dataset"]["sha256"]:
     raise UserError("--resume: the data set's images or labels are not those the run was started on")
+  for attack, settings in json.loads(json.dumps(now["infection"])).items():
+    if before["infection"].get(attack) != settings:
+      raise UserError(
+        f"--resume: the {attack} attack is not as it was when the run was started (another --codec-npz, or another "
+        "version of lwlrd_jax); allowed: the same, or another --out"
+      )
 
 
 def _git_commit() -> str | None:

@@ -73,7 +73,7 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
 
   description = {
     **describe(config, data, sweep.origin.digest, resolved),
-    "infection": {attack.name: describe_attack(attack) for attack in sweep.attacks},
+    "infection": {attack.name: describe_attack(sweep.origin, attack) for attack in sweep.attacks},
     **describe_members(sweep.parameters, sweep.members()),
   }
   record = {"command": " ".join(command), "started": now.isoformat(timespec="seconds"), **environment()}

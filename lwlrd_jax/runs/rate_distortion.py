@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import numpy as np
 
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.rate_distortion import rate_distortion
@@ -33,6 +32,5 @@ def compare_codecs(config: SweepConfig, data: Dataset) -> list[dict[str, Any]]:
   trained = {}
   for lmbda in _LAMBDAS:
     weights, table = learned(images, dataclasses.replace(training, lmbda=lmbda), f"the image codec (lambda {lmbda:g})")
-    offsets, bits = (tuple(np.asarray(table[name]).tolist()) for name in ("offsets", "bits"))
-    trained[lmbda] = (codec, weights, FixedLengthCode(codec.latent_shape, offsets, bits))
+    trained[lmbda] = (codec, weights, FixedLengthCode(codec.latent_shape, **table))
   return [row._asdict() for row in rate_distortion(data.test.images[:_IMAGES], trained)]

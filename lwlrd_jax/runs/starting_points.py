@@ -23,7 +23,7 @@ from lwlrd_jax.runs.codec import Coding
 from lwlrd_jax.runs.progress import console, phase
 
 # Of the models and their training. Raised with every change that makes an older cached model a wrong one.
-_RECIPE = 1
+_RECIPE = 2
 # What each random number of a seed is for. Numbers are only ever added.
 _INIT, _INFECT, _CLEAN_INIT, _CLEAN, _FINETUNE, _HOST, _FINISH = range(7)
 
@@ -110,18 +110,20 @@ def infected_model(origin: Origin, attack: Attack, seed: int) -> Infected:
       assert origin.coding is not None
       network, _ = origin.build(key)
       host = host_model(origin, seed)
-      with phase(title, getattr(attack.carrier, "steps", 1)) as on_steps:
-        infected = attack.infect(network, host, origin.train, infect_key, on_steps, codec=origin.coding.weights)
+      try:
+        with phase(title, getattr(attack.carrier, "steps", 1)) as on_steps:
+          infected = attack.infect(network, host, origin.train, infect_key, on_steps, codec=origin.coding.weights)
+      except ValueError as error:
+        raise UserError(f"--carriers {attack.carrier.name}: {error}") from error
     else:
       network, params = origin.build(jax.random.fold_in(key, _INIT))
       with phase(title, origin.recipe.steps) as on_steps:
         infected = attack.infect(network, params, origin.train, infect_key, on_steps)
     return infected._asdict()
 
-  settings: dict[str, Any] = {"attack": describe_attack(attack)}
-  if isinstance(attack, DEC) and origin.coding is not None:
-    weights = [np.asarray(leaf) for leaf in jax.tree.leaves(origin.coding.weights)]
-    settings |= {"codec": arrays_digest(*weights), "host": dataclasses.asdict(origin.recipe)}
+  settings: dict[str, Any] = {"attack": describe_attack(origin, attack)}
+  if isinstance(attack, DEC):
+    settings["host"] = dataclasses.asdict(origin.recipe)
   tree = _cached(origin, settings, seed, make, f"infected model ({attack.name})")
   return Infected(**jax.tree.map(jnp.asarray, tree))
 
@@ -136,11 +138,12 @@ def clean_model(origin: Origin, seed: int) -> Params:
   return _trained(origin, seed, _CLEAN_INIT, _CLEAN, "clean", "the clean control")
 
 
-def describe_attack(attack: Attack) -> dict[str, Any]:
+def describe_attack(origin: Origin, attack: Attack) -> dict[str, Any]:
   """An attack's settings, as JSON."""
   if isinstance(attack, Transpose):
     return dataclasses.asdict(attack)
   assert isinstance(attack, DEC)
+  assert origin.coding is not None
   code: dict[str, Any] = {"kind": type(attack.code).__name__, "codec_id": attack.code.codec_id}
   if hasattr(attack.code, "table"):
     code["bits_per_image"] = attack.code.table.bits_per_image
@@ -153,6 +156,7 @@ def describe_attack(attack: Attack) -> dict[str, Any]:
     "code": code,
     "redundancy": attack.redundancy.name,
     "internal": attack.internal,
+    "codec_sha256": origin.coding.digest,
   }
 
 

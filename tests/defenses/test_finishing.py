@@ -19,11 +19,14 @@ def bits(tree):
   return np.asarray(tree["a"]["kernel"]).view(np.uint32)
 
 
-def test_noise_is_relative_to_each_arrays_spread(params):
-  noisy = noise(params, jax.random.key(0), scale=0.1)
-  ratio = float(jnp.std(noisy["a"]["kernel"] - params["a"]["kernel"]) / jnp.std(params["a"]["kernel"]))
-  assert ratio == pytest.approx(0.1, rel=0.05)
-  assert (noisy["a"]["bias"] == 0).all()
+def test_noise_is_relative_to_each_layers_spread_whatever_a_thief_puts_in_a_few_weights(params):
+  poisoned = {"a": {"kernel": params["a"]["kernel"].at[3, 4].set(1e20), "bias": params["a"]["bias"].at[0].set(-1e6)}}
+  for given in (params, poisoned):
+    noisy = noise(given, jax.random.key(0), scale=0.1)
+    for name, untouched in (("kernel", (slice(10, None),)), ("bias", (slice(1, None),))):
+      added = (noisy["a"][name] - given["a"][name])[untouched]
+      ratio = float(jnp.std(added) / jnp.std(params["a"]["kernel"]))
+      assert ratio == pytest.approx(0.1, rel=0.07 if name == "kernel" else 0.4)
 
 
 def test_pruning_takes_the_smallest(params):
@@ -33,9 +36,12 @@ def test_pruning_takes_the_smallest(params):
 
 
 def test_quantizing_leaves_255_values_and_destroys_low_bits(params):
-  kernel = np.asarray(quantize(params)["a"]["kernel"])
-  assert len(np.unique(kernel)) <= 255
-  assert np.abs(kernel - np.asarray(params["a"]["kernel"])).max() <= np.abs(kernel).max() / 254 * 1.001
+  poisoned = {"a": {"kernel": params["a"]["kernel"].at[:, 0].set(1e20), "bias": params["a"]["bias"].at[0].set(-1e6)}}
+  quantized = quantize(poisoned)["a"]
+  np.testing.assert_array_equal(quantized["bias"], poisoned["a"]["bias"])
+  before, after = (np.asarray(p["kernel"])[:, 1:] for p in (poisoned["a"], quantized))
+  assert all(len(np.unique(column)) <= 255 for column in after.T)
+  assert (np.abs(after - before).max(axis=0) <= np.abs(before).max(axis=0) / 254 * 1.001).all()
 
 
 @pytest.mark.parametrize("planes", [0, 7, 23])
@@ -67,7 +73,7 @@ def test_steps_can_be_mapped_over_a_population(params):
   scrubbed = jax.vmap(lambda p, k, n, a: scrub(p, k, planes=n, live=a))(members, keys, planes, live)
   alone = scrub(params, keys[0], planes=jax.tree.map(lambda _: 23, params), live=jax.tree.map(lambda w: w[0], live))
   np.testing.assert_array_equal(scrubbed["a"]["kernel"][0], alone["a"]["kernel"])
-  for step in (quantize, lambda p: prune(p, share=0.5)):
+  for step in (quantize, lambda p: prune(p, share=0.5), lambda p: noise(p, keys[0], scale=0.1)):
     np.testing.assert_allclose(jax.vmap(step)(members)["a"]["kernel"][0], step(params)["a"]["kernel"], rtol=1e-6)
 
 
@@ -99,6 +105,25 @@ def test_another_architecture_is_refused(params):
     strip({"a": {"kernel": params["a"]["kernel"]}}, params)
   with pytest.raises(ValueError, match=r"a/kernel is float32\[1\]"):
     strip({"a": {**params["a"], "kernel": jnp.zeros(1)}}, params)
+
+
+@pytest.mark.parametrize("poison", ["bias", "kernel"])
+def test_a_huge_weight_does_not_hide_dead_ones_nor_spoil_what_is_drawn_anew(tiny_network, smooth_split, poison):
+  network, params = tiny_network("mlp", width=32)
+  retired = params["dense0"]["bias"].at[:10].set(-1e6)
+  kernel = params["dense0"]["kernel"]
+  if poison == "bias":
+    retired = retired.at[0].set(-1e20)
+  else:
+    kernel, retired = kernel.at[0, 0].set(1e20), retired.at[0].set(-1e30)
+  params["dense0"] = {"kernel": kernel, "bias": retired}
+  live = live_weights(network, params, smooth_split(70).images)
+  assert not np.asarray(live["dense0"]["kernel"])[:, :10].any()
+  after = scrub(params, jax.random.key(0), planes=jax.tree.map(lambda _: 0, params), live=live)
+  assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(after))
+  assert float(jnp.abs(after["dense0"]["kernel"][:, :10]).max()) < 1e-4
+  flips = np.asarray(after["dense0"]["kernel"])[:, :10].view(np.uint32) ^ np.asarray(kernel)[:, :10].view(np.uint32)
+  assert (flips >> 31).mean() == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn"])

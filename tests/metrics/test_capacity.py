@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 
-from lwlrd_jax.metrics.capacity import binary_entropy, mutual_information, survival
+from lwlrd_jax.metrics.capacity import binary_entropy, by_chance, mutual_information, survival
 
 LAYERS = ("a", "b")
 BIAS = 1 / (2 * math.log(2))
@@ -31,6 +32,30 @@ def _entropy(p):
   return sum(-q * math.log2(q) for q in (p, 1 - p) if q > 0)
 
 
+def _groups(alive):
+  """Cells (row, column) of weights that are counted together: live ones, dead ones, those out of silent units."""
+  rows, columns = alive.shape
+  silent = [row for row in range(rows) if not alive[row].any()]
+  if columns < 20 and len(silent) > columns:
+    silent = []
+  live = [[(r, c) for r in range(rows) if alive[r, c]] for c in range(columns)]
+  dead = [[(r, c) for r in range(rows) if not alive[r, c] and r not in silent] for c in range(columns)]
+  return live, dead, [[(r, c) for c in range(columns)] for r in silent]
+
+
+def _informed(pairs, flips):
+  """Mutual information of the pairs, without what chance makes of it."""
+  kinds = {pair: pairs.count(pair) / len(pairs) for pair in set(pairs)}
+  said = 0.0
+  for (x, y), p in kinds.items():
+    px = sum(q for (a, _), q in kinds.items() if a == x)
+    py = sum(q for (_, b), q in kinds.items() if b == y)
+    said += p * math.log2(p / (px * py))
+  table = np.array([[pairs.count((x, y)) for y in (0, 1)] for x in (0, 1)], np.float32)
+  certain = flips in (0, len(pairs)) and len(pairs) >= 20
+  return len(pairs) * said - (0 if certain else float(by_chance(jnp.asarray(table))))
+
+
 def _naive(before, after, live):
   """Weight by weight, in loops: bits by plane, and in dead weights."""
   planes, dead_bits = [0.0] * 32, 0.0
@@ -40,28 +65,20 @@ def _naive(before, after, live):
       old, new = (np.asarray(t[layer][name]).reshape(-1, columns).view(np.uint32) for t in (before, after))
       alive = live[layer][name].reshape(-1, columns)
       informed = 0.0
+      live_groups, *dead_groups = _groups(alive)
       for plane in range(32):
-        symmetric = [0.0, 0.0]
-        for column in range(columns):
-          for state in (True, False):
-            rows = [row for row in range(len(old)) if alive[row, column] == state]
-            pairs = [((old[r, column] >> plane) & 1, (new[r, column] >> plane) & 1) for r in rows]
+        for groups in (live_groups, *dead_groups):
+          symmetric = 0.0
+          for group in groups:
+            pairs = [((old[cell] >> plane) & 1, (new[cell] >> plane) & 1) for cell in group]
             if not pairs:
               continue
             flips = sum(x != y for x, y in pairs)
             bits = len(pairs) * (1 - _entropy(flips / len(pairs)))
-            symmetric[state] += bits - (BIAS if 0 < flips < len(pairs) else 0)
-            if not state:
-              kinds = {pair: pairs.count(pair) / len(pairs) for pair in set(pairs)}
-              said = 0.0
-              for (x, y), p in kinds.items():
-                px = sum(q for (a, _), q in kinds.items() if a == x)
-                py = sum(q for (_, b), q in kinds.items() if b == y)
-                said += p * math.log2(p / (px * py))
-              ones = sum(x for x, _ in pairs)
-              certain = flips in (0, len(pairs)) or ones in (0, len(pairs))
-              informed += len(pairs) * said - (0 if certain else BIAS)
-        planes[plane] += max(symmetric[0], 0) + max(symmetric[1], 0)
+            symmetric += bits - (BIAS if 0 < flips < len(pairs) else 0)
+            if groups is not live_groups:
+              informed += _informed(pairs, flips)
+          planes[plane] += max(symmetric, 0)
       dead_bits += max(informed, 0)
   return [sum(planes[:23]) / 8, sum(planes[23:31]) / 8, planes[31] / 8, dead_bits / 8]
 
@@ -109,6 +126,49 @@ def test_dead_weights_drawn_anew_say_nothing_in_any_plane():
   assert float(redrawn.dead) < 1e-3 * float(kept.dead)
   # The symmetric channel takes agreement by chance for capacity; that is why there is the other count.
   assert float(redrawn.exponent) > 0.2 * float(kept.exponent)
+
+
+@pytest.mark.parametrize(("rows", "share"), [(6, 0.01), (30, 0.001), (300, 0.001)])
+def test_small_groups_and_rare_bits_do_not_pass_for_capacity(rows, share):
+  """A few dead weights of each of many units, their exponents far apart: what a real model leaves after a scrub."""
+  rng = np.random.default_rng(0)
+  before = rng.normal(size=(rows, 3000)).astype(np.float32)
+  anew = (2.0**-20 * rng.normal(size=(rows, 3000))).astype(np.float32)
+  dead = {"a": {"k": np.zeros(before.shape, bool)}}
+  kept = find({"a": {"k": before}}, {"a": {"k": before}}, dead, ("a",)).bytes
+  redrawn = find({"a": {"k": before}}, {"a": {"k": anew}}, dead, ("a",)).bytes
+  assert float(redrawn.dead) < share * float(kept.dead)
+
+
+@pytest.mark.parametrize(("count", "within"), [(8, 0.2), (30, 0.15), (1000, 0.15)])
+def test_chance_against_the_exact_mean_over_all_tables(count, within):
+  for first in {1, 2, count // 4, count // 2}:
+    for second in {1, 3, count // 4, count // 2, count - 1}:
+      both = np.arange(max(0, first + second - count), min(first, second) + 1)
+      tables = np.array([[count - first - second + both, second - both], [first - both, both]], np.float32)
+      bits = count * np.asarray(mutual_information(jnp.asarray(tables)))
+      exact = (hypergeom.pmf(both, count, first, second) * bits).sum()
+      found = float(by_chance(jnp.asarray(tables[..., 0])))
+      # Never far above: that would hide capacity. Tables with two rare bits weigh next to nothing.
+      assert found <= (1 + within) * exact + 0.15
+      if min(first, second, count - second) > 2:
+        assert found == pytest.approx(exact, rel=within)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_what_leads_out_of_a_silent_unit_is_counted_by_that_unit(rows):
+  """By columns these groups would have 1 or 3 weights, of which no rate can be told."""
+  rng = np.random.default_rng(0)
+  before, anew = (rng.normal(size=(400, 400)).astype(np.float32) for _ in range(2))
+  live = np.ones(before.shape, bool)
+  live[:rows] = False
+  spared = np.where(live, anew, before)
+  found, gone = (
+    find({"a": {"k": before}}, {"a": {"k": new}}, {"a": {"k": live}}, ("a",)).bytes for new in (spared, anew)
+  )
+  assert float(found.dead) > 0.85 * rows * 400 * 4  # exponents of a normal distribution have less to tell than 8 bits
+  assert float(found.mantissa) == pytest.approx(rows * 400 * 23 / 8, rel=0.02, abs=150)
+  assert float(gone.dead) < 10
 
 
 def test_sign_flips_touch_the_sign_alone():

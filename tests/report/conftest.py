@@ -112,6 +112,9 @@ def _under(row, attack, finish):
   errors, stays = CARRIERS[attack]
   errors = 0.5 if scrubbed and not stays else 0.0 if row["defense"] == "untreated" else errors
   leak = 0.0005 if errors == 0.5 else 0.99 - 2 * errors
+  if row["defense"] == "untreated":
+    changed |= {"host_auc": row["auc"] + 0.001, "codec_psnr": 33.4, "psnr": 33.4, "payload_bytes": 5.7e5}
+    changed["carrier_share"] = 0.16
   return changed | {"ber": errors, "exact": float(errors == 0), "reid": leak, "ssim": 0.1 if errors == 0.5 else 0.8}
 
 

@@ -44,6 +44,10 @@ def test_the_page(report):
   # By words and by a class, so not by colour alone; the label is for small screens.
   assert '<td class="leaks" data-label="dec"><b>leaks</b> <span>BER 0.080, re-id 83.0\u00a0%</span></td>' in text
   assert '<td class="stopped" data-label="dec"><b>stopped</b> <span>BER 0.500, re-id 0.050\u00a0%</span></td>' in text
+  untreated = next(row for row in load(report).table.to_dict("records") if row["member"].startswith("dec-untreated"))
+  before, after = (f"{untreated[name]:.3f}" for name in ("host_auc", "auc"))
+  hidden = f"<td>0.57 MB, 16.0 % of the room</td><td>{before} → {after}</td><td>33.4 → 33.4 dB</td><td>0.000</td>"
+  assert text.count(hidden) == 4  # every attack but transpose, which hides no code
   assert {"planes", "codecs"} <= {file.stem for file in (report / "figures").glob("*.png")}
 
 

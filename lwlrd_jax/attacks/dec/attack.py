@@ -17,8 +17,10 @@ from lwlrd_jax.attacks.dec.carriers.base import Carrier, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.codec.errors import CodeError
 from lwlrd_jax.attacks.dec.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
 from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
-from lwlrd_jax.attacks.dec.payload import RECORD_FIELDS, Layout, encode_labels, from_bits, pack, parse, to_bits
+from lwlrd_jax.attacks.dec.known_bits import flip_rates, known_bits, of_codes, spreads
+from lwlrd_jax.attacks.dec.payload import Known, Layout, encode_labels, from_bits, pack, parse, to_bits
 from lwlrd_jax.attacks.dec.payload_device import decoder_bits, record_bits
+from lwlrd_jax.attacks.dec.records import RECORD_FIELDS
 from lwlrd_jax.attacks.dec.redundancy import Redundancy
 from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.models.network import Network, Params
@@ -88,8 +90,8 @@ class DEC:
     stolen, payload = self.payload(network, data, key, codec)
     bits = to_bits(payload)
     protected = self.redundancy.protect(bits)
-    whitened = jnp.asarray(protected) ^ self._keystream(key, len(protected))
-    message = Message(whitened, self._shape(network, data.labels.ndim == 2, len(protected), len(payload)))
+    shape = self._shape(network, data.labels.ndim == 2, len(protected), len(payload))
+    message = Message(jnp.asarray(protected) ^ shape.by_bit(self._keystream(key, shape)), shape)
     carried = self.carrier.write(network, params, message, data, jax.random.fold_in(key, 2), on_steps)
     secret: dict[str, Any] = {
       "key": jax.random.key_data(key),
@@ -97,6 +99,9 @@ class DEC:
       "labels": jnp.asarray(data.labels[stolen]),
       "mean": _mean_image(data),
     }
+    if not isinstance(self.code, FixedCode):
+      longest = max(len(record.code or b"") for record in parse(payload).records)
+      secret["longest"] = jnp.int32(longest)
     # A checkpoint holds no empty trees.
     if carried.places:
       secret["places"] = carried.places
@@ -140,7 +145,9 @@ class DEC:
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
     """Reads the stolen images, and how much of their code is wrong. What cannot be decoded counts as the mean image.
 
-    A fixed-length code can always be decoded, however wrong its bits. Every other needs its CRC to hold.
+    A fixed-length code can always be decoded, however wrong its bits: those of records whose CRC does not hold are
+    weighed by how often bits of their kind are wrong, which the thief sees by the bits that he knows beforehand
+    (`known_bits.py`). Every other code needs its CRC to hold.
 
     Args:
       network: The model's structure.
@@ -153,9 +160,14 @@ class DEC:
     reading = self.carrier.read(network, params, secret.get("places", {}), shape)
     if reading is None:
       return Extraction(self._mean_images(secret), jnp.float32(0.5), jnp.float32(0))
-    whitened = reading.bits ^ self._keystream(jax.random.wrap_key_data(secret["key"]), len(reading.bits))
-    bits = self.redundancy.recover(whitened, length)
-    images, intact = self._decode(network, bits, reading, secret, multi_label)
+    plain = _unwhitened(reading, shape, self._keystream(jax.random.wrap_key_data(secret["key"]), shape))
+    bits = self.redundancy.recover(plain.bits, length)
+    if isinstance(self.code, FixedCode):
+      images, intact = self._decode(self.code, self._layout(network, multi_label, length // 8), bits, plain, secret)
+    else:
+      images, intact = self._decode_on_host(network, np.asarray(bits), secret)
+    whole = jnp.isfinite(images).all(axis=(1, 2, 3), keepdims=True)
+    images = jnp.where(whole, images, self._mean_images(secret))
     wrong = (jnp.asarray(bits) != secret["payload"]).sum(dtype=jnp.uint32)
     return Extraction(images, wrong.astype(jnp.float32) / length, intact.astype(jnp.float32).mean())
 
@@ -165,33 +177,46 @@ class DEC:
     return self._shape(network, data.labels.ndim == 2, bits, payload_bytes).numbers
 
   def _decode(
-    self, network: Network, bits: Any, reading: Reading, secret: dict[str, Any], multi_label: bool
+    self, code: FixedCode, layout: Layout, bits: Any, plain: Reading, secret: dict[str, Any]
   ) -> tuple[jax.Array, jax.Array]:
     """Images f32[S, H, W, C], and which of them arrived without an error, bool[S]."""
-    if not isinstance(self.code, FixedCode):
-      return self._decode_on_host(np.asarray(bits), secret)
-    layout = self._layout(network, multi_label, len(bits) // 8)
     _, codes, intact = record_bits(bits, layout)
     decoder = secret.get("decoder", {})
     if self.internal:
       decoder = unpack_decoder(decoder_bits(bits, layout), self._decoder_template())
-    if reading.numbers is None:
-      return self.code.decode_bits(decoder, codes), intact
-    latents = reading.numbers[:, 8 * layout.label_bytes + 8 * RECORD_FIELDS :]
-    return self.code.decode_numbers(decoder, latents), intact
+    table, known = code.table, known_bits(layout, code.codec_id)
+    # Without the padding up to a whole byte, and without the numbers that stand for it.
+    codes = codes[:, : table.bits_per_image]
+    if plain.numbers is None:
+      groups, num_groups = plain.groups, plain.num_groups
+      if groups is None or self.redundancy.name != "none":
+        groups, num_groups = jnp.arange(len(bits), dtype=jnp.int32) % 8, 8
+      rates = flip_rates(bits, known, groups, num_groups, layout)[groups]
+      symbols = table.expected(codes, of_codes(rates, layout)[:, : table.bits_per_image])
+    else:
+      assert plain.groups is not None
+      spread = spreads(plain.numbers, known, plain.groups, plain.num_groups, layout)[plain.groups]
+      read, spread = (of_codes(row, layout)[:, : len(table.low)] for row in (plain.numbers, spread))
+      symbols = table.shrunken(table.low + read, spread * (table.high - table.low))
+    symbols = jnp.where(intact[:, None], table.symbols_of_bits(codes), symbols)
+    return table.decode_latents(code.codec, decoder, symbols), intact
 
-  def _decode_on_host(self, bits: np.ndarray, secret: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
+  def _decode_on_host(self, network: Network, bits: np.ndarray, secret: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
+    """The same for codes of different lengths."""
     assert not isinstance(self.code, FixedCode)
     images = np.array(self._mean_images(secret))
     intact = np.zeros(self.stolen, bool)
-    parsed = parse(from_bits(bits))
+    carries_decoder = self.internal and bool(self.code.decoder_parts)
+    decoder_bytes = self._decoder_size() // 8 if carries_decoder else 0
+    label_bytes = _label_bytes(network, secret["labels"].ndim == 2)
+    parsed = parse(from_bits(bits), Known(self.stolen, label_bytes, int(secret["longest"]), decoder_bytes))
     weights = secret.get("decoder", {})
-    if self.internal and self.code.decoder_parts:
-      if parsed.decoder is None or 8 * len(parsed.decoder) != self._decoder_size():
+    if carries_decoder:
+      if parsed.decoder is None:
         return jnp.asarray(images), jnp.asarray(intact)
       weights = unpack_decoder(jnp.asarray(to_bits(parsed.decoder)), self._decoder_template())
     decoder = self.code.decoder(weights)
-    for i, record in enumerate(parsed.records[: self.stolen]):
+    for i, record in enumerate(parsed.records):
       if record.status != "ok" or record.code is None:
         continue
       try:
@@ -204,9 +229,7 @@ class DEC:
   def _layout(self, network: Network, multi_label: bool, payload_bytes: int) -> Layout:
     """Where everything is in a payload of fixed-length codes."""
     assert isinstance(self.code, FixedCode)
-    labels = np.zeros((1, network.num_outputs), np.uint8) if multi_label else np.zeros(1, np.int32)
-    label_bytes = encode_labels(labels, network.num_outputs).shape[1]
-    bare = Layout(self.stolen, label_bytes, self.code.code_bytes, 0)
+    bare = Layout(self.stolen, _label_bytes(network, multi_label), self.code.code_bytes, 0)
     return dataclasses.replace(bare, decoder_bytes=payload_bytes - bare.total)
 
   def _shape(self, network: Network, multi_label: bool, coded_bits: int, payload_bytes: int) -> Shape:
@@ -218,14 +241,13 @@ class DEC:
     fields = (1,) * (8 * layout.label_bytes + 8 * RECORD_FIELDS)
     return Shape(8 * layout.first_record, self.stolen, fields + self.code.widths)
 
-  def _keystream(self, key: jax.Array, length: int) -> jax.Array:
-    """u8[length] of 0 and 1 to add to the bits: hidden bits then look like noise, and noise is half of them wrong.
+  def _keystream(self, key: jax.Array, shape: Shape) -> jax.Array:
+    """u8[shape.numbers] of 0 and 1, a bit each: what is hidden then looks like noise, and noise is half of it wrong.
 
-    Zeros for carriers of numbers, which have to keep their size.
+    Where it is 1, bits are inverted; a number, whose bits are inverted all together, is then as far from its largest
+    value as it was from 0.
     """
-    if self.carrier.sends_numbers:
-      return jnp.zeros(length, jnp.uint8)
-    return jax.random.bits(jax.random.fold_in(key, 1), (length,), jnp.uint8) & np.uint8(1)
+    return jax.random.bits(jax.random.fold_in(key, 1), (shape.numbers,), jnp.uint8) & np.uint8(1)
 
   def _mean_images(self, secret: dict[str, Any]) -> jax.Array:
     return jnp.broadcast_to(secret["mean"], (self.stolen, *secret["mean"].shape))
@@ -237,6 +259,19 @@ class DEC:
   def _decoder_size(self) -> int:
     """Bits of an exported decoder."""
     return 16 * sum(leaf.size for leaf in jax.tree.leaves(self._decoder_template()))
+
+
+def _unwhitened(reading: Reading, shape: Shape, keystream: jax.Array) -> Reading:
+  """What was read with the keystream taken off."""
+  numbers = reading.numbers
+  if numbers is not None:
+    numbers = jnp.where(keystream == 1, shape.largest() - numbers, numbers)
+  return reading._replace(bits=reading.bits ^ shape.by_bit(keystream), numbers=numbers)
+
+
+def _label_bytes(network: Network, multi_label: bool) -> int:
+  labels = np.zeros((1, network.num_outputs), np.uint8) if multi_label else np.zeros(1, np.int32)
+  return encode_labels(labels, network.num_outputs).shape[1]
 
 
 def _mean_image(data: DeviceSplit) -> jax.Array:

@@ -1,4 +1,8 @@
-"""Weights of an image decoder as bytes: two for each, as float16."""
+"""Weights of an image decoder as bytes: two for each, as float16.
+
+A trained decoder's weights are small. One that is read as a large number, or as none, has lost a bit of its exponent,
+and 0 is the better guess: a decoder then outlives a share of wrong bits of which otherwise a single one ruins it.
+"""
 
 from typing import Any
 
@@ -8,6 +12,9 @@ import numpy as np
 
 from lwlrd_jax.attacks.dec.codec.transform import Codec, build_codec
 from lwlrd_jax.models.network import Params
+
+# Trained weights stay below 2.
+_LARGEST = 4.0
 
 
 def round_decoder(weights: Params, parts: tuple[str, ...]) -> Params:
@@ -35,11 +42,12 @@ def unpack_decoder(bits: jax.Array, template: Any) -> Params:
     template: Tree of arrays, or of their shapes.
 
   Returns:
-    f32 arrays. What is no number after damage to its bits becomes 0.
+    f32 arrays in [-4, 4]. What cannot have been a decoder's weight is 0.
   """
   low_high = jnp.packbits(bits).reshape(-1, 2).astype(jnp.uint16)
   half = jax.lax.bitcast_convert_type(low_high[:, 0] | (low_high[:, 1] << np.uint16(8)), jnp.float16)
-  flat = jnp.nan_to_num(half.astype(jnp.float32), nan=0.0, posinf=0.0, neginf=0.0)
+  full = half.astype(jnp.float32)
+  flat = jnp.where(jnp.abs(full) <= _LARGEST, full, 0)  # false for what is no number
   leaves, tree = jax.tree.flatten(template)
   ends = np.cumsum([leaf.size for leaf in leaves])
   parts = [flat[end - leaf.size : end].reshape(leaf.shape) for leaf, end in zip(leaves, ends, strict=True)]
@@ -47,5 +55,4 @@ def unpack_decoder(bits: jax.Array, template: Any) -> Params:
 
 
 def _to_half(weights: jax.Array) -> jax.Array:
-  largest = float(jnp.finfo(jnp.float16).max)
-  return jnp.clip(jnp.asarray(weights), -largest, largest).astype(jnp.float16)
+  return jnp.clip(jnp.asarray(weights), -_LARGEST, _LARGEST).astype(jnp.float16)

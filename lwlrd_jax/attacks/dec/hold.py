@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from lwlrd_jax.attacks.dec.bits import check_finite
 from lwlrd_jax.data.device import DeviceSplit, batch_plan, scale
 from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.network import Network, Params
@@ -58,19 +60,28 @@ def train_held(
 
   Returns:
     The weights.
+
+  Raises:
+    ValueError: A weight is not finite, before the training or after it.
   """
+  params = network.declared(params)
+  for leaf in jax.tree.leaves(params):
+    check_finite(np.asarray(leaf))
   calls = -(-steps // _STEPS_PER_CALL)
   per_call = -(-steps // calls)
   plan = batch_plan(key, len(data), _BATCH, steps)
   tx = _optimizer(steps)
-  params = jax.tree.map(jnp.copy, network.declared(params))
+  params = jax.tree.map(jnp.copy, params)
   state = (params, tx.init(params))
   for first in range(0, steps, per_call):
     batches = plan[first : first + per_call]
     state = _advance(network, steps, state, data, hold, batches)
     on_steps(len(batches))
     jax.block_until_ready(state)
-  return jax.tree.map(lambda w, sign: jnp.where(sign == 0, w, jnp.abs(w) * sign.astype(w.dtype)), state[0], hold.signs)
+  trained = state[0]
+  if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(trained)):
+    raise ValueError("training the task around what is hidden diverged: this model cannot carry it")
+  return jax.tree.map(lambda w, sign: jnp.where(sign == 0, w, jnp.abs(w) * sign.astype(w.dtype)), trained, hold.signs)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))

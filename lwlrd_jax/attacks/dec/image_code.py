@@ -71,11 +71,6 @@ class FixedCode:
     """Codes u8[S, 8 * code_bytes] of 0 and 1 -> images f32[S, H, W, C] in [0, 1]. For `jax.jit` and `jax.vmap`."""
     return self.table.decode(self.codec, decoder, bits[:, : self.table.bits_per_image])
 
-  def decode_numbers(self, decoder: Params, numbers: jax.Array) -> jax.Array:
-    """Numbers f32[S, len(widths)], not whole ones -> images f32[S, H, W, C] in [0, 1]. Likewise."""
-    latents = len(self.table.low)
-    return self.table.decode_latents(self.codec, decoder, self.table.low + numbers[:, :latents])
-
 
 @dataclasses.dataclass(frozen=True)
 class EntropyCode:

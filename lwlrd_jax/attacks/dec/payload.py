@@ -29,20 +29,29 @@ import dataclasses
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Literal
 
 import jax
 import numpy as np
 
+from lwlrd_jax.attacks.dec.records import (
+  CRC,
+  LENGTH,
+  MAX_CODE_BYTES,
+  RECORD_FIELDS,
+  Record,
+  read_record,
+  record_crc,
+  scan,
+  walk,
+)
+
 MAGIC = b"DECP"
 VERSION = 1
-MAX_CODE_BYTES = 2**16 - 1
 
 _HEADER = struct.Struct("<4sBBBII")
-LENGTH = struct.Struct("<H")
-CRC = struct.Struct("<I")
-_FIRST_RECORD = _HEADER.size + 2 * CRC.size
-RECORD_FIELDS = LENGTH.size + CRC.size
+HEADER_BYTES = _HEADER.size + CRC.size
+"""Of the header, its CRC-32 included."""
+_FIRST_RECORD = HEADER_BYTES + CRC.size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +91,7 @@ class Layout:
   @property
   def decoder_start(self) -> int:
     """Bytes before the decoder."""
-    return _HEADER.size + CRC.size
+    return HEADER_BYTES
 
   @property
   def first_record(self) -> int:
@@ -96,22 +105,20 @@ class Layout:
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
-  """One image as read.
+class Known:
+  """What a thief knows of a payload whose codes differ in length.
 
   Attributes:
-    status: "ok" where the CRC holds; "damaged" where it does not; "lost" where the data end before the record does, or
-      where it starts is not known.
-    label: Label bytes, as read; None if lost.
-    code: Code bytes, as read; None if lost. Of a damaged record it may have the wrong length.
+    count: Images.
+    label_bytes: Of each image.
+    longest: Bytes of the longest code.
+    decoder_bytes: Of the decoder, without its CRC-32.
   """
 
-  status: Literal["ok", "damaged", "lost"]
-  label: bytes | None
-  code: bytes | None
-
-
-_LOST = Record("lost", None, None)
+  count: int
+  label_bytes: int
+  longest: int
+  decoder_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,15 +170,20 @@ def pack(codec_id: int, labels: np.ndarray, codes: Sequence[bytes], decoder: byt
     raise ValueError(f"a code may have up to {MAX_CODE_BYTES} bytes, not {longest}")
   if len(codes) >= 2**32 or len(decoder) >= 2**32:
     raise ValueError("more than 2**32 - 1 images or decoder bytes")
-  header = _HEADER.pack(MAGIC, VERSION, codec_id, labels.shape[1], len(codes), len(decoder))
-  parts = [header, _crc(header), decoder, _crc(decoder)]
+  parts = [header(codec_id, labels.shape[1], len(codes), len(decoder)), decoder, _crc(decoder)]
   for i, (label, code) in enumerate(zip(labels, codes, strict=True)):
     fields = label.tobytes() + LENGTH.pack(len(code))
     parts += [fields, CRC.pack(record_crc(i, fields, code)), code]
   return b"".join(parts)
 
 
-def parse(data: bytes, expected: Layout | None = None) -> Parsed:
+def header(codec_id: int, label_bytes: int, count: int, decoder_bytes: int) -> bytes:
+  """A payload's first bytes, `HEADER_BYTES` of them."""
+  first = _HEADER.pack(MAGIC, VERSION, codec_id, label_bytes, count, decoder_bytes)
+  return first + _crc(first)
+
+
+def parse(data: bytes, expected: Layout | Known | None = None) -> Parsed:
   """Reads a payload back, as far as it is undamaged. Never raises, whatever the bytes.
 
   Without an expected layout the header and the records' lengths say where things are: a damaged header loses
@@ -180,8 +192,9 @@ def parse(data: bytes, expected: Layout | None = None) -> Parsed:
 
   Args:
     data: The payload; more bytes may follow.
-    expected: Where a thief who packed it knows things to be. Then nothing is read by lengths in the data, and there are
-      exactly `expected.count` records.
+    expected: Where a thief who packed it knows things to be. There are exactly `expected.count` records then, and the
+      header is not needed. With a `Layout` nothing is read by lengths in the data; with `Known`, records are found by
+      their CRC-32 wherever damaged lengths lead, and those that are not intact count as lost.
 
   Returns:
     What was found. Takes memory for at most len(data) / 6 records, or `expected.count` ones.
@@ -190,23 +203,25 @@ def parse(data: bytes, expected: Layout | None = None) -> Parsed:
   >>> parse(payload[:-1]).status
   'damaged: 1 of 2 images'
   """
-  header = _header(data)
+  fields = _header_fields(data)
   if expected is None:
-    if header is None:
+    if fields is None:
       return Parsed("damaged: header", None, None, None, ())
-    _, label_bytes, count, decoder_bytes = header
+    _, label_bytes, count, decoder_bytes = fields
     header_fits = True
   else:
     label_bytes, count, decoder_bytes = expected.label_bytes, expected.count, expected.decoder_bytes
-    header_fits = header is not None and header[1:] == (label_bytes, count, decoder_bytes)
+    header_fits = fields is not None and fields[1:] == (label_bytes, count, decoder_bytes)
 
   start = _FIRST_RECORD + decoder_bytes
-  decoder = data[_HEADER.size + CRC.size : start - CRC.size]
+  decoder = data[HEADER_BYTES : start - CRC.size]
   decoder_ok = data[start - CRC.size : start] == _crc(decoder)
   if expected is None:
     # A count that passes its CRC can still be anything.
     room = max(len(data) - start, 0) // (label_bytes + RECORD_FIELDS)
-    records = _walk(data, start, label_bytes, min(count, room))
+    records = walk(data, start, label_bytes, min(count, room))
+  elif isinstance(expected, Known):
+    records = scan(data, start, label_bytes, count, expected.longest)
   else:
     records = [_record(data, i, expected) for i in range(count)]
 
@@ -220,7 +235,7 @@ def parse(data: bytes, expected: Layout | None = None) -> Parsed:
     damage.append(f"{bad} of {count} images")
   return Parsed(
     status="damaged: " + ", ".join(damage) if damage else "ok",
-    codec_id=None if header is None else header[0],
+    codec_id=None if fields is None else fields[0],
     decoder=decoder if decoder_ok else None,
     count=count,
     records=tuple(records),
@@ -310,59 +325,18 @@ def _crc(data: bytes) -> bytes:
   return CRC.pack(zlib.crc32(data))
 
 
-def record_crc(i: int, fields: bytes, code: bytes) -> int:
-  """CRC-32 of a record's number, its label and length, and its code."""
-  return zlib.crc32(code, zlib.crc32(fields, zlib.crc32(struct.pack("<I", i))))
-
-
-def _header(data: bytes) -> tuple[int, int, int, int] | None:
+def _header_fields(data: bytes) -> tuple[int, int, int, int] | None:
   """Codec id, label bytes, number of images, decoder bytes; None if damaged, or of another kind or version."""
-  header = data[: _HEADER.size]
-  if len(header) < _HEADER.size or data[_HEADER.size :][: CRC.size] != _crc(header):
+  first = data[: _HEADER.size]
+  if len(first) < _HEADER.size or data[_HEADER.size : HEADER_BYTES] != _crc(first):
     return None
-  magic, version, *fields = _HEADER.unpack(header)
+  magic, version, *fields = _HEADER.unpack(first)
   return tuple(fields) if (magic, version) == (MAGIC, VERSION) else None
-
-
-def _read(data: bytes, i: int, start: int, label_bytes: int, code_bytes: int | None) -> tuple[Record, int]:
-  """Record i, and where it ends. None for the code bytes means as many as the record says."""
-  code_start = start + label_bytes + RECORD_FIELDS
-  if code_start > len(data):
-    return _LOST, code_start
-  (stored_length,) = LENGTH.unpack_from(data, start + label_bytes)
-  (stored_crc,) = CRC.unpack_from(data, start + label_bytes + LENGTH.size)
-  if code_bytes is None:
-    code_bytes = int(stored_length)
-  end = code_start + code_bytes
-  if end > len(data):
-    return _LOST, end
-  fields, code = data[start : start + label_bytes + LENGTH.size], data[code_start:end]
-  intact = stored_length == code_bytes and stored_crc == record_crc(i, fields, code)
-  return Record("ok" if intact else "damaged", fields[:label_bytes], code), end
 
 
 def _record(data: bytes, i: int, layout: Layout) -> Record:
   start = layout.first_record + i * layout.record_bytes
-  return _read(data, i, start, layout.label_bytes, layout.code_bytes)[0]
-
-
-def _walk(data: bytes, start: int, label_bytes: int, count: int) -> list[Record]:
-  """Records one after another by the lengths in them: `count` ones."""
-  records: list[Record] = []
-  placed = 0  # so many records surely start where they were read
-  while len(records) < count:
-    record, start = _read(data, len(records), start, label_bytes, None)
-    if record.status == "lost":
-      break
-    records.append(record)
-    if record.status == "ok":
-      placed = len(records)
-  # An intact record vouches for the lengths of all before it; so does the last one if it ends with the data.
-  if len(records) == count and start == len(data):
-    placed = count
-  # The next one starts where these end, but its own length may be wrong.
-  records = records[: placed + 1]
-  return records + [_LOST] * (count - len(records))
+  return read_record(data, i, start, layout.label_bytes, layout.code_bytes)[0]
 
 
 def _label_bytes(num_outputs: int, multi_label: bool) -> int:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax.attacks.dec.payload import CRC, LENGTH, RECORD_FIELDS, Layout, record_crc, to_bits
+from lwlrd_jax.attacks.dec.payload import Layout, to_bits
+from lwlrd_jax.attacks.dec.records import CRC, LENGTH, RECORD_FIELDS, record_crc
 
 
 def record_bits(bits: jax.Array | np.ndarray, layout: Layout) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -86,6 +86,9 @@ class Unprotected:
 class Repeat:
   """Whole copies, one after another, so that a burst of damage hits a bit once; the majority decides.
 
+  Copy k is turned by k bits: planes of the weights that carry them are not equally safe, and a bit that stood in the
+  same plane in every copy would be as safe as its plane.
+
   Corrects every bit that is wrong in at most (copies - 1) / 2 copies.
 
   Attributes:
@@ -110,14 +113,15 @@ class Repeat:
 
   def protect(self, bits: np.ndarray) -> np.ndarray:
     """See `Redundancy`."""
-    return np.tile(bits, self.copies)
+    return np.concatenate([np.roll(bits, -k) for k in range(self.copies)])
 
   def recover(self, bits: "jax.Array | np.ndarray", n: int) -> "jax.Array":
     """See `Redundancy`."""
     import jax.numpy as jnp  # see the top of the file  # noqa: PLC0415
 
     _check_length(self, bits, n)
-    votes = jnp.asarray(bits).reshape(self.copies, n).sum(axis=0, dtype=jnp.int32)
+    copies = jnp.asarray(bits).reshape(self.copies, n)
+    votes = jnp.stack([jnp.roll(copies[k], k) for k in range(self.copies)]).sum(axis=0, dtype=jnp.int32)
     return (votes > self.copies // 2).astype(jnp.uint8)
 
 

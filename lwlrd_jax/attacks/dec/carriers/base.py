@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
@@ -32,6 +34,17 @@ class Shape(NamedTuple):
     """Numbers in all, the bits of the prefix counted as numbers."""
     return self.prefix + self.records * len(self.widths)
 
+  def largest(self) -> np.ndarray:
+    """The largest value of each number: f32[numbers]."""
+    record = 2.0 ** np.asarray(self.widths, np.float32) - 1
+    return np.concatenate([np.ones(self.prefix, np.float32), np.tile(record, self.records)]).astype(np.float32)
+
+  def by_bit(self, of_numbers: jax.Array) -> jax.Array:
+    """One value a number [numbers] -> one a bit [bits]: that of the number it belongs to."""
+    owner = np.repeat(np.arange(len(self.widths), dtype=np.int32), self.widths)
+    records = of_numbers[self.prefix :].reshape(self.records, len(self.widths))[:, owner]
+    return jnp.concatenate([of_numbers[: self.prefix], records.reshape(-1)])
+
 
 class Message(NamedTuple):
   """What is to be carried: u8[shape.bits] of 0 and 1, each number's highest bit first."""
@@ -52,10 +65,15 @@ class Reading(NamedTuple):
 
   Attributes:
     bits: u8[n] of 0 and 1.
-    numbers: f32[records, len(widths)], the records' numbers, between whole ones too; None if the carrier sends bits.
+    groups: i32[n], a group of each bit, or of each number if the carrier sends numbers: those that a defence is likely
+      to damage alike. None if all are.
+    num_groups: Groups there may be.
+    numbers: f32[shape.numbers], between whole ones too; None if the carrier sends bits.
   """
 
   bits: jax.Array
+  groups: jax.Array | None = None
+  num_groups: int = 1
   numbers: jax.Array | None = None
 
 

@@ -5,11 +5,18 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.dec.bits import bits_to_words, check_finite, read_planes, words_to_bits, write_planes
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
-from lwlrd_jax.attacks.dec.carriers.positions import kernels, keyed_places, layers_of, with_kernels
+from lwlrd_jax.attacks.dec.carriers.positions import (
+  kernels,
+  keyed_places,
+  layer_numbers,
+  layers_of,
+  with_kernels,
+)
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
 
@@ -75,6 +82,9 @@ def write_words(
 def read_words(
   params: Params, layers: tuple[str, ...], places: dict[str, Any], count: int, low: int, high: int
 ) -> Reading:
-  """Reads what `write_words` wrote."""
+  """Reads what `write_words` wrote. Bits of one layer and plane are a group."""
+  width = high - low
   words = read_planes(kernels(params, layers)[places["weights"]], low, high)
-  return Reading(words_to_bits(words, high - low, count))
+  planes = jnp.arange(width, dtype=jnp.int32)
+  groups = width * layer_numbers(params, layers, places["weights"])[:, None] + planes
+  return Reading(words_to_bits(words, width, count), groups.reshape(-1)[:count], width * len(layers))

@@ -35,6 +35,12 @@ def with_kernels(params: Params, layers: Sequence[str], flat: jax.Array) -> Para
   return changed
 
 
+def layer_numbers(params: Params, layers: Sequence[str], places: jax.Array) -> jax.Array:
+  """Which of these layers each place in `kernels` lies in, by number: i32[n] -> i32[n]."""
+  ends = np.cumsum([params[layer]["kernel"].size for layer in layers])
+  return jnp.searchsorted(jnp.asarray(ends, jnp.int32), places, side="right").astype(jnp.int32)
+
+
 def keyed_places(key: jax.Array, allowed: np.ndarray, count: int) -> jax.Array:
   """Draws places without replacement, in an order that the key alone tells.
 

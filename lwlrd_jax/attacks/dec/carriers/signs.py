@@ -9,7 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
-from lwlrd_jax.attacks.dec.carriers.positions import kernels, keyed_places, layers_of, with_kernels
+from lwlrd_jax.attacks.dec.carriers.positions import (
+  kernels,
+  keyed_places,
+  layer_numbers,
+  layers_of,
+  with_kernels,
+)
 from lwlrd_jax.attacks.dec.hold import Hold, train_held
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
@@ -56,6 +62,8 @@ class Signs:
   def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:
     """See `Carrier.read`."""
     del shape
-    raw = jax.lax.bitcast_convert_type(kernels(params, layers_of(network, "all"))[places["weights"]], jnp.uint32)
+    layers = layers_of(network, "all")
+    raw = jax.lax.bitcast_convert_type(kernels(params, layers)[places["weights"]], jnp.uint32)
     # A set sign bit is a minus, a bit of 0.
-    return Reading((np.uint32(1) - (raw >> np.uint32(31))).astype(jnp.uint8))
+    bits = (np.uint32(1) - (raw >> np.uint32(31))).astype(jnp.uint8)
+    return Reading(bits, layer_numbers(params, layers, places["weights"]), len(layers))

@@ -9,7 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
-from lwlrd_jax.attacks.dec.carriers.positions import kernels, keyed_places, layers_of, with_kernels
+from lwlrd_jax.attacks.dec.carriers.positions import (
+  kernels,
+  keyed_places,
+  layer_numbers,
+  layers_of,
+  with_kernels,
+)
 from lwlrd_jax.attacks.dec.hold import Hold, train_held
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
@@ -50,14 +56,16 @@ class Values:
     key: jax.Array,
     on_steps: Callable[[int], None],
   ) -> Carried:
-    """Sets weights, and trains the others. See `Carrier.write`."""
+    """Sets weights, and trains the others. See `Carrier.write`; a kernel without a spread is refused too."""
     layers = layers_of(network, "all")
     flat = kernels(params, layers)
     places = keyed_places(jax.random.fold_in(key, 0), np.arange(len(flat)), message.shape.numbers)
     reach = jnp.concatenate([jnp.full(params[x]["kernel"].size, _REACH * jnp.std(params[x]["kernel"])) for x in layers])
     reach = reach[places]
+    if not bool((jnp.isfinite(reach) & (reach > 0)).all()):
+      raise ValueError("numbers are scaled to a kernel's spread, and one of these has none, or none that f32 can say")
     number = numbers_of(message.bits, message.shape).astype(jnp.float32)
-    value = 2 * number / _largest(message.shape) - 1
+    value = 2 * number / message.shape.largest() - 1
     written = with_kernels(params, layers, flat.at[places].set(value * reach))
     fixed = with_kernels(
       jax.tree.map(lambda w: jnp.zeros(w.shape, bool), network.declared(params)),
@@ -71,11 +79,12 @@ class Values:
 
   def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:
     """See `Carrier.read`."""
-    value = kernels(params, layers_of(network, "all"))[places["weights"]] / places["reach"]
+    layers = layers_of(network, "all")
+    value = kernels(params, layers)[places["weights"]] / places["reach"]
     value = jnp.where(jnp.abs(value) <= _OUTSIDE, jnp.clip(value, -1, 1), 0)
-    numbers = (value + 1) / 2 * _largest(shape)
-    records = numbers[shape.prefix :].reshape(shape.records, len(shape.widths))
-    return Reading(bits_of(jnp.round(numbers).astype(jnp.uint32), shape), records)
+    numbers = (value + 1) / 2 * shape.largest()
+    groups = layer_numbers(params, layers, places["weights"])
+    return Reading(bits_of(jnp.round(numbers).astype(jnp.uint32), shape), groups, len(layers), numbers)
 
 
 def numbers_of(bits: jax.Array, shape: Shape) -> jax.Array:
@@ -96,12 +105,6 @@ def bits_of(numbers: jax.Array, shape: Shape) -> jax.Array:
   grouped = numbers[shape.prefix :].reshape(shape.records, len(shape.widths))
   records = (grouped[:, number] >> place) & np.uint32(1)
   return jnp.concatenate([numbers[: shape.prefix], records.reshape(-1)]).astype(jnp.uint8)
-
-
-def _largest(shape: Shape) -> jax.Array:
-  """The largest value of each number, f32[shape.numbers]."""
-  record = jnp.asarray(2.0 ** np.asarray(shape.widths, np.float32) - 1, jnp.float32)
-  return jnp.concatenate([jnp.ones(shape.prefix, jnp.float32), jnp.tile(record, shape.records)])
 
 
 def _bit_places(widths: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

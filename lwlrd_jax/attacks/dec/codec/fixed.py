@@ -1,7 +1,9 @@
 """Fixed-length code of the learned codec: a wrong bit damages one latent and never loses the place of the others.
 
 Each latent is rounded to a whole number and sent in as many bits as its channel's range needs, offset-binary, without
-side information. Everything is jittable and can be mapped over with `jax.vmap`.
+side information. Who reads damaged bits, and knows how often such bits are wrong, need not take them at their word:
+`expected` weighs them against how a channel's latents are usually distributed. Everything is jittable and can be mapped
+over with `jax.vmap`.
 """
 
 import dataclasses
@@ -15,6 +17,10 @@ from lwlrd_jax.attacks.dec.codec.transform import Codec
 from lwlrd_jax.models.network import Params
 
 _FIT_BATCH = 256
+# Images whose symbols are weighed at a time: bounds the memory that all candidates take.
+_WEIGH_BATCH = 64
+# A rate estimated as 0 may not be quite 0.
+_LEAST_RATE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +33,15 @@ class FixedLengthCode:
     latent_shape: (h, w, M).
     offsets: M whole numbers, each channel's smallest value; the only value of a channel without bits.
     channel_bits: M, each channel's bits per latent, >= 0: its values are offset to offset + 2**bits - 1.
+    means: M, of each channel's values.
+    deviations: M, their mean absolute deviations from these.
   """
 
   latent_shape: tuple[int, int, int]
   offsets: tuple[int, ...]
   channel_bits: tuple[int, ...]
+  means: tuple[float, ...]
+  deviations: tuple[float, ...]
 
   @classmethod
   def fit(cls, codec: Codec, params: Params, images: jax.Array, coverage: float = 0.999) -> "FixedLengthCode":
@@ -55,7 +65,9 @@ class FixedLengthCode:
     bits = [int(span).bit_length() for span in high - low]
     spare = [2**b - 1 - int(span) for b, span in zip(bits, high - low, strict=True)]
     offsets = [int(least) - extra // 2 for least, extra in zip(low, spare, strict=True)]
-    return cls(codec.latent_shape, tuple(offsets), tuple(bits))
+    means = flat.mean(axis=0)
+    deviations = np.abs(flat - means).mean(axis=0)
+    return cls(codec.latent_shape, tuple(offsets), tuple(bits), tuple(map(float, means)), tuple(map(float, deviations)))
 
   @property
   def bits_per_image(self) -> int:
@@ -115,6 +127,63 @@ class FixedLengthCode:
     weighted = (bits & 1).astype(jnp.int32) << shift
     offsets = jnp.zeros((len(bits), len(self.low)), jnp.int32).at[:, owner].add(weighted)
     return offsets.astype(jnp.float32) + self.low
+
+  def expected(self, bits: jax.Array, flip_rates: jax.Array) -> jax.Array:
+    """The mean of each symbol's posterior distribution, from bits that may be wrong.
+
+    A symbol's prior is a Laplace distribution with its channel's mean and mean absolute deviation: so coefficients of
+    images' transforms are distributed (Lam and Goodman 2000). Bits are wrong independently of each other.
+
+    Args:
+      bits: u8[N, bits_per_image] of 0 and 1, as read.
+      flip_rates: f32[N, bits_per_image], how likely each is wrong, in [0, 1/2]. At 1/2 a bit says nothing.
+
+    Returns:
+      f32[N, L], between whole numbers too.
+    """
+    rates = jnp.clip(flip_rates, _LEAST_RATE, 0.5)
+    # Log odds of a 1.
+    evidence = jnp.where(bits == 1, 1, -1) * (jnp.log1p(-rates) - jnp.log(rates))
+    return jax.lax.map(self._posterior_means, evidence, batch_size=_WEIGH_BATCH)
+
+  def shrunken(self, symbols: jax.Array, spread: jax.Array) -> jax.Array:
+    """The best linear guess at each symbol from one that noise was added to (Wiener 1949).
+
+    Args:
+      symbols: f32[N, L], as read.
+      spread: f32[N, L], standard deviation of the noise.
+
+    Returns:
+      f32[N, L].
+    """
+    mean = jnp.asarray(self._per_symbol(list(self.means)))
+    # A Laplace distribution's variance, from its mean absolute deviation.
+    variance = 2 * jnp.square(jnp.asarray(self._per_symbol(list(self.deviations))))
+    return mean + variance / (variance + jnp.square(spread) + _LEAST_RATE) * (symbols - mean)
+
+  def _posterior_means(self, evidence: jax.Array) -> jax.Array:
+    """Log odds of one image's bits f32[bits_per_image] -> f32[L]."""
+    active = self._active()
+    widths = np.asarray(self.channel_bits)[active]
+    ends = np.cumsum(widths)
+    positions = self.latent_shape[0] * self.latent_shape[1]
+    evidence = evidence.reshape(positions, -1)
+    found = jnp.zeros((positions, len(active)), jnp.float32)
+    for width in sorted(set(widths.tolist())):
+      of_width = np.flatnonzero(widths == width)
+      columns = (ends[of_width] - width)[:, None] + np.arange(width)
+      candidates = np.arange(2**width)
+      patterns = (candidates >> np.arange(width - 1, -1, -1)[:, None]) & 1
+      channels = active[of_width]
+      offsets, means, deviations = (
+        np.asarray([source[c] for c in channels], np.float32)[:, None]
+        for source in (self.offsets, self.means, self.deviations)
+      )
+      prior = -np.abs(offsets + candidates - means) / np.maximum(deviations, 0.1)
+      scores = evidence[:, columns] @ jnp.asarray(patterns, jnp.float32) + jnp.asarray(prior, jnp.float32)
+      mean = jax.nn.softmax(scores, axis=-1) @ jnp.asarray(candidates, jnp.float32)
+      found = found.at[:, of_width].set(mean + jnp.asarray(offsets[:, 0]))
+    return found.reshape(-1)
 
   def _active(self) -> np.ndarray:
     """Channels with at least one bit, i32[...]."""

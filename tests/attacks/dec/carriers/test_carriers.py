@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,10 @@ from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
 from lwlrd_jax.attacks.dec.carriers.positions import kernels, layers_of, with_kernels
 from lwlrd_jax.attacks.dec.carriers.signs import Signs
 from lwlrd_jax.attacks.dec.carriers.values import Values, bits_of, numbers_of
+from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.liveness import live_weights
+from lwlrd_jax.models.mlp import MLP
+from lwlrd_jax.models.network import split_model
 
 CARRIERS: dict[str, Carrier] = {
   "all": Mantissa("all"),
@@ -90,6 +94,84 @@ def test_mantissas_carry_any_message_in_any_planes(make, count, low, width, seed
   )
 
 
+# What a weight can be at its worst, beside ordinary ones.
+CORNERS = [0.0, -0.0, 1e-45, -1e-45, 1.1754942e-38, -1.1754944e-38, 3.4028235e38, -3.4028235e38, 1.0, -0.1]
+
+
+@st.composite
+def models(draw, corners: bool):
+  """A network of any shape, its weights ordinary or at the corners of f32."""
+  side = st.integers(1, 5)
+  shape, outputs = (draw(side), draw(side), draw(st.sampled_from([1, 3]))), draw(st.integers(2, 5))
+  model = MLP(shape, outputs, width=draw(st.integers(1, 12)), rngs=nnx.Rngs(params=draw(st.integers(0, 99))))
+  network, params = split_model(model, shape, outputs)
+  if not corners:
+    return network, params
+  rng = np.random.default_rng(draw(st.integers(0, 999)))
+  return network, jax.tree.map(lambda w: jnp.asarray(rng.choice(CORNERS, w.shape), jnp.float32), params)
+
+
+def data_for(network, count=24):
+  rng = np.random.default_rng(0)
+  images = rng.integers(0, 256, (count, *network.image_shape), np.uint8)
+  return DeviceSplit(jnp.asarray(images), jnp.asarray(np.arange(count, dtype=np.int32) % network.num_outputs))
+
+
+def comes_back(carrier, network, params, share: float, seed: int) -> None:
+  """A random message that takes this share of the room returns exactly, and every weight stays a finite number."""
+  data = data_for(network)
+  message = message_of(int(share * carrier.capacity(network, params, data)), seed)
+  carried = carrier.write(network, params, message, data, jax.random.key(seed), quiet)
+  np.testing.assert_array_equal(
+    read(carrier, network, carried.params, carried.places, message.shape).bits, message.bits
+  )
+  assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(carried.params))
+
+
+PLANES = st.integers(0, 22).flatmap(lambda low: st.tuples(st.just(low), st.integers(low + 1, 23)))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+  model=models(corners=True),
+  carrier=st.one_of(
+    st.builds(lambda where, planes: Mantissa(where, *planes), st.sampled_from(["all", "early", "late"]), PLANES),
+    st.just(Dead()),
+    st.just(Dictionary()),
+  ),
+  share=st.floats(0, 1),
+  seed=st.integers(0, 999),
+)
+def test_any_payload_in_any_model_even_at_the_corners_of_f32(model, carrier, share, seed):
+  network, params = model
+  comes_back(carrier, network, params, share, seed)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+  model=models(corners=False),
+  carrier=st.sampled_from([Signs(steps=1), Values(steps=1)]),
+  share=st.floats(0, 1),
+  seed=st.integers(0, 999),
+)
+def test_any_payload_in_any_model_that_is_trained_around_it(model, carrier, share, seed):
+  network, params = model
+  comes_back(carrier, network, params, share, seed)
+
+
+@settings(max_examples=6, deadline=None)
+@given(model=models(corners=True), carrier=st.sampled_from([Signs(steps=1), Values(steps=1)]))
+def test_carriers_that_train_refuse_what_would_end_in_nan(model, carrier):
+  network, params = model
+  data = data_for(network)
+  message = message_of(carrier.capacity(network, params, data) // 2)
+  try:
+    carried = carrier.write(network, params, message, data, jax.random.key(0), quiet)
+  except ValueError:
+    return
+  assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(carried.params))
+
+
 def test_only_a_key_tells_the_places(make):
   network, params, data = make("mlp")
   one, other = (
@@ -162,7 +244,7 @@ def test_values_keep_the_held_weights_and_train_the_others(make):
   assert (before[others] != after[others]).mean() > 0.5
 
 
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
   prefix=st.integers(0, 5),
   records=st.integers(0, 4),

@@ -86,6 +86,37 @@ def test_symbols_off_a_noisy_channel(trained, code):
   np.testing.assert_allclose(code.from_symbols(code.low[None] + 0.25)[0], latents[3])
 
 
+def test_bits_that_are_sure_are_taken_and_bits_that_say_nothing_are_not(trained, code, images):
+  bits = code.encode(trained.codec, _with_constant_channel(trained.params), images)
+  sure, nothing = (code.expected(bits, jnp.full(bits.shape, rate)) for rate in (0.0, 0.5))
+  np.testing.assert_allclose(sure, code.symbols_of_bits(bits), atol=0.05)
+  assert (nothing == nothing[0]).all()
+  assert ((nothing > code.low) & (nothing < code.high)).all()
+
+
+def test_posterior_means_against_a_sum_over_all_values(trained, code, images):
+  bits = code.encode(trained.codec, trained.params, images[:2])
+  rates = jax.random.uniform(jax.random.key(0), bits.shape, minval=0.01, maxval=0.5)
+  found = np.asarray(code.expected(bits, rates))
+  symbol = bit = 0
+  channels = [c for _ in range(code.latent_shape[0] * code.latent_shape[1]) for c in np.flatnonzero(code.channel_bits)]
+  for channel in channels[:40]:
+    width = code.channel_bits[channel]
+    for image in range(2):
+      weights, values = [], []
+      for candidate in range(2**width):
+        value = code.offsets[channel] + candidate
+        weight = np.exp(-abs(value - code.means[channel]) / max(code.deviations[channel], 0.1))
+        for place in range(width):
+          sent = (candidate >> (width - 1 - place)) & 1
+          p = float(rates[image, bit + place])
+          weight *= 1 - p if sent == int(bits[image, bit + place]) else p
+        weights.append(weight)
+        values.append(value)
+      assert found[image, symbol] == pytest.approx(np.average(values, weights=weights), abs=1e-2)
+    symbol, bit = symbol + 1, bit + width
+
+
 def test_coverage_saves_bits(trained, images):
   wide = FixedLengthCode.fit(trained.codec, trained.params, images, coverage=1)
   narrow = FixedLengthCode.fit(trained.codec, trained.params, images, coverage=0.5)
