@@ -61,12 +61,14 @@ def percent(value: float) -> str:
 def megabytes(value: float) -> str:
   """Bytes in MB (a million bytes), without the unit.
 
-  >>> megabytes(18063390), megabytes(399.6)
-  ('18.06', '0.00040')
+  >>> megabytes(18063390), megabytes(399.6), megabytes(2.0), megabytes(0.0)
+  ('18.06', '0.00040', '<0.00001', '0.00')
   """
   if not math.isfinite(value):
     return ""
   million = value / 1e6
+  if 0 < million < 5e-6:
+    return "<0.00001"
   return f"{million:.2f}" if million == 0 or million >= 0.01 else f"{million:.5f}"
 
 

@@ -57,6 +57,7 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
     destroyed=formats.rate(codes.DESTROYED_BER),
     main_attack=verdict.main_attack,
     attacks=verdict.attacks,
+    shown_attacks=formats.listed(list(dict.fromkeys([*verdict.attacks[:1], verdict.main_attack]))),
     has_steps=bool((verdict.schedules[STEPS] != "none").any(axis=None)),
     attack_words=[(attack, formats.ATTACKS[attack]) for attack in verdict.attacks if attack in formats.ATTACKS],
     seed_table=tables.seed_table(verdict) if several_seeds else None,

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lwlrd_jax.attacks.dec.payload import (
-  MAX_CODE_BYTES,
+  Known,
   Layout,
   decode_labels,
   encode_labels,
@@ -19,6 +19,7 @@ from lwlrd_jax.attacks.dec.payload import (
   to_bits,
 )
 from lwlrd_jax.attacks.dec.payload_device import decoder_bits, record_bits
+from lwlrd_jax.attacks.dec.records import MAX_CODE_BYTES
 
 _QUICK = settings(max_examples=100, deadline=None)
 _BINARY = st.binary(max_size=30)
@@ -166,6 +167,47 @@ def test_damage_up_to_the_end():
     (b"more", ["ok", "damaged", "lost", "lost"]),
   ):
     assert [record.status for record in parse(damaged + behind).records] == statuses
+
+
+def _known(payload):
+  _, labels, codes, decoder = payload
+  return Known(len(codes), labels.shape[1], max(map(len, codes), default=0), len(decoder))
+
+
+@_QUICK
+@given(payload=payloads(), draw=st.data())
+def test_who_knows_the_frame_loses_only_what_is_hit(payload, draw):
+  codec_id, labels, codes, decoder = payload
+  data = pack(codec_id, labels, codes, decoder)
+  _assert_all_ok(parse(data, _known(payload)), payload)
+  hit = draw.draw(st.integers(0, len(data) - 1))
+  parsed = parse(_flipped(data, 8 * hit + draw.draw(st.integers(0, 7))), _known(payload))
+  assert parsed.status != "ok"
+  position = 23 + len(decoder)
+  for record, label, code in zip(parsed.records, labels, codes, strict=True):
+    end = position + labels.shape[1] + 6 + len(code)
+    if position <= hit < end:
+      assert record.status == "lost"
+    else:
+      assert (record.status, record.label, record.code) == ("ok", label.tobytes(), code)
+    position = end
+
+
+def test_records_are_found_among_many_wrong_bits():
+  """One wrong length would otherwise lose all that follows."""
+  rng = np.random.default_rng(0)
+  codes = [rng.bytes(int(size)) for size in rng.integers(50, 150, 200)]
+  payload = (3, np.zeros((200, 1), np.uint8), codes, b"")
+  bits = to_bits(pack(*payload))
+  wrong = rng.random(len(bits)) < 3e-4
+  parsed = parse(from_bits(bits ^ wrong), _known(payload))
+  position, whole = 23, []
+  for code in codes:
+    end = position + 7 + len(code)
+    whole.append(not wrong[8 * position : 8 * end].any())
+    position = end
+  assert 100 < sum(whole) < 190
+  assert [record.status == "ok" for record in parsed.records] == whole
 
 
 @_QUICK
