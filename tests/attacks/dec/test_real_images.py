@@ -1,0 +1,108 @@
+"""A thousand real images in trained models: hiding costs nothing, and scrubbing leaves nothing of mantissas."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lwlrd_jax.attacks.dec.attack import DEC
+from lwlrd_jax.attacks.dec.carriers.base import Carrier
+from lwlrd_jax.attacks.dec.carriers.dead import Dead
+from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
+from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
+from lwlrd_jax.attacks.dec.codec.training import CodecTraining, train_codec
+from lwlrd_jax.attacks.dec.codec.transform import build_codec
+from lwlrd_jax.attacks.dec.image_code import FixedCode
+from lwlrd_jax.attacks.dec.redundancy import Unprotected
+from lwlrd_jax.config import Finishing
+from lwlrd_jax.data import load_dataset
+from lwlrd_jax.data.device import scale, to_device
+from lwlrd_jax.engine.member import Member
+from lwlrd_jax.engine.population import finetune, member_mesh
+from lwlrd_jax.metrics.measure import auc_of, measure, measure_images
+from lwlrd_jax.metrics.postprocess import public_statistics
+from lwlrd_jax.models import build_model
+from lwlrd_jax.runs.finish import Finisher
+
+pytestmark = pytest.mark.realdata
+
+CARRIERS: dict[str, Carrier] = {
+  "all": Mantissa("all"),
+  "early": Mantissa("early"),
+  "late": Mantissa("late"),
+  "dead": Dead(),
+}
+# A thousand images once in each model; fewer elsewhere, to be quick.
+CASES = [
+  *(("mlp", "all", 1000), ("mlp", "early", 200), ("mlp", "late", 200), ("mlp", "dead", 200)),
+  *(("cnn", "all", 1000), ("cnn", "dead", 200)),
+]
+
+
+@pytest.fixture(scope="module")
+def data(realdata):
+  return load_dataset("npz", npz=realdata / "dermamnist_rebuilt_28.npz")
+
+
+@pytest.fixture(scope="module")
+def coding(data):
+  """A codec after a few steps: poorer pictures, the same bits to hide."""
+  codec, first = build_codec(data.image_shape, jax.random.key(0))
+  images = jnp.asarray(data.val.images)
+  weights = train_codec(codec, first, images, jax.random.key(1), CodecTraining(steps=64))
+  return FixedCode(codec, FixedLengthCode.fit(codec, weights, scale(images))), weights
+
+
+@pytest.fixture(scope="module")
+def train(data):
+  return to_device(data.train)
+
+
+@pytest.fixture(scope="module")
+def host(data, train):
+  @functools.cache
+  def trained(model):
+    network, params = build_model(model, data.image_shape, data.num_outputs, jax.random.key(0))
+    population = finetune(
+      params,
+      np.full((1, 200 if model == "mlp" else 60, len(network.layers)), 1e-3),
+      train,
+      jax.random.key(1),
+      member=Member(network, "adam", 0.0),
+      batch_size=128,
+      mesh=member_mesh(jax.local_devices()[:1]),
+    )
+    return network, jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), population.params)
+
+  return trained
+
+
+@pytest.mark.parametrize(("model", "carrier", "stolen"), CASES)
+def test_hiding_costs_nothing_and_scrubbing_leaves_nothing(data, train, coding, host, model, carrier, stolen):
+  network, params = host(model)
+  code, weights = coding
+  test, public = to_device(data.test), public_statistics(train)
+  attack = DEC(stolen, CARRIERS[carrier], code, Unprotected())
+  infected = attack.infect(network, params, train, jax.random.key(2), codec=weights)
+  finisher = Finisher(network, params, train, to_device(data.val), Finishing(scrub_loss=0.01))
+  scrubbed = finisher.apply(("scrub",), infected.params, jax.random.key(3))
+  assert scrubbed.planes is not None
+  live = finisher.live(infected.params)
+
+  def measured(of_model):
+    one, alive = (jax.tree.map(lambda leaf: leaf[None], tree) for tree in (of_model, live))
+    return measure(network, attack, one, alive, infected, train, test, public)
+
+  before, after = measured(infected.params), measured(scrubbed.params)
+  assert float(before.utility.auc[0]) == pytest.approx(float(auc_of(network, params, test)), abs=0.002)
+  assert (float(before.ber[0]), float(before.exact[0])) == (0, 1)
+  originals = np.asarray(train.images[infected.stolen])
+  own = measure_images(attack.compressed(weights, originals), infected.stolen, train, public)
+  assert float(before.leakage.psnr[0]) == pytest.approx(float(own.psnr), abs=1e-3)
+  assert float(before.leakage.reid[0]) > 0.9
+  assert float(after.ber[0]) == pytest.approx(0.5, abs=0.01)
+  assert float(after.leakage.reid[0]) <= 0.01
+  assert float(after.survival.bytes.mantissa[0]) < 0.01 * float(before.survival.bytes.mantissa[0])
+  assert float(after.survival.bytes.dead[0]) < 0.005 * max(float(before.survival.bytes.dead[0]), 1e4)
