@@ -54,7 +54,7 @@ class Finishing:
   prepare: str = "none"
   """The same steps before fine-tuning, which then heals the task. A comma list fine-tunes from each of its entries."""
   scrub_loss: float = 0.005
-  """AUC that scrub may cost on the validation split; as many mantissa planes go as that allows."""
+  """AUC that scrubbing mantissas may cost on the validation split; as many planes go as that allows."""
   noise_scale: float = 0.1
   """Standard deviation of noise, of each array's own."""
   prune_share: float = 0.3

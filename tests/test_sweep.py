@@ -307,19 +307,9 @@ def dec_run(npz, tmp_path_factory):
   out = tmp_path_factory.mktemp("runs") / "dec"
   arguments = [
     *("--dataset", "npz", "--npz", str(npz), "--decays", "0.7", "--no-baselines", "--stolen", str(STOLEN)),
-    *(
-      "--infect-steps",
-      "150",
-      "--epochs",
-      "2",
-      "--batch-size",
-      "32",
-      "--finish",
-      "none,scrub",
-      "--scenario",
-      "internal",
-    ),
-    *("--carriers", "all,dead,dictionary", "--codec-steps", "32", "--out", str(out)),
+    *("--infect-steps", "150", "--epochs", "2", "--batch-size", "32"),
+    *("--finish", "none,scrub", "--scenario", "internal", "--carriers", "all,dead,dictionary"),
+    *("--codec-steps", "32", "--rate-distortion", "--out", str(out)),
   ]
   assert main(arguments) == 0
   return out
@@ -382,6 +372,14 @@ def test_a_run_does_not_go_on_with_another_codec(npz, tmp_path, capsys):
   capsys.readouterr()
   assert main([*command, "--codec-npz", str(other), "--resume"]) == 2
   assert capsys.readouterr().err.splitlines()[-1].startswith("error: --resume: the dec attack is not as it was")
+
+
+def test_codecs_are_compared_on_the_test_split(dec_run):
+  rows = json.loads((dec_run / "rate_distortion.json").read_text())
+  assert {row["codec"] for row in rows} == {"learned", "learned, fixed length", "jpeg", "webp", "png"}
+  assert len({row["setting"] for row in rows if row["codec"] == "learned"}) == 4
+  assert next(row["psnr"] for row in rows if row["codec"] == "png") == 60
+  assert "How small an image gets" in (dec_run / "report.html").read_text()
 
 
 def test_what_was_scrubbed_and_stripped_is_told(dec_run):

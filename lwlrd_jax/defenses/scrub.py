@@ -62,6 +62,9 @@ def choose_planes(
   and layers are spared one level at a time, always the one that saves most utility for each bit left in, until the loss
   measured of all together is within the limit. The last level is never spared.
 
+  Whatever scrubbing no planes at all costs, because dead weights are drawn anew, no choice of planes saves: losses are
+  counted from there.
+
   Args:
     loss_of: Measures the loss of utility for a number of planes of each layer.
     live_counts: Live weights of each layer.
@@ -72,12 +75,16 @@ def choose_planes(
   """
   layers = len(live_counts)
   known: dict[tuple[int, int], float] = {}
+  unavoidable = loss_of((0,) * layers)
+
+  def extra(planes: tuple[int, ...]) -> float:
+    return loss_of(planes) - unavoidable
 
   def alone(layer: int, level: int) -> float:
     if (layer, level) not in known:
       planes = [0] * layers
       planes[layer] = LEVELS[level]
-      known[layer, level] = max(loss_of(tuple(planes)), 0.0)
+      known[layer, level] = max(extra(tuple(planes)), 0.0)
     return known[layer, level]
 
   def saving(layer: int, level: list[int]) -> float:
@@ -86,7 +93,7 @@ def choose_planes(
     return (alone(layer, now) - alone(layer, then)) / left_in
 
   levels = [0] * layers
-  predicted = loss_of((ALL_PLANES,) * layers)
+  predicted = extra((ALL_PLANES,) * layers)
   while predicted > max_loss:
     open_layers = [layer for layer in range(layers) if levels[layer] < len(LEVELS) - 1]
     if not open_layers:
@@ -94,7 +101,7 @@ def choose_planes(
     levels[max(open_layers, key=lambda layer: saving(layer, levels))] += 1
     # Losses add up, roughly: a joint measurement is only worth its time when their sum says it may do.
     if sum(alone(layer, level) for layer, level in enumerate(levels)) <= max_loss:
-      predicted = loss_of(tuple(LEVELS[level] for level in levels))
+      predicted = extra(tuple(LEVELS[level] for level in levels))
   return tuple(LEVELS[level] for level in levels)
 
 

@@ -90,8 +90,12 @@ def test_the_sensitive_layer_is_spared_and_no_other():
   assert loss(planes) <= 0.03
 
 
+def test_what_drawing_dead_weights_costs_spares_no_plane():
+  assert choose_planes(lambda planes: 0.02 + 1e-4 * sum(planes) / 92, [1000] * 4, 0.005) == (23, 23, 23, 23)
+
+
 def test_a_limit_that_cannot_be_met_ends_at_the_last_level():
-  assert choose_planes(lambda planes: 1.0, [1, 1], 0.0) == (LEVELS[-1], LEVELS[-1])
+  assert choose_planes(lambda planes: 1.0 * any(planes), [1, 1], 0.0) == (LEVELS[-1], LEVELS[-1])
 
 
 def test_stripping_tells_what_does_not_belong(params):

@@ -159,16 +159,6 @@ class EntropyCoder:
     return decoder.decode(self._gaussian, np.zeros_like(deviation), deviation)
 
 
-def encode(codec: Codec, params: Params, images: np.ndarray) -> list[bytes]:
-  """Images u8[N, H, W, C] -> the code of each; see `EntropyCoder`, which saves the set-up of repeated calls."""
-  return EntropyCoder(codec, params).encode(images)
-
-
-def decode(codec: Codec, params: Params, code: bytes) -> np.ndarray:
-  """The code of one image -> u8[H, W, C], or `CodeError`; see `EntropyCoder.decode`."""
-  return EntropyCoder(codec, params).decode(code)
-
-
 def _one_byte_less(code: bytes) -> list[bytes]:
   """The strings one byte shorter that stand for the nearest numbers below and above."""
   below = code[:-1]

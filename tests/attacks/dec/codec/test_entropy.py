@@ -5,7 +5,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lwlrd_jax.attacks.dec.codec import entropy
 from lwlrd_jax.attacks.dec.codec.entropy import EntropyCoder
 from lwlrd_jax.attacks.dec.codec.errors import CodeError
 from lwlrd_jax.attacks.dec.codec.likelihood import gaussian_bits
@@ -28,11 +27,6 @@ def test_roundtrip(trained, coder, codes):
   for image, code in zip(images, codes, strict=True):
     assert (coder.decode(code) == coder.paint(coder.symbols(image))).all()
   assert coder.encode(images[3:4]) == codes[3:4]
-
-
-def test_functions(trained, coder, codes):
-  assert entropy.encode(trained.codec, trained.params, trained.images[:2]) == codes[:2]
-  assert (entropy.decode(trained.codec, trained.params, codes[1]) == coder.decode(codes[1])).all()
 
 
 def test_length_is_the_estimated_rate(trained, coder):
