@@ -32,7 +32,7 @@ class FineTuning:
   """Largest learning rates (lr_max: of the first layer, at the first step), comma list; each above 0. The default is
   for Adam."""
   epochs: int | None = None
-  """Passes over the training set. Default: 12, or as many as make 300 steps."""
+  """Passes over the training set. Default: 12, or as many as make 256 steps if that is more."""
   batch_size: int = 128
   """Images a step."""
   optimizer: str = "adam"
@@ -54,9 +54,10 @@ class Finishing:
   prepare: str = "none"
   """The same steps before fine-tuning, which then heals the task. A comma list fine-tunes from each of its entries."""
   scrub_loss: float = 0.005
-  """AUC that scrubbing mantissas may cost on the validation split; as many planes go as that allows."""
+  """AUC that scrubbing mantissas may cost on the validation split; as many planes go as that allows. Balanced accuracy
+  is not watched."""
   noise_scale: float = 0.1
-  """Standard deviation of noise, of each array's own."""
+  """Standard deviation of noise, as a share of each layer's own. Who knows the seed can subtract this noise again."""
   prune_share: float = 0.3
   """Share of each kernel's weights that prune sets to 0."""
 
@@ -86,7 +87,7 @@ class Infection:
   """Attacks to defend against, comma list: transpose (memorised images, painted by the network run backwards), dec
   (compressed images, hidden in the weights)."""
   stolen: int | None = None
-  """Images the thief takes. Default: 256 of the generated sets, else 512 or a quarter of the training set."""
+  """Images the thief takes. Default: 256 of the generated sets, else 512; at most a quarter of the training set."""
   infect_steps: int | None = None
   """Training steps of the infected and of the clean model. Default: 4.2 an image stolen, at least 1000."""
   seeds: int = 1
@@ -98,8 +99,8 @@ class Dec:
   """Compression attack (dec)."""
 
   carriers: str = "all"
-  """Where codes hide, comma list, a row of models each: all, early or late (mantissa bits of those layers), dead (of
-  weights the model does not use), values (the weights' own values), signs, dictionary (an extra tensor)."""
+  """Where codes hide, comma list, an attack of its own each: all, early or late (mantissa bits of those layers), dead
+  (of weights the model does not use), values (the weights' own values), signs, dictionary (an extra tensor)."""
   planes: str = "8"
   """Mantissa planes that carry bits: N, the N lowest, or LO:HI, at most 23. (dead always takes all 23.)"""
   codec: str = "learned"
@@ -108,9 +109,9 @@ class Dec:
   """How the learned codec's latents become bits: fixed (fixed length, wrong bits blur) or entropy (range coder:
   shorter, a wrong bit ruins the image)."""
   codec_lambda: float | None = None
-  """What the learned codec pays for sharpness: larger is sharper and longer. Default: the codec's own."""
+  """What the learned codec pays for sharpness: larger is sharper and longer. Default: 0.015."""
   codec_steps: int | None = None
-  """Training steps of the learned codec. Default: the codec's own."""
+  """Training steps of the learned codec. Default: 800."""
   codec_npz: Path | None = None
   """A file in MedMNIST's form, on whose training images the external codec is trained. Default: the validation split,
   or for the generated sets images drawn anew."""

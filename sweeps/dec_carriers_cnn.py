@@ -10,5 +10,5 @@ CONFIG = SweepConfig(
   finishing=Finishing(finish="none,scrub"),
   data=Data(dataset="dermamnist", model="cnn"),
   infection=Infection(attacks="dec", stolen=1000),
-  dec=Dec(carriers="all,early,late,dead,values,signs,dictionary"),
+  dec=Dec(carriers="all,early,late,dead,values,dictionary"),
 )

@@ -22,7 +22,8 @@ def robust_std(weights: jax.Array) -> jax.Array:
     weights: f32[...]; zeros are left out. Around 0, as weights of a layer are.
 
   Returns:
-    f32[], within 1/32 of 1.4826 times the median of the magnitudes; 0 if all weights are 0.
+    f32[], within 1/32 of 1.4826 times the median of the magnitudes, if that is a normal number; 0 if all weights are 0;
+    not finite if half of the weights are not.
 
   >>> round(float(robust_std(jnp.array([-0.1, 0.1, 0.1, 1e20]))), 2)
   0.15

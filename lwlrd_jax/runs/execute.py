@@ -56,7 +56,8 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     The run directory.
 
   Raises:
-    UserError: A mistake that only the data or the disk could show. Nothing was written then.
+    UserError: A mistake that only the data or the disk could show, before anything was written; or a model that an
+      attack's carrier cannot hide codes in, which shows once the waves before it are done.
   """
   started = time.monotonic()
   now = datetime.datetime.now(datetime.UTC)

@@ -79,9 +79,12 @@ class Finisher:
     return Finished(params, stripped, planes)
 
   def _simple(self, step: str, params: Params, key: jax.Array) -> Params:
-    if step == "noise":
-      return noise(params, key, scale=self._settings.noise_scale)
-    return prune(params, share=self._settings.prune_share) if step == "prune" else quantize(params)
+    steps = {
+      "noise": lambda: noise(params, key, scale=self._settings.noise_scale),
+      "prune": lambda: prune(params, share=self._settings.prune_share),
+      "quantize": lambda: quantize(params),
+    }
+    return steps[step]()
 
   def _scrub(self, params: Params, key: jax.Array) -> tuple[Params, tuple[int, ...]]:
     """Scrubs as many planes as the limit allows."""

@@ -14,6 +14,9 @@ def capacity(carrier: Carrier, network: Network, params: Params, data: DeviceSpl
     params: Its weights.
     data: The training split.
 
+  Raises:
+    ValueError: The carrier sends numbers: how many bytes these are depends on what is sent.
+
   >>> import jax
   >>> from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
   >>> from lwlrd_jax.data import load_dataset
@@ -23,4 +26,6 @@ def capacity(carrier: Carrier, network: Network, params: Params, data: DeviceSpl
   >>> capacity(Mantissa("late", 0, 8), network, params, to_device(load_dataset("phantom").train))
   1055744
   """
+  if carrier.sends_numbers:
+    raise ValueError(f"{carrier.name} carries {carrier.capacity(network, params, data)} numbers, not bytes")
   return carrier.capacity(network, params, data) // 8

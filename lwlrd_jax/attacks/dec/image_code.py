@@ -5,6 +5,7 @@ its images. A *host* code is a string of bytes of any length, decoded one by one
 """
 
 import dataclasses
+import functools
 from typing import Any, Protocol
 
 import jax
@@ -110,5 +111,6 @@ class StandardCode:
     return self.codec
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def _encode(code: FixedCode, weights: Params, images: jax.Array) -> jax.Array:
-  return jax.jit(lambda weights, images: code.table.encode(code.codec, weights, scale(images)))(weights, images)
+  return code.table.encode(code.codec, weights, scale(images))

@@ -16,7 +16,7 @@ All numbers are little-endian. With D decoder bytes, L label bytes and C code by
 | records | 23 + D     |       | one after another, an image each:                                       |
 |         | + 0        | L     | label, see `encode_labels`                                              |
 |         | + L        | 2     | C, up to 65535; may differ from record to record                        |
-|         | + L + 2    | 4     | CRC-32 of the record's number (4 bytes, from 0), label, C and code      |
+|         | + L + 2    | 4     | CRC-32 of label, C, code and the record's number (4 bytes, from 0)      |
 |         | + L + 6    | C     | code                                                                    |
 
 The record's number is in its CRC though not in the record: a damaged length can end exactly where a later record

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.dec.payload import Layout, to_bits
-from lwlrd_jax.attacks.dec.records import CRC, LENGTH, RECORD_FIELDS, record_crc
+from lwlrd_jax.attacks.dec.records import CRC, LENGTH, NUMBER_BYTES, RECORD_FIELDS, record_crc
 
 
 def record_bits(bits: jax.Array | np.ndarray, layout: Layout) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -76,7 +76,8 @@ def _parity_checks(label_bytes: int, code_bytes: int) -> np.ndarray:
   bit_values = 1 << np.arange(7, -1, -1)
   stored = (bit_values << 8 * np.arange(CRC.size)[:, None]).reshape(-1)
   before = label_bytes + LENGTH.size
-  message = np.array(list(_contributions(before + code_bytes)), np.uint32)[::-1]
+  # The record's number, which is known, stands last.
+  message = np.array(list(_contributions(before + code_bytes + NUMBER_BYTES)), np.uint32)[8 * NUMBER_BYTES :][::-1]
   return np.concatenate([message[: 8 * before], stored.astype(np.uint32), message[8 * before :]])
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 LENGTH = struct.Struct("<H")
 CRC = struct.Struct("<I")
+_NUMBER = struct.Struct("<I")
+NUMBER_BYTES = _NUMBER.size
 RECORD_FIELDS = LENGTH.size + CRC.size
 MAX_CODE_BYTES = 2**16 - 1
 
@@ -33,8 +35,8 @@ LOST = Record("lost", None, None)
 
 
 def record_crc(i: int, fields: bytes, code: bytes) -> int:
-  """CRC-32 of a record's number, its label and length, and its code."""
-  return zlib.crc32(code, zlib.crc32(fields, zlib.crc32(struct.pack("<I", i))))
+  """CRC-32 of a record's label and length, its code, and its number."""
+  return zlib.crc32(_NUMBER.pack(i), zlib.crc32(code, zlib.crc32(fields)))
 
 
 def read_record(data: bytes, i: int, start: int, label_bytes: int, code_bytes: int | None = None) -> tuple[Record, int]:
@@ -76,8 +78,8 @@ def walk(data: bytes, start: int, label_bytes: int, count: int) -> list[Record]:
 def scan(data: bytes, start: int, label_bytes: int, count: int, longest: int) -> list[Record]:
   """Reads records one after another, and looks for the next intact one wherever one is damaged.
 
-  A record's number is in its CRC-32 though not in the record, so one that is found is also placed. Some thousand places
-  have a plausible length; tried with some hundred numbers each, one in ten thousand passes by chance.
+  A record's number is in its CRC-32 though not in the record, so one that is found is also placed. Where n numbers are
+  possible, one fits by chance once in 2^32 / n places.
 
   Args:
     data: The payload.
@@ -90,30 +92,24 @@ def scan(data: bytes, start: int, label_bytes: int, count: int, longest: int) ->
     `count` records, each "ok" or "lost": what a damaged one holds is of no use to a code of variable length.
   """
   records = [LOST] * count
-  candidates = _plausible(data, start, label_bytes, longest)
-  number, position = 0, start
-  while number < count:
-    found = _next_intact(data, position, number, candidates, label_bytes, count)
-    if found is None:
-      break
-    number, record, position = found
-    records[number] = record
-    number += 1
-  return records
-
-
-def _next_intact(
-  data: bytes, position: int, number: int, candidates: np.ndarray, label_bytes: int, count: int
-) -> tuple[int, Record, int] | None:
-  """The first intact record from a position on: its number, itself, and where it ends."""
-  for place in candidates[np.searchsorted(candidates, position) :].tolist():
+  # CRC-32 is affine over GF(2): what a number at the end adds to it does not depend on what stands before.
+  numbers = {zlib.crc32(_NUMBER.pack(i)) ^ zlib.crc32(_NUMBER.pack(0)): i for i in range(count)}
+  number = position = 0
+  for place in _plausible(data, start, label_bytes, longest).tolist():
+    if place < position:
+      continue
+    record, end = read_record(data, 0, place, label_bytes)
+    assert record.label is not None  # the data do not end before a plausible record does
+    assert record.code is not None
+    fields_end = place + label_bytes + LENGTH.size
+    (stored,) = CRC.unpack_from(data, fields_end)
+    found = numbers.get(stored ^ record_crc(0, data[place:fields_end], record.code))
     # Each record that is left out took at least its fields.
-    most = min(count - 1, number + (place - position) // (label_bytes + RECORD_FIELDS))
-    for i in range(number, most + 1):
-      record, end = read_record(data, i, place, label_bytes)
-      if record.status == "ok":
-        return i, record, end
-  return None
+    if found is None or not number <= found <= number + (place - max(position, start)) // (label_bytes + RECORD_FIELDS):
+      continue
+    records[found] = Record("ok", record.label, record.code)
+    number, position = found + 1, end
+  return records
 
 
 def _plausible(data: bytes, start: int, label_bytes: int, longest: int) -> np.ndarray:

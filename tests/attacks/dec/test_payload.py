@@ -91,7 +91,7 @@ def test_bytes_by_the_documented_table():
   expected = header + zlib.crc32(header).to_bytes(4, "little") + b"dec" + zlib.crc32(b"dec").to_bytes(4, "little")
   for i, (label, code) in enumerate([(b"\1\2", b"abc"), (b"\3\4", b"")]):
     length = len(code).to_bytes(2, "little")
-    crc = zlib.crc32(i.to_bytes(4, "little") + label + length + code)
+    crc = zlib.crc32(label + length + code + i.to_bytes(4, "little"))
     expected += label + length + crc.to_bytes(4, "little") + code
   assert data == expected
 

@@ -68,7 +68,8 @@ class Reading(NamedTuple):
     groups: i32[n], a group of each bit, or of each number if the carrier sends numbers: those that a defence is likely
       to damage alike. None if all are.
     num_groups: Groups there may be.
-    numbers: f32[shape.numbers], between whole ones too; None if the carrier sends bits.
+    numbers: f32[shape.numbers], between whole ones too, and somewhat outside of their ranges; None if the carrier sends
+      bits. With numbers there are groups.
   """
 
   bits: jax.Array
@@ -91,7 +92,7 @@ class Carrier(Protocol):
     ...
 
   def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
-    """Bits that fit. See `attacks.dec.capacity`."""
+    """Bits that fit; numbers that fit, if it sends numbers."""
     ...
 
   def write(

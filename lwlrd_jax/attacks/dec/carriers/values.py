@@ -23,8 +23,8 @@ from lwlrd_jax.models.network import Network, Params
 # A kernel's weights spread about as the numbers do that replace some of them: this many standard deviations is the
 # largest number.
 _REACH = 2.0
-# A number this far outside of what was written has been moved: it tells nothing, and its middle is the best guess.
-_OUTSIDE = 1.25
+# How far outside of what was written a number may be read: so far, it still tells how noisy the others are.
+_OUTSIDE = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Values:
   sends_numbers: ClassVar[bool] = True
 
   def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
-    """One bit a weight, the least a number can have. See `Carrier.capacity`."""
+    """A number a weight. See `Carrier.capacity`."""
     del data
     return len(kernels(params, layers_of(network, "all")))
 
@@ -81,10 +81,11 @@ class Values:
     """See `Carrier.read`."""
     layers = layers_of(network, "all")
     value = kernels(params, layers)[places["weights"]] / places["reach"]
-    value = jnp.where(jnp.abs(value) <= _OUTSIDE, jnp.clip(value, -1, 1), 0)
-    numbers = (value + 1) / 2 * shape.largest()
-    groups = layer_numbers(params, layers, places["weights"])
-    return Reading(bits_of(jnp.round(numbers).astype(jnp.uint32), shape), groups, len(layers), numbers)
+    value = jnp.clip(jnp.nan_to_num(value, nan=0.0), -_OUTSIDE, _OUTSIDE)
+    largest = shape.largest()
+    numbers = (value + 1) / 2 * largest
+    bits = bits_of(jnp.round(jnp.clip(numbers, 0, largest)).astype(jnp.uint32), shape)
+    return Reading(bits, layer_numbers(params, layers, places["weights"]), len(layers), numbers)
 
 
 def numbers_of(bits: jax.Array, shape: Shape) -> jax.Array:

@@ -188,6 +188,8 @@ def test_mantissas_of_some_layers_leave_the_others_alone(make):
     carried = carrier.write(network, params, message_of(2000), data, jax.random.key(0), quiet)
     changed = {name for name in network.layers if (carried.params[name]["kernel"] != params[name]["kernel"]).any()}
     assert changed == set(touched)
+    with pytest.raises(ValueError, match="numbers, not bytes"):
+      capacity(Values(), network, params, data)
     assert capacity(carrier, network, params, data) == sum(params[name]["kernel"].size for name in touched)
 
 
@@ -225,12 +227,27 @@ def test_values_carry_numbers_that_fade(make):
   exact = read(carrier, network, carried.params, carried.places, shape)
   np.testing.assert_array_equal(exact.bits, bits)
   assert exact.numbers is not None
-  assert exact.numbers.shape == (5, 3)
+  assert exact.numbers.shape == (3 + 5 * 3,)
   flat = kernels(carried.params, network.layers)
   nudged = with_kernels(carried.params, network.layers, flat + 0.02 * jnp.std(flat))
   moved = read(carrier, network, nudged, carried.places, shape).numbers
   assert moved is not None
   assert 0 < float(jnp.abs(moved - exact.numbers).max()) < 2
+
+
+def test_noise_below_a_half_leaves_numbers_of_one_bit_as_they_are(make):
+  """Outwards as well: a number that has left its range is still nearest to its end."""
+  network, params, data = make("mlp")
+  message = message_of(2000)
+  carried = Values(steps=2).write(network, params, message, data, jax.random.key(0), quiet)
+  flat = kernels(carried.params, network.layers)
+  at, reach = carried.places["weights"], carried.places["reach"]
+  noisy = flat.at[at].add(0.3 * reach * jax.random.normal(jax.random.key(1), reach.shape))
+  found = read(Values(), network, with_kernels(carried.params, network.layers, noisy), carried.places, message.shape)
+  assert float((found.bits != message.bits).mean()) < 0.005
+  assert found.numbers is not None
+  spread = float(jnp.sqrt(jnp.square(found.numbers - message.bits.astype(jnp.float32)).mean()))
+  assert spread == pytest.approx(0.15, rel=0.1)
 
 
 def test_values_keep_the_held_weights_and_train_the_others(make):
