@@ -7,12 +7,10 @@ import pandas as pd
 
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.naming import short_name, steps
-from lwlrd_jax.report.summary import STEPS, TUNING, Verdict, alike, number_stopped
+from lwlrd_jax.report.summary import DESTROYED_BER, STEPS, TUNING, Verdict, alike, number_stopped
 
 _ORDER = ("vanilla", "high_lr", "super_ft_long", "super_ft_short", "reversed", "lwlrd")
 _MOST_DECAYS = 4
-# Below it more bits are right than by chance: with more redundancy a code can be read again (Shannon 1948).
-DESTROYED_BER = 0.49
 
 
 @dataclasses.dataclass(frozen=True)

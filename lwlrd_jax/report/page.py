@@ -11,7 +11,7 @@ from lwlrd_jax.report.figures import Picture
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import long_name
 from lwlrd_jax.report.sentences import three_sentences
-from lwlrd_jax.report.summary import REID_ERRORS, REID_FLOOR, SSIM_MARGIN, STEPS, Verdict
+from lwlrd_jax.report.summary import DESTROYED_BER, REID_ERRORS, REID_FLOOR, SSIM_MARGIN, STEPS, Verdict
 
 # If none of n images is re-identified, the true share is below 3/n with 95 % confidence.
 _RULE_OF_THREE = 3
@@ -54,7 +54,7 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
     table=tables.member_table(run.table, verdict),
     codes=codes.codes(verdict),
     codecs=codecs.compare(run.rate_distortion),
-    destroyed=formats.rate(codes.DESTROYED_BER),
+    destroyed=formats.rate(DESTROYED_BER),
     main_attack=verdict.main_attack,
     attacks=verdict.attacks,
     shown_attacks=formats.listed(list(dict.fromkeys([*verdict.attacks[:1], verdict.main_attack]))),

@@ -229,7 +229,17 @@ def _leakage(verdict: Verdict, stolen: int) -> str:
   )
   if math.isfinite(floors.ssim):
     text += f" where the mean training image alone has {formats.score(floors.ssim)}"
-  return f"{text}; {_surviving(verdict)}."
+  return f"{text}; {_surviving(verdict)}.{_damaged(verdict)}"
+
+
+def _damaged(verdict: Verdict) -> str:
+  """Attacks that are stopped though a code with more redundancy might get through."""
+  chosen = verdict.chosen
+  assert chosen is not None
+  if not chosen.damaged:
+    return ""
+  told = [f"{attack} (bit error rate {formats.score(ber)})" for attack, ber in chosen.damaged]
+  return f" Stopped but not destroyed: {formats.listed(told)}; 0.5 would be."
 
 
 def _surviving(verdict: Verdict) -> str:
@@ -243,7 +253,10 @@ def _surviving(verdict: Verdict) -> str:
   text = f"{amount} survive in the weights, which a channel keyed by position (such as DEC) could still use"
   clean = verdict.control("clean", chosen.attack)
   if clean is not None and math.isfinite(clean.surviving_bytes):
-    text += f" (the same count gives {formats.megabytes(clean.surviving_bytes)} MB for a model never infected)"
+    text += (
+      f" (but the same count gives {formats.megabytes(clean.surviving_bytes)} MB for a model never infected, whose bits"
+      " agree by chance)"
+    )
   if math.isfinite(chosen.surviving_dead):
     dead = formats.megabytes(chosen.surviving_dead)
     text += f"; in weights that the model does not use, where hiding costs nothing, {dead} MB are left"

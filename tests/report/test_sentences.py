@@ -191,3 +191,13 @@ def test_none_stops_any_of_several(make):
 def test_stopping_all_attacks_is_told_as_such(make):
   leak = say(make, make.carriers(DECAYS))[2]
   assert "can still be re-identified whichever of the 3 attacks was used" in leak
+
+
+def test_what_is_stopped_but_not_destroyed_is_told(make):
+  rows = make.carriers(DECAYS)
+  for row in rows:
+    if row["attack"] == "dec-dead" and row["finish"] == "scrub":
+      row["ber"] = 0.46
+  leak = say(make, rows)[2]
+  assert leak.endswith("Stopped but not destroyed: dec-dead (bit error rate 0.460); 0.5 would be.")
+  assert "not destroyed" not in say(make, make.carriers(DECAYS))[2]
