@@ -111,7 +111,7 @@ class Dec:
   codec_lambda: float | None = None
   """What the learned codec pays for sharpness: larger is sharper and longer. Default: 0.015."""
   codec_steps: int | None = None
-  """Training steps of the learned codec. Default: 800."""
+  """Training steps of the learned codec. Default: 800, or 4000 for images of more than 32 pixels a side."""
   codec_npz: Path | None = None
   """A file in MedMNIST's form, on whose training images the external codec is trained. Default: the validation split,
   or for the generated sets images drawn anew."""

@@ -26,6 +26,8 @@ _RECIPE = 2
 # With fewer images of his own kind, a thief does better with a standard codec.
 _FEWEST_IMAGES = 64
 _FIT_IMAGES = 1024
+# Larger images take more steps: at 64 pixels 800 leave the codec 1 dB behind WebP where 4000 bring it 1 dB ahead.
+_SMALL, _STEPS_OF_LARGE = 32, 4000
 # Fields of a `FixedLengthCode`, as the cache keeps them.
 _TABLE = {"offsets": np.int32, "channel_bits": np.int32, "means": np.float64, "deviations": np.float64}
 # Codec ids in the payload; 1 and 2 are the learned codec's.
@@ -55,17 +57,18 @@ def make_coding(config: SweepConfig, data: Dataset) -> Coding:
     standard = StandardCodec(dec.codec, data.image_shape, dec.quality)  # type: ignore[arg-type]
     return Coding(StandardCode(standard, _STANDARD_IDS[dec.codec]), {})
   codec, _ = build_codec(data.image_shape, jax.random.key(0))
-  weights, table = learned(codec_images(config, data), training_of(dec), "the image codec")
+  weights, table = learned(codec_images(config, data), training_of(dec, data.image_shape), "the image codec")
   if dec.code == "entropy":
     return Coding(EntropyCode(codec), weights)
   return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, **table)), weights)
 
 
-def training_of(dec: Dec) -> CodecTraining:
+def training_of(dec: Dec, image_shape: tuple[int, int, int]) -> CodecTraining:
   """The codec's training, flags in place of its own settings where they are given."""
   own = CodecTraining()
   lmbda = own.lmbda if dec.codec_lambda is None else dec.codec_lambda
-  return dataclasses.replace(own, lmbda=lmbda, steps=dec.codec_steps or own.steps)
+  steps = own.steps if max(image_shape[:2]) <= _SMALL else _STEPS_OF_LARGE
+  return dataclasses.replace(own, lmbda=lmbda, steps=dec.codec_steps or steps)
 
 
 def codec_images(config: SweepConfig, data: Dataset) -> np.ndarray:

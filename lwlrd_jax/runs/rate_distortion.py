@@ -28,7 +28,7 @@ def compare_codecs(config: SweepConfig, data: Dataset) -> list[dict[str, Any]]:
     Dicts of codec, setting, bytes_per_image and psnr: see `attacks.dec.codec.rate_distortion.Row`.
   """
   codec, _ = build_codec(data.image_shape, jax.random.key(0))
-  images, training = codec_images(config, data), training_of(config.dec)
+  images, training = codec_images(config, data), training_of(config.dec, data.image_shape)
   trained = {}
   for lmbda in _LAMBDAS:
     weights, table = learned(images, dataclasses.replace(training, lmbda=lmbda), f"the image codec (lambda {lmbda:g})")
