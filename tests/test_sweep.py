@@ -359,6 +359,24 @@ def test_hiding_costs_nothing_and_loses_nothing_but_what_the_codec_loses(dec_run
   assert measured.payload_bytes.nunique() == 1
 
 
+def test_steps_before_fine_tuning(npz, tmp_path):
+  out = tmp_path / "run"
+  arguments = [
+    *("--dataset", "npz", "--npz", str(npz), "--attacks", "dec", "--codec", "png", "--carriers", "dictionary"),
+    *("--prepare", "none,noise+scrub", "--decays", "0.7", "--no-baselines", "--stolen", str(STOLEN)),
+    *("--infect-steps", "20", "--epochs", "1", "--out", str(out)),
+  ]
+  assert main(arguments) == 0
+  run = lwlrd_jax.load_run(out)
+  tuned = run.results[run.results.defense == "lwlrd"]
+  assert tuned.prepare.tolist() == ["none", "noise+scrub"]
+  assert set(tuned.status) == {"ok"}
+  # What is stripped before is not there after.
+  assert tuned.ber.tolist() == [0, 0.5]
+  assert tuned.scrubbed_planes.isna().tolist() == [True, False]
+  assert tuned.surviving_mantissa.iloc[1] < 0.5 * tuned.surviving_mantissa.iloc[0]
+
+
 def test_a_run_does_not_go_on_with_another_codec(npz, tmp_path, capsys):
   other = tmp_path / "other.npz"
   arrays = dict(np.load(npz))
