@@ -1,4 +1,5 @@
 import functools
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,6 +42,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("LWLRD_JAX_CACHE", str(folder))
     yield folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs() -> Iterator[None]:
+  """Lets go of a module's compiled programs once it is done.
+
+  Each is a few mappings of memory, of which a process may have 65530 on Linux; past that the compiler crashes.
+  """
+  yield
+  jax.clear_caches()
+  gc.collect()
 
 
 @pytest.fixture(scope="session")
