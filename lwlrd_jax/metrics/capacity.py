@@ -195,13 +195,9 @@ def _informed_bits(group: _Group, ones: jax.Array, flips: jax.Array) -> jax.Arra
 
 def _group_bits(flips: jax.Array, count: jax.Array) -> jax.Array:
   """Bits that groups of weights carry in one plane, summed over the groups: f32[groups] twice -> f32[]."""
-  rate = _rate(flips, count)
+  rate = flips / jnp.maximum(count, 1)
   certain = (flips == 0) | (flips == count)
   return jnp.maximum((count * (1 - binary_entropy(rate)) - jnp.where(certain, 0, _BIAS)).sum(), 0)
-
-
-def _rate(part: jax.Array, whole: jax.Array) -> jax.Array:
-  return part / jnp.maximum(whole, 1)
 
 
 def _extra_bytes(before: Params, after: Params) -> jax.Array:

@@ -1,7 +1,7 @@
 """A linear transform of blocks of pixels, which starts as the cosine transform of JPEG.
 
 Beside it, a network only has to learn what a linear transform cannot do: a codec that starts from random weights is
-still far behind JPEG after 400 steps on 64-pixel radiographs.
+behind JPEG for many more steps than a thief need spend here.
 """
 
 import jax

@@ -80,22 +80,6 @@ def rate_distortion(
   return rows
 
 
-def psnr_at(rows: Iterable[Row], codec: str, bytes_per_image: float) -> float:
-  """A codec's PSNR at a given size, linear between its settings.
-
-  Args:
-    rows: Of `rate_distortion`.
-    codec: Name of the codec.
-    bytes_per_image: The size.
-
-  Returns:
-    dB; nan below its smallest files and above its largest.
-  """
-  curve = sorted((row.bytes_per_image, row.psnr) for row in rows if row.codec == codec)
-  sizes, decibels = zip(*curve, strict=True)
-  return float(np.interp(bytes_per_image, sizes, decibels, left=np.nan, right=np.nan))
-
-
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _through(fixed: FixedLengthCode, codec: Codec, params: Params, images: jax.Array) -> jax.Array:
   """Encodes and decodes u8[N, H, W, C], the same out."""

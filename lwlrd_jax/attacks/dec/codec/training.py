@@ -125,7 +125,7 @@ def rate_and_distortion(codec: Codec, params: Params, images: jax.Array, key: ja
   noisy_hyper = hyper + jax.random.uniform(key_hyper, hyper.shape, jnp.float32, -0.5, 0.5)
   bits = gaussian_bits(noisy - mean, deviation).sum() + codec.prior(params).bits(noisy_hyper).sum()
   # The entropy-coded form rounds distances from the means, the fixed-length form the latents themselves; the decoder
-  # has to learn both. A decoder that never saw the second kind painted it 1.5 dB worse on DermaMNIST.
+  # has to learn both.
   origin = jnp.where(jnp.arange(len(images))[:, None, None, None] % _WHOLE == 0, 0, mean)
   painted = codec.synthesis(params, _round(latents - origin) + origin)
   height, width, _ = codec.image_shape

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
-from lwlrd_jax.attacks.dec.codec.rate_distortion import Row, psnr, psnr_at, rate_distortion
+from lwlrd_jax.attacks.dec.codec.rate_distortion import psnr, rate_distortion
 from lwlrd_jax.attacks.dec.codec.training import CodecTraining, train_codec
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
 
@@ -32,10 +32,11 @@ def test_psnr():
   assert psnr(black, off) == pytest.approx((60 - 20 * math.log10(0.2)) / 2)
 
 
-def test_psnr_at():
-  rows = [Row("a", 2, 200, 32), Row("a", 1, 100, 30), Row("b", 1, 150, 40)]
-  assert psnr_at(rows, "a", 150) == 31
-  assert math.isnan(psnr_at(rows, "a", 99))
+def psnr_at(rows, codec, bytes_per_image):
+  """A codec's PSNR at a given size, linear between its settings; nan outside of them."""
+  curve = sorted((row.bytes_per_image, row.psnr) for row in rows if row.codec == codec)
+  sizes, decibels = zip(*curve, strict=True)
+  return float(np.interp(bytes_per_image, sizes, decibels, left=np.nan, right=np.nan))
 
 
 @pytest.mark.realdata
