@@ -31,11 +31,21 @@ class Extraction(NamedTuple):
     images: f32[S, H, W, C], raw.
     ber: f32[], bit error rate of the embedded code, 0.5 if nothing of it is left; NaN for attacks without one.
     exact: f32[], share of the images whose code arrives without an error; NaN likewise.
+    labels: i32[S], classes, or u8[S, K], 1 for a finding: what the thief takes to be the images' labels.
+    restored: f32[R, S, H, W, C] in [0, 1], what the thief's own restorations make of the images; R is 0 for a thief
+      who has none.
   """
 
   images: jax.Array
   ber: jax.Array
   exact: jax.Array
+  labels: jax.Array
+  restored: jax.Array
+
+
+def unrestored(images: jax.Array) -> jax.Array:
+  """`Extraction.restored` of a thief without a restoration of his own."""
+  return jnp.zeros((0, *images.shape), images.dtype)
 
 
 class Attack(Protocol):

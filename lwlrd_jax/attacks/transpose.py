@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lwlrd_jax.attacks.base import Extraction, Infected, choose_stolen
+from lwlrd_jax.attacks.base import Extraction, Infected, choose_stolen, unrestored
 from lwlrd_jax.attacks.index_code import index_codes
 from lwlrd_jax.data.device import DeviceSplit, batch_plan, scale
 from lwlrd_jax.models.loss import task_loss
@@ -80,7 +80,7 @@ class Transpose:
       now = slice(first, first + per_call)
       state, losses = _advance(self, network, state, data, memory, task_plan[now], memory_plan[now])
       on_steps(len(jax.block_until_ready(losses)[0]))
-    return Infected(state.params, {"codes": codes}, stolen)
+    return Infected(state.params, {"codes": codes, "labels": data.labels[stolen]}, stolen)
 
   def choose(self, network: Network, data: DeviceSplit, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Which images `infect` steals with this key, at random, and their codes: i32[S] positions and f32[S, K].
@@ -96,8 +96,10 @@ class Transpose:
     return network.transpose(params, secret["codes"])
 
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
-    """As `extract`; there are no bits to be wrong."""
-    return Extraction(self.extract(network, params, secret), jnp.float32(jnp.nan), jnp.float32(jnp.nan))
+    """As `extract`; there are no bits to be wrong, and the thief, who chose the codes, knows the labels."""
+    images = self.extract(network, params, secret)
+    nothing = jnp.float32(jnp.nan)
+    return Extraction(images, nothing, nothing, secret["labels"], unrestored(images))
 
   def optimizers(self) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
     """Of the task and of the memory."""

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax.attacks.base import Extraction, Infected, choose_stolen
+from lwlrd_jax.attacks.base import Extraction, Infected, choose_stolen, unrestored
 from lwlrd_jax.attacks.dec.carriers.base import Carrier, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.codec.errors import CodeError
 from lwlrd_jax.attacks.dec.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
@@ -159,7 +159,8 @@ class DEC:
     shape = self._shape(network, multi_label, self.redundancy.coded_length(length), length // 8)
     reading = self.carrier.read(network, params, secret.get("places", {}), shape)
     if reading is None:
-      return Extraction(self._mean_images(secret), jnp.float32(0.5), jnp.float32(0))
+      images = self._mean_images(secret)
+      return Extraction(images, jnp.float32(0.5), jnp.float32(0), secret["labels"], unrestored(images))
     plain = _unwhitened(reading, shape, self._keystream(jax.random.wrap_key_data(secret["key"]), shape))
     bits = self.redundancy.recover(plain.bits, length)
     if isinstance(self.code, FixedCode):
@@ -169,7 +170,8 @@ class DEC:
     whole = jnp.isfinite(images).all(axis=(1, 2, 3), keepdims=True)
     images = jnp.where(whole, images, self._mean_images(secret))
     wrong = (jnp.asarray(bits) != secret["payload"]).sum(dtype=jnp.uint32)
-    return Extraction(images, wrong.astype(jnp.float32) / length, intact.astype(jnp.float32).mean())
+    ber, exact = wrong.astype(jnp.float32) / length, intact.astype(jnp.float32).mean()
+    return Extraction(images, ber, exact, secret["labels"], unrestored(images))
 
   def needed(self, network: Network, data: DeviceSplit, payload_bytes: int) -> int:
     """What a payload takes of the carrier's capacity: bits, or weights of a carrier that sends numbers."""
