@@ -8,24 +8,36 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import Attack, Extraction, Infected
-from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.metrics.capacity import Survival, survival
-from lwlrd_jax.metrics.leakage import Leakage, leakage
-from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS, PublicStatistics
-from lwlrd_jax.metrics.ssim import ssim
-from lwlrd_jax.metrics.utility import Utility, utility
+from lwlrd_jax.metrics.downstream import downstream_auc
+from lwlrd_jax.metrics.leakage import Leakage, leakage, versions
+from lwlrd_jax.metrics.postprocess import PublicStatistics
+from lwlrd_jax.metrics.utility import Utility, auc_by_image, utility
 from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.predict import predict
 
-# Test images classified at a time: bounds the memory that activations need.
-_CHUNK = 512
 # Stolen images of which a picture is kept, at most.
 _SAMPLES = 8
 
 
 class Measured(NamedTuple):
-  """Figures of members, each with a leading axis of members; samples u8[members, min(8, S), H, W, C]."""
+  """Figures of members, each with a leading axis of members.
+
+  Attributes:
+    utility: On the test split.
+    auc_by_image: f32[members, test], see `auc_by_image`.
+    downstream: f32[members, test], see `downstream_auc`.
+    leakage: By stolen image, f32[members, S].
+    ber: f32[members], see `Extraction`.
+    exact: f32[members], likewise.
+    survival: What is left of the weights' bits.
+    samples: u8[members, min(8, S), H, W, C], a few reconstructions in the version that is re-identified most.
+  """
 
   utility: Utility
+  auc_by_image: jax.Array
+  downstream: jax.Array
   leakage: Leakage
   ber: jax.Array
   exact: jax.Array
@@ -100,13 +112,20 @@ def _measure(
 ) -> Measured:
   def of_member(member: tuple[Params, Params, Extraction]) -> Measured:
     params, live, read = member
+    logits = predict(network, params, test.images)
+    candidates = versions(read.images, public, read.restored)
+    leaked, clearest = leakage(candidates, stolen, train, public)
+    finite = jnp.isfinite(read.images).all()
+    worth = downstream_auc(network.num_outputs, candidates[clearest], read.labels, test)
     return Measured(
-      utility(predict(network, params, test.images), test.labels),
-      leakage(read.images, stolen, train, public),
+      utility(logits, test.labels),
+      auc_by_image(logits, test.labels),
+      jnp.where(finite, worth, jnp.nan),
+      leaked,
       read.ber,
       read.exact,
       survival(infected, params, live, network.layers),
-      _samples(read.images, scale(train.images[stolen]), public),
+      _as_pictures(candidates[clearest, sample_positions(candidates.shape[1])]),
     )
 
   return jax.lax.map(of_member, (params, live, read))
@@ -115,31 +134,20 @@ def _measure(
 @functools.partial(jax.jit, static_argnums=0)
 def measure_constant(count: int, stolen: jax.Array, train: DeviceSplit, public: PublicStatistics) -> Leakage:
   """Leakage of `count` reconstructions that all are the mean training image: the floor. There is nothing to restore."""
-  constant = jnp.broadcast_to(public.mean, (count, *public.mean.shape))
-  return leakage(constant, stolen, train, public, restorations=("raw",))
+  constant = jnp.broadcast_to(public.mean, (1, count, *public.mean.shape))
+  return leakage(constant, stolen, train, public)[0]
 
 
 @jax.jit
 def measure_images(images: jax.Array, stolen: jax.Array, train: DeviceSplit, public: PublicStatistics) -> Leakage:
   """Leakage of given reconstructions f32[S, H, W, C], as that of extracted ones is measured."""
-  return leakage(images, stolen, train, public)
+  return leakage(versions(images, public), stolen, train, public)[0]
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def auc_of(network: Network, params: Params, split: DeviceSplit) -> jax.Array:
   """Macro AUC of one model on a split: f32[] in [0, 1]."""
   return utility(predict(network, params, split.images), split.labels).auc
-
-
-def predict(network: Network, params: Params, images: jax.Array) -> jax.Array:
-  """Logits of a split, a chunk at a time: u8[N, H, W, C] -> f32[N, K]."""
-  size = len(images)
-  chunk = min(_CHUNK, size)
-  chunks = -(-size // chunk)
-  padded = jnp.pad(images, ((0, chunks * chunk - size), (0, 0), (0, 0), (0, 0)))
-  padded = padded.reshape(chunks, chunk, *images.shape[1:])
-  logits = jax.lax.map(lambda part: network.forward(params, scale(part)), padded)
-  return logits.reshape(chunks * chunk, -1)[:size]
 
 
 def sample_positions(stolen: int) -> np.ndarray:
@@ -151,8 +159,6 @@ def sample_positions(stolen: int) -> np.ndarray:
   return np.linspace(0, stolen - 1, min(_SAMPLES, stolen)).round().astype(np.int32)
 
 
-def _samples(extracted: jax.Array, originals: jax.Array, public: PublicStatistics) -> jax.Array:
-  """A few reconstructions, as the post-processing shows them that looks most like the originals."""
-  candidates = jnp.stack([restore(extracted, public) for restore in POSTPROCESSINGS.values()])
-  best = jnp.nan_to_num(ssim(candidates, originals[None]).mean(axis=1)).argmax()
-  return jnp.round(jnp.nan_to_num(candidates[best, sample_positions(len(extracted))]) * 255).astype(jnp.uint8)
+def _as_pictures(images: jax.Array) -> jax.Array:
+  """f32 in [0, 1] -> u8, what is not finite black."""
+  return jnp.round(jnp.nan_to_num(images) * 255).astype(jnp.uint8)

@@ -82,6 +82,47 @@ def roc_auc(scores: jax.Array, truth: jax.Array) -> jax.Array:
   return jnp.where((positives > 0) & (negatives > 0), 0.5 + spread, jnp.nan)
 
 
+def auc_by_image(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Macro AUC, and how much each image moves it: what intervals over test images are made of.
+
+  Image i's entry is the AUC plus its influence (Hampel 1974): with the images drawn anew, the mean of their entries is
+  the AUC of that draw, to first order. For a class of m positives and n negatives among N images the influence of a
+  positive is N / m (its placement - AUC), of a negative likewise with N / n, where the placement
+  is the share of the other kind that it is ranked right against (DeLong, DeLong, Clarke-Pearson 1988).
+
+  Args:
+    logits: f32[N, K].
+    labels: i32[N] classes, or u8[N, K].
+
+  Returns:
+    f32[N], whose mean is `utility(logits, labels).auc`; NaN where that is.
+  """
+  if labels.ndim == 1:
+    truth = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)
+    scores = jax.nn.softmax(logits)
+  else:
+    truth, scores = labels.astype(jnp.float32), logits
+
+  def of_class(scores: jax.Array, truth: jax.Array) -> jax.Array:
+    positives, negatives = truth.sum(), (1 - truth).sum()
+    below = _ranked_right(scores, jnp.where(truth == 1, jnp.inf, scores), negatives)
+    above = 1 - _ranked_right(scores, jnp.where(truth == 1, scores, jnp.inf), positives)
+    auc = (truth * below).sum() / positives
+    influence = truth * (below - auc) / positives + (1 - truth) * (above - auc) / negatives
+    return auc + len(scores) * influence
+
+  by_class = jax.vmap(of_class, in_axes=1)(scores, truth)
+  finite = jnp.isfinite(logits).all()
+  return jnp.where(finite, jnp.nanmean(by_class, axis=0), jnp.nan)
+
+
+def _ranked_right(scores: jax.Array, others: jax.Array, count: jax.Array) -> jax.Array:
+  """Share of `count` others, infinite where they are none, that lie below each score; ties count half."""
+  ordered = jnp.sort(others)
+  below = jnp.searchsorted(ordered, scores, side="left") + jnp.searchsorted(ordered, scores, side="right")
+  return below.astype(jnp.float32) / (2 * count)
+
+
 def absent_classes(labels: np.ndarray, num_outputs: int) -> list[int]:
   """Classes that AUC leaves out: those that the labels never, or always, show.
 

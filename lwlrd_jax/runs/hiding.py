@@ -36,7 +36,7 @@ def hiding_figures(
   own = measure_images(attack.compressed(origin.coding.weights, originals), infected.stolen, origin.train, public)
   return {
     "host_auc": float(auc_of(network, host, test)),
-    "codec_psnr": float(own.psnr),
+    "codec_psnr": float(own.psnr.mean()),
     "payload_bytes": payload_bytes,
     "carrier_share": attack.needed(network, origin.train, payload_bytes) / room,
   }

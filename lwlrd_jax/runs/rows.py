@@ -1,5 +1,7 @@
 """From measurements on the device to cells of the results table."""
 
+import numpy as np
+
 from lwlrd_jax.metrics.leakage import Leakage
 from lwlrd_jax.metrics.measure import Measured
 
@@ -12,6 +14,7 @@ def figures(measured: Measured) -> dict[str, float]:
   surviving = {name: float(value[0]) for name, value in measured.survival.bytes._asdict().items()}
   return {
     **{name: float(value[0]) for name, value in measured.utility._asdict().items()},
+    "downstream_auc": float(measured.downstream[0].mean()),
     **leakage_figures(Leakage(*(value[0] for value in measured.leakage))),
     "ber": float(measured.ber[0]),
     "exact": float(measured.exact[0]),
@@ -22,4 +25,18 @@ def figures(measured: Measured) -> dict[str, float]:
 
 def leakage_figures(leakage: Leakage) -> dict[str, float]:
   """Leakage by column."""
-  return {name: float(value) for name, value in leakage._asdict().items()}
+  return {name: float(value.mean()) for name, value in leakage._asdict().items()}
+
+
+def outcomes(measured: Measured) -> dict[str, np.ndarray]:
+  """What intervals are made of: figures image by image, f32[S] of stolen and f32[test] of test images, by column."""
+  return {
+    **leakage_outcomes(Leakage(*(value[0] for value in measured.leakage))),
+    "auc": np.asarray(measured.auc_by_image[0]),
+    "downstream_auc": np.asarray(measured.downstream[0]),
+  }
+
+
+def leakage_outcomes(leakage: Leakage) -> dict[str, np.ndarray]:
+  """Those of leakage alone."""
+  return {name: np.asarray(value) for name, value in leakage._asdict().items() if name != "ssim_naive"}

@@ -6,11 +6,13 @@ import pytest
 from lwlrd_jax.attacks.base import Infected
 from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.metrics.capacity import survival
-from lwlrd_jax.metrics.leakage import leakage
-from lwlrd_jax.metrics.measure import measure, measure_constant, predict, sample_positions
-from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS, public_statistics
+from lwlrd_jax.metrics.downstream import downstream_auc
+from lwlrd_jax.metrics.leakage import leakage, versions
+from lwlrd_jax.metrics.measure import measure, measure_constant, sample_positions
+from lwlrd_jax.metrics.postprocess import public_statistics
 from lwlrd_jax.metrics.ssim import ssim
-from lwlrd_jax.metrics.utility import utility
+from lwlrd_jax.metrics.utility import auc_by_image, utility
+from lwlrd_jax.models.predict import predict
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,8 @@ def case(tiny_network, smooth_split):
   train, test = smooth_split(40), smooth_split(25, seed=1)
   attack = Transpose(stolen=10, steps=1)
   stolen, codes = attack.choose(network, train, jax.random.key(0))
-  return network, attack, infected, {"codes": codes}, stolen, train, test, public_statistics(train)
+  secret = {"codes": codes, "labels": train.labels[stolen]}
+  return network, attack, infected, secret, stolen, train, test, public_statistics(train)
 
 
 def _stack(*trees):
@@ -50,17 +53,22 @@ def test_every_figure_of_every_member(case, members, found):
   @jax.jit
   def one_by_one(params):
     logits = network.forward(params, test.images.astype(jnp.float32) / 255)
-    extracted = attack.extract(network, params, secret)
+    candidates = versions(attack.extract(network, params, secret), public)
+    leaked, clearest = leakage(candidates, stolen, train, public)
     return (
       utility(logits, test.labels),
-      leakage(extracted, stolen, train, public),
+      auc_by_image(logits, test.labels),
+      leaked,
       survival(infected, params, live, network.layers),
+      downstream_auc(network.num_outputs, candidates[clearest], train.labels[stolen], test),
     )
 
   for i, params in enumerate(members[:2]):
     of_member = jax.tree.map(lambda leaf, i=i: leaf[i], found)
-    useful, leaking, surviving = one_by_one(params)
+    useful, by_image, leaking, surviving, worth = one_by_one(params)
     np.testing.assert_allclose(of_member.utility, useful, atol=1e-5)
+    np.testing.assert_allclose(of_member.auc_by_image, by_image, atol=1e-4)
+    np.testing.assert_allclose(of_member.downstream, worth, atol=1e-2)
     np.testing.assert_allclose(of_member.leakage, leaking, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(of_member.survival.bytes, surviving.bytes, rtol=1e-5)
     np.testing.assert_allclose(of_member.survival.planes, surviving.planes, rtol=1e-5)
@@ -71,28 +79,28 @@ def test_every_figure_of_every_member(case, members, found):
   assert sum(float(group[1]) for group in groups) < 0.6 * whole
 
 
-def test_pictures_are_of_the_version_that_looks_best(case, found):
+def test_pictures_are_of_the_version_that_is_recognised_most(case, found):
   network, attack, infected, secret, stolen, train, _, public = case
-  originals = train.images[stolen].astype(jnp.float32) / 255
 
   @jax.jit
-  def candidates():
-    versions = [restore(attack.extract(network, infected, secret), public) for restore in POSTPROCESSINGS.values()]
-    return versions, [ssim(version, originals).mean() for version in versions]
+  def shown():
+    candidates = versions(attack.extract(network, infected, secret), public)
+    return candidates[leakage(candidates, stolen, train, public)[1]]
 
-  versions, similarities = candidates()
-  best = versions[int(np.argmax(similarities))]
+  best = shown()
   np.testing.assert_allclose(found.samples[0], np.round(np.asarray(best[sample_positions(len(best))]) * 255), atol=1)
 
 
 def test_a_diverged_member_has_no_figures(found):
-  assert all(np.isnan(value[2]) for value in (*found.utility, *found.leakage))
+  assert all(np.isnan(value[2]).all() for value in (*found.utility, *found.leakage))
+  assert np.isnan(found.downstream[2]).all()
+  assert np.isnan(found.auc_by_image[2]).all()
   assert np.isfinite(jnp.stack(found.survival.bytes)).all()
 
 
 def test_the_mean_image_is_the_floor(case):
   _, _, _, _, stolen, train, _, public = case
-  found = measure_constant(10, stolen, train, public)
+  found = jax.tree.map(lambda value: value.mean(), measure_constant(10, stolen, train, public))
   originals = np.asarray(train.images)[np.asarray(stolen)] / 255
   mean = np.asarray(train.images).mean(0) / 255
   assert float(found.mse) == pytest.approx(((originals - mean) ** 2).mean(), rel=1e-3)

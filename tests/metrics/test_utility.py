@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
-from lwlrd_jax.metrics.utility import absent_classes, roc_auc, utility
+from lwlrd_jax.metrics.utility import absent_classes, auc_by_image, roc_auc, utility
 
 measure = jax.jit(utility)
 
@@ -159,3 +159,36 @@ def test_roc_auc_of_a_large_set():
   assert float(roc_auc(jnp.asarray(scores), jnp.asarray(truth))) == pytest.approx(
     roc_auc_score(truth, scores), abs=1e-5
   )
+
+
+@pytest.mark.parametrize("make", [_single, _multi])
+@pytest.mark.parametrize("ties", [False, True])
+def test_auc_by_image_averages_to_the_auc(make, ties):
+  for seed in range(3):
+    logits, labels = make(seed, ties=ties)
+    found = np.asarray(jax.jit(auc_by_image)(jnp.asarray(logits), jnp.asarray(labels)), np.float64)
+    assert found.shape == (len(logits),)
+    assert found.mean() == pytest.approx(float(measure(jnp.asarray(logits), jnp.asarray(labels)).auc), abs=1e-5)
+
+
+def test_auc_by_image_predicts_the_auc_of_other_draws():
+  """Resampling the entries does what resampling the images does, to first order."""
+  logits, labels = _single(0, size=1200, ties=False)
+  entries = np.asarray(jax.jit(auc_by_image)(jnp.asarray(logits), jnp.asarray(labels)))
+  rng = np.random.default_rng(0)
+  linear, real = [], []
+  for _ in range(60):
+    draw = rng.integers(0, 1200, 1200)
+    linear.append(entries[draw].mean())
+    real.append(float(measure(jnp.asarray(logits[draw]), jnp.asarray(labels[draw])).auc))
+  assert np.corrcoef(linear, real)[0, 1] > 0.99
+  assert np.std(linear) == pytest.approx(np.std(real), rel=0.1)
+
+
+def test_auc_by_image_leaves_absent_classes_out():
+  logits, labels = _single(0, ties=False)
+  labels = np.where(labels == 3, 2, labels)
+  found = jax.jit(auc_by_image)(jnp.asarray(logits), jnp.asarray(labels))
+  assert float(found.mean()) == pytest.approx(float(measure(jnp.asarray(logits), jnp.asarray(labels)).auc), abs=1e-5)
+  logits[3, 1] = np.nan
+  assert np.isnan(jax.jit(auc_by_image)(jnp.asarray(logits), jnp.asarray(labels))).all()
