@@ -9,11 +9,25 @@ from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.errors import UserError
 
 MODEL_NAMES = ("mlp", "cnn")
-ATTACK_NAMES = ("transpose", "dec")
+# What a user types for an attack, and what the results table calls it; both are understood. `dec` is one attack for
+# each of --carriers.
+ATTACKS = {
+  "transpose": "transpose",
+  "flat": "transpose-flat",
+  "rehearsed": "transpose-rehearsed",
+  "restorer": "transpose-restorer",
+  "dec": "dec",
+  "late": "dec-late",
+  "dead": "dec-dead",
+  "redundant": "dec-redundant",
+  "spread": "dec-spread",
+}
 CARRIER_NAMES = ("all", "early", "late", "dead", "values", "signs", "dictionary")
 CODEC_NAMES = ("learned", "png", "jpeg", "webp")
 CODE_NAMES = ("fixed", "entropy")
 SCENARIO_NAMES = ("external", "internal")
+OVERLAP_NAMES = ("any", "none", "all")
+GRANULARITY_NAMES = ("layer", "block")
 OPTIMIZER_NAMES = ("adam", "momentum", "sgd")
 FINISH_NAMES = ("noise", "prune", "quantize", "scrub", "strip")
 PRECISION_NAMES = ("default", "float32", "tensorfloat32", "bfloat16")
@@ -39,6 +53,15 @@ class FineTuning:
   """Inner optimizer: adam, momentum (SGD with 0.9) or sgd."""
   shape: str = "cosine"
   """Course of the learning rate over time: constant, linear or cosine (both fall to 0)."""
+  floors: str = "0"
+  """Shares of lr_max below which no layer's rate falls, comma list; each in [0, 1]. 0 is no floor."""
+  granularity: str = "layer"
+  """What the decay counts: every layer with parameters, or block (the layers between two changes of resolution or
+  kind)."""
+  share: float = 1.0
+  """Share of the training split to fine-tune on, in (0, 1]. The number of steps stays that of the whole split."""
+  overlap: str = "any"
+  """Whether that share holds stolen images: any (as chance has it), none, or all of them first."""
   baselines: bool = True
   """Whether to add what LWLRD has to beat: vanilla, high-LR, reversed and Super-Fine-Tuning. The controls (untreated,
   clean, mean image) stand in every table."""
@@ -85,7 +108,8 @@ class Infection:
 
   attacks: str = "transpose,dec"
   """Attacks to defend against, comma list: transpose (memorised images, painted by the network run backwards), dec
-  (compressed images, hidden in the weights)."""
+  (compressed images, hidden in the weights). Thieves who know the defence: flat, rehearsed, restorer (of transpose),
+  late, dead, redundant, spread (of dec)."""
   stolen: int | None = None
   """Images the thief takes. Default: 256 of the generated sets, else 512; at most a quarter of the training set."""
   infect_steps: int | None = None
@@ -231,6 +255,38 @@ def parse_names(flag: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ..
   return tuple(dict.fromkeys(names))
 
 
+def parse_floors(text: str) -> tuple[float, ...]:
+  """Reads `--floors`: a comma list of shares in [0, 1].
+
+  >>> parse_floors("0,0.1")
+  (0.0, 0.1)
+  """
+  return _distinct_floats("--floors", text, 1.0, "allowed: a comma list of shares in [0, 1]", zero=True)
+
+
+def parse_attacks(text: str, carriers: str) -> tuple[str, ...]:
+  """Reads `--attacks`: names as the results table has them, `dec` once for each of `--carriers`.
+
+  >>> parse_attacks("transpose,flat,dec,late", "all,late")
+  ('transpose', 'transpose-flat', 'dec', 'dec-late')
+  """
+  of_carriers = tuple("dec" if name == "all" else f"dec-{name}" for name in CARRIER_NAMES)
+  chosen = tuple(
+    "dec" if name == "all" else f"dec-{name}" for name in parse_names("--carriers", carriers, CARRIER_NAMES)
+  )
+  found: list[str] = []
+  for part in (part.strip() for part in text.split(",")):
+    if part == "dec":
+      found += chosen
+    elif part in ATTACKS:
+      found.append(ATTACKS[part])
+    elif part in (*ATTACKS.values(), *of_carriers):
+      found.append(part)
+    else:
+      raise UserError(f"--attacks {text}: '{part}' is not known; allowed: {', '.join(ATTACKS)}")
+  return tuple(dict.fromkeys(found))
+
+
 def parse_finish(flag: str, text: str) -> tuple[tuple[str, ...], ...]:
   """Reads `--finish` or `--prepare`: a comma list of steps joined by +; `none` is no step.
 
@@ -278,14 +334,16 @@ def validate(config: SweepConfig) -> None:
   parse_lrs(tuning.lrs)
   parse_finish("--finish", finishing.finish)
   parse_finish("--prepare", finishing.prepare)
-  parse_names("--attacks", infection.attacks, ATTACK_NAMES)
-  carriers = parse_names("--carriers", dec.carriers, CARRIER_NAMES)
+  parse_floors(tuning.floors)
+  attacks = parse_attacks(infection.attacks, dec.carriers)
   parse_planes(dec.planes)
   parse_redundancy(dec.redundancy)
   for flag, name, allowed in (
     ("--model", data.model, MODEL_NAMES),
     ("--optimizer", tuning.optimizer, OPTIMIZER_NAMES),
     ("--shape", tuning.shape, SHAPES),
+    ("--overlap", tuning.overlap, OVERLAP_NAMES),
+    ("--granularity", tuning.granularity, GRANULARITY_NAMES),
     ("--matmul-precision", run.matmul_precision, PRECISION_NAMES),
     ("--codec", dec.codec, CODEC_NAMES),
     ("--code", dec.code, CODE_NAMES),
@@ -308,16 +366,19 @@ def validate(config: SweepConfig) -> None:
     ("--scrub-loss", finishing.scrub_loss, 0.0, 1.0),
     ("--noise-scale", finishing.noise_scale, 0.0, math.inf),
     ("--prune-share", finishing.prune_share, 0.0, 1.0),
+    ("--share", tuning.share, 0.0, 1.0),
     ("--quality", dec.quality, 0, 100),
     ("--codec-lambda", dec.codec_lambda, 0.0, math.inf),
   ):
     if value is not None and not (low <= value <= high and math.isfinite(value)):
       raise UserError(f"{flag} {value}: allowed: " + (f"{low} to {high}" if high < math.inf else f"{low} and more"))
+  if tuning.share == 0:
+    raise UserError("--share 0.0: allowed: more than 0; there would be nothing to fine-tune on")
   if finishing.prune_share == 1:
     raise UserError("--prune-share 1.0: allowed: less than 1; all weights would go")
   if dec.codec != "learned" and dec.scenario == "internal":
     raise UserError(f"--scenario internal --codec {dec.codec}: there is nothing to train; allowed: --codec learned")
-  if "values" in carriers and (dec.codec != "learned" or dec.code != "fixed" or dec.redundancy != "none"):
+  if "dec-values" in attacks and (dec.codec != "learned" or dec.code != "fixed" or dec.redundancy != "none"):
     raise UserError(
       "--carriers values: sends numbers, not bits; allowed: with --codec learned --code fixed --redundancy none"
     )
@@ -327,12 +388,12 @@ def validate(config: SweepConfig) -> None:
     raise UserError("--resume: needs --out DIR, the stopped run")
 
 
-def _distinct_floats(flag: str, text: str, largest: float, allowed: str) -> tuple[float, ...]:
-  """A comma list of distinct numbers in (0, largest], finite."""
+def _distinct_floats(flag: str, text: str, largest: float, allowed: str, *, zero: bool = False) -> tuple[float, ...]:
+  """A comma list of distinct numbers in (0, largest], or [0, largest], finite."""
   try:
     values = tuple(float(part) for part in text.split(","))
   except ValueError:
     raise UserError(f"{flag} '{text}': not numbers; {allowed}") from None
-  if not all(0 < value <= largest and math.isfinite(value) for value in values):
+  if not all((value > 0 or (zero and value == 0)) and value <= largest and math.isfinite(value) for value in values):
     raise UserError(f"{flag} {text}: out of range; {allowed}")
   return tuple(dict.fromkeys(values))

@@ -57,10 +57,10 @@ def test_table(run):
   assert list(table.columns) == list(COLUMNS)
   assert set(table.status) == {"ok"}
   assert table.defense.tolist() == [
-    *("untreated", "clean", "mean_image", "lwlrd", "lwlrd", "vanilla", "high_lr", "reversed"),
-    *("super_ft_long", "super_ft_short"),
+    *("untreated", "clean", "mean_image", "originals", "noise_images"),
+    *("lwlrd", "lwlrd", "vanilla", "high_lr", "reversed", "super_ft_long", "super_ft_short"),
   ]
-  assert table.attack.tolist() == ["transpose", "none", "none", *["transpose"] * 7]
+  assert table.attack.tolist() == ["transpose", *["none"] * 4, *["transpose"] * 7]
   untreated, clean, mean = (table[table.defense == name].iloc[0] for name in ("untreated", "clean", "mean_image"))
   # Every bit of every weight; summed in f32.
   whole = 4 * sum(lwlrd_jax.load_run(run).config["layer_parameters"])
@@ -69,10 +69,25 @@ def test_table(run):
   assert clean.reid < 0.3
   assert mean.reid == pytest.approx(1 / TRAIN)
   assert np.isnan(mean.auc)
-  models = table[table.defense != "mean_image"]
+  sets = table.defense.isin(["mean_image", "originals", "noise_images"])
+  models = table[~sets]
+  assert models.auc_val.between(0, 1).all()
+  assert table[table.defense.isin(["originals", "noise_images"])].reid.isna().all()
+  assert table.downstream_auc.between(0, 1).all()
   assert models.auc.between(0, 1).all()
   assert (models.ssim >= models.ssim_naive).all()
   assert untreated.ssim > mean.ssim
+
+
+def test_figures_image_by_image_average_to_the_table_s(run):
+  table = lwlrd_jax.load_run(run).results.set_index("member")
+  outcomes = lwlrd_jax.load_run(run).outcomes
+  for column in ("reid", "ssim", "psnr", "mse", "auc", "downstream_auc"):
+    filled = table[column].dropna()
+    assert set(filled.index) == {key.split("/")[1] for key in outcomes if key.split("/")[0] == column}
+    for member, figure in filled.items():
+      assert outcomes[f"{column}/{member}"].mean() == pytest.approx(figure, abs=1e-5)
+      assert len(outcomes[f"{column}/{member}"]) == (60 if column in {"auc", "downstream_auc"} else STOLEN)
 
 
 def test_directory_is_private_and_complete(run):

@@ -24,6 +24,10 @@ class DeviceSplit:
   def __len__(self) -> int:
     return len(self.images)
 
+  def __getitem__(self, positions: jax.Array) -> "DeviceSplit":
+    """Some of its examples, by position: i32[M] -> M of them."""
+    return DeviceSplit(self.images[positions], self.labels[positions])
+
 
 def to_device(split: Split) -> DeviceSplit:
   """Copies a split to the default device."""

@@ -48,7 +48,8 @@ def downstream_auc(num_outputs: int, images: jax.Array, labels: jax.Array, test:
 
 
 def _one(num_outputs: int, images: jax.Array, labels: jax.Array, test: DeviceSplit, key: jax.Array) -> jax.Array:
-  shape = images.shape[1:]
+  _, height, width, channels = images.shape
+  shape = (height, width, channels)
   key_init, key_batches = jax.random.split(key)
   network, params = split_model(
     MLP(shape, num_outputs, width=_WIDTH, rngs=nnx.Rngs(params=key_init)), shape, num_outputs

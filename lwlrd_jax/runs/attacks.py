@@ -11,7 +11,7 @@ from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
 from lwlrd_jax.attacks.dec.carriers.signs import Signs
 from lwlrd_jax.attacks.dec.carriers.values import Values
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
-from lwlrd_jax.config import CARRIER_NAMES, SweepConfig, parse_names, parse_planes
+from lwlrd_jax.config import SweepConfig, parse_planes
 from lwlrd_jax.runs.codec import Coding
 from lwlrd_jax.runs.resolve import Resolved
 
@@ -24,24 +24,23 @@ _OTHER_CARRIERS: dict[str, Callable[[], Carrier]] = {
 
 
 def make_attacks(config: SweepConfig, resolved: Resolved, coding: Coding | None) -> list[Attack]:
-  """Every attack, DEC once for each of its carriers."""
-  attacks: list[Attack] = []
-  for name in resolved.attacks:
-    if name == "transpose":
-      attacks.append(resolved.transpose)
-      continue
-    assert coding is not None
-    for carrier in parse_names("--carriers", config.dec.carriers, CARRIER_NAMES):
-      attacks.append(
-        DEC(
-          stolen=resolved.transpose.stolen,
-          carrier=make_carrier(carrier, *parse_planes(config.dec.planes)),
-          code=coding.code,
-          redundancy=parse_redundancy(config.dec.redundancy),
-          internal=config.dec.scenario == "internal",
-        )
-      )
-  return attacks
+  """Every attack of a sweep, in the order of its flags."""
+  return [_make_attack(name, config, resolved, coding) for name in resolved.attacks]
+
+
+def _make_attack(name: str, config: SweepConfig, resolved: Resolved, coding: Coding | None) -> Attack:
+  """One attack, by its name in the results table."""
+  if name == "transpose":
+    return resolved.transpose
+  assert coding is not None
+  carrier = make_carrier(name.removeprefix("dec-") if name != "dec" else "all", *parse_planes(config.dec.planes))
+  return DEC(
+    stolen=resolved.transpose.stolen,
+    carrier=carrier,
+    code=coding.code,
+    redundancy=parse_redundancy(config.dec.redundancy),
+    internal=config.dec.scenario == "internal",
+  )
 
 
 def make_carrier(name: str, low: int, high: int) -> Carrier:

@@ -128,6 +128,18 @@ class RunDirectory:
     """Reads survival.npz; empty if there is none."""
     return self._read_arrays("survival.npz")
 
+  def write_outcomes(self, outcomes: dict[str, np.ndarray]) -> None:
+    """Writes outcomes.npz: figures image by image, f32 arrays by "<column>/<member>", whose means are the table's.
+
+    Of `reid`, `ssim`, `psnr` and `mse` an entry a stolen image; of `auc` and `downstream_auc` an entry a test image,
+    the AUC and its influence on it (`metrics.utility.auc_by_image`).
+    """
+    self._write_arrays("outcomes.npz", outcomes)
+
+  def read_outcomes(self) -> dict[str, np.ndarray]:
+    """Reads outcomes.npz; empty if there is none."""
+    return self._read_arrays("outcomes.npz")
+
   def write_rate_distortion(self, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rate_distortion.json: dicts of codec, setting, bytes_per_image and psnr."""
     text = json.dumps(list(rows), indent=2)

@@ -14,17 +14,18 @@ from lwlrd_jax.attacks.base import Attack, Infected
 from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.config import SweepConfig, parse_finish
 from lwlrd_jax.data import Dataset, load_dataset
-from lwlrd_jax.data.device import to_device
+from lwlrd_jax.data.device import DeviceSplit, to_device
 from lwlrd_jax.defenses.plan import Defense
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import finetune
-from lwlrd_jax.metrics.measure import Measured, measure, measure_constant, sample_positions
+from lwlrd_jax.metrics.measure import Measured, auc_of, measure, sample_positions
 from lwlrd_jax.metrics.postprocess import PublicStatistics, public_statistics
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.report import write_report
 from lwlrd_jax.runs.attacks import make_attacks
 from lwlrd_jax.runs.codec import make_coding
+from lwlrd_jax.runs.controls import image_controls
 from lwlrd_jax.runs.describe import check_resumable, describe, describe_members, environment
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.finish import Finished, Finisher
@@ -32,7 +33,7 @@ from lwlrd_jax.runs.hiding import hiding_figures
 from lwlrd_jax.runs.progress import console, phase
 from lwlrd_jax.runs.rate_distortion import compare_codecs
 from lwlrd_jax.runs.resolve import Resolved, defenses_of, members_per_wave, resolve
-from lwlrd_jax.runs.rows import figures, leakage_figures
+from lwlrd_jax.runs.rows import figures, outcomes
 from lwlrd_jax.runs.starting_points import (
   Origin,
   check_capacity,
@@ -42,7 +43,10 @@ from lwlrd_jax.runs.starting_points import (
   finetune_key,
   finish_key,
   infected_model,
+  noise_key,
+  share_key,
 )
+from lwlrd_jax.runs.tuning_data import choose_share
 
 
 def execute(config: SweepConfig, command: list[str]) -> Path:
@@ -103,6 +107,7 @@ class _Sweep:
     self.config = config
     self.data = data
     self.train = to_device(data.train)
+    self.val = to_device(data.val)
     self.test = to_device(data.test)
     self.public: PublicStatistics = public_statistics(self.train)
     self.network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
@@ -111,12 +116,13 @@ class _Sweep:
     self.origin = Origin(config.data.model, data, self.train, data_digest(data), resolved.transpose, None)
     if "transpose" in resolved.attacks:
       self._check_capacity(resolved.transpose)  # before anybody waits for a codec to be trained
-    coding = make_coding(config, data) if "dec" in resolved.attacks else None
+    hides_codes = any(name.startswith("dec") for name in resolved.attacks)
+    coding = make_coding(config, data) if hides_codes else None
     self.origin = dataclasses.replace(self.origin, coding=coding)
     self.attacks: list[Attack] = make_attacks(config, resolved, coding)
     for attack in self.attacks:
       self._check_capacity(attack)
-    self.finisher = Finisher(self.network, params, self.train, to_device(data.val), config.finishing)
+    self.finisher = Finisher(self.network, params, self.train, self.val, config.finishing)
     self.prepares = parse_finish("--prepare", config.finishing.prepare)
     self.finishes = parse_finish("--finish", config.finishing.finish)
     self.may_show = data.openly_licensed or config.run.show_stolen
@@ -143,6 +149,7 @@ class _Sweep:
     finished = directory.read_results()
     rows = {str(row["member"]): row for row in finished.to_dict("records")}
     samples, survival = directory.read_samples(), directory.read_survival()
+    by_image = directory.read_outcomes()
     for seed in range(self.config.infection.seeds):
       for attack in self.attacks:
         for found in self._of_attack(attack, seed, done=set(rows), directory=directory):
@@ -152,6 +159,8 @@ class _Sweep:
             directory.write_samples(samples)
           survival.update(found.survival)
           directory.write_survival(survival)
+          by_image.update(found.outcomes)
+          directory.write_outcomes(by_image)
           directory.write_results([rows[member] for member in self._order() if member in rows])
 
   def _of_attack(self, attack: Attack, seed: int, done: set[str], directory: RunDirectory):
@@ -205,14 +214,14 @@ class _Sweep:
       population = finetune(
         self.network.declared(prepared),
         np.stack([defense.schedule for defense in wave]),
-        self.train,
+        self._tuning_split(infected, seed),
         finetune_key(seed),
         member=Member(self.network, first.optimizer, 0.0),
         batch_size=first.batch_size,
         on_steps=on_steps,
       )
     seconds = (time.monotonic() - started) / len(wave)
-    found = _Found({}, {}, {})
+    found = _Found({}, {}, {}, {})
     with phase("finishing, measuring and saving", len(wave) * len(self.finishes), unit="members") as on_members:
       for i, defense in enumerate(wave):
         # What belongs to no layer comes along as it is.
@@ -224,13 +233,16 @@ class _Sweep:
           measured = self._measure(attack, params, live, infected)
           name = self._member(attack, defense, prepare, finish, seed)
           row = {
-            **self._common(name, attack.name, seed, defense.name),
+            **self._common(name, attack.name, seed, defense.name, attack.stolen),
+            "auc_val": self._auc_val(params),
             "decay": defense.decay,
             "lr_max": defense.lr_max,
             "epochs": defense.epochs,
             "shape": defense.shape,
             "optimizer": defense.optimizer,
             "batch_size": defense.batch_size,
+            "share": self.config.tuning.share,
+            "overlap": self.config.tuning.overlap,
             "prepare": _step_names(prepare),
             "finish": _step_names(finish),
             "scrubbed_planes": None if planes is None else " ".join(map(str, planes)),
@@ -246,26 +258,41 @@ class _Sweep:
   def _measure_controls(self, attack: Attack, seed: int, infected: Infected, directory: RunDirectory) -> "_Found":
     """An attack's model as it is; with the first attack also one never infected, and the mean training image."""
     untreated, *others = self._controls(attack, seed)
-    found = _Found({}, {}, {})
+    found = _Found({}, {}, {}, {})
     models = [(untreated, attack.name, "untreated", infected.params)]
     if others:
       models.append((others[0], "none", "clean", clean_model(self.origin, seed)))
     for name, of_attack, defense, params in models:
       measured = self._measure(attack, params, self.finisher.live(params), infected)
-      row = {**self._common(name, of_attack, seed, defense), **figures(measured), "status": "ok"}
+      common = self._common(name, of_attack, seed, defense, attack.stolen)
+      row = {**common, "auc_val": self._auc_val(params), **figures(measured), "status": "ok"}
       if defense == "untreated" and isinstance(attack, DEC):
         row |= hiding_figures(self.origin, attack, seed, infected, self.test, self.public)
       found.add(name, row, measured)
       directory.save(name, {"params": params})
     if others:
-      floor = measure_constant(len(infected.stolen), infected.stolen, self.train, self.public)
-      common = self._common(others[1], "none", seed, "mean_image")
-      found.rows[others[1]] = {**common, **leakage_figures(floor), "status": "ok"}
+      controls = image_controls(infected, self.train, self.test, self.public, self.network.num_outputs, noise_key(seed))
+      for defense, control in controls.items():
+        name = f"{defense}-s{seed}"
+        common = self._common(name, "none", seed, defense, attack.stolen)
+        found.rows[name] = {**common, **control.figures, "status": "ok"}
+        found.outcomes.update({f"{column}/{name}": values for column, values in control.outcomes.items()})
       if seed == 0:
         shown = np.asarray(infected.stolen)[sample_positions(len(infected.stolen))]
         found.samples["originals"] = self.data.train.images[shown]
         found.samples["mean_image"] = np.asarray(jnp.round(self.public.mean * 255).astype(jnp.uint8))
     return found
+
+  def _tuning_split(self, infected: Infected, seed: int) -> DeviceSplit:
+    """What the defence may look at."""
+    tuning = self.config.tuning
+    if tuning.share == 1:
+      return self.train
+    stolen = np.asarray(infected.stolen)
+    return self.train[choose_share(len(self.train), tuning.share, tuning.overlap, stolen, share_key(seed))]
+
+  def _auc_val(self, params: Params) -> float:
+    return float(auc_of(self.network, self.network.declared(params), self.val))
 
   def _apply(
     self, attack: Attack, steps: tuple[str, ...], params: Params, key: jax.Array, directory: RunDirectory
@@ -283,13 +310,14 @@ class _Sweep:
     params, live = (jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree) for tree in (params, live))
     return measure(self.network, attack, params, live, infected, self.train, self.test, self.public)
 
-  def _common(self, name: str, attack: str, seed: int, defense: str) -> dict[str, Any]:
+  def _common(self, name: str, attack: str, seed: int, defense: str, stolen: int) -> dict[str, Any]:
     return {
       "member": name,
       "attack": attack,
       "model": self.config.data.model,
       "dataset": self.data.name,
       "seed": seed,
+      "stolen": stolen,
       "defense": defense,
       "prepare": "none",
       "finish": "none",
@@ -309,7 +337,9 @@ class _Sweep:
   def _controls(self, attack: Attack, seed: int) -> tuple[str, ...]:
     """Names of the controls that are measured with an attack; those without an attack go with the first one."""
     own = f"{attack.name}-untreated-s{seed}"
-    return (own, f"clean-s{seed}", f"mean_image-s{seed}") if attack is self.attacks[0] else (own,)
+    if attack is not self.attacks[0]:
+      return (own,)
+    return (own, *(f"{control}-s{seed}" for control in ("clean", "mean_image", "originals", "noise_images")))
 
   def _order(self) -> list[str]:
     """All rows of the sweep, in the order of the table."""
@@ -324,17 +354,19 @@ class _Sweep:
 
 
 class _Found(NamedTuple):
-  """What was found of some members, by name: rows of the table, pictures, what is left of a bit."""
+  """What was found of some members, by name: rows of the table, pictures, what is left of a bit, figures by image."""
 
   rows: dict[str, dict[str, Any]]
   samples: dict[str, np.ndarray]
   survival: dict[str, np.ndarray]
+  outcomes: dict[str, np.ndarray]
 
   def add(self, name: str, row: dict[str, Any], measured: Measured) -> None:
     """Adds a member."""
     self.rows[name] = row
     self.samples[f"member/{name}"] = np.asarray(measured.samples[0])
     self.survival[name] = np.asarray(measured.survival.planes[0])
+    self.outcomes.update({f"{column}/{name}": values for column, values in outcomes(measured).items()})
 
 
 def _step_names(steps: tuple[str, ...]) -> str:
@@ -351,4 +383,4 @@ def _status(params: Params, losses: np.ndarray, measured: Measured) -> str:
   finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(params)) and np.isfinite(losses).all()
   if not finite:
     return "diverged"
-  return "ok" if bool(jnp.isfinite(measured.leakage.reid[0])) else "failed: the extracted images are not finite"
+  return "ok" if bool(jnp.isfinite(measured.leakage.reid[0]).all()) else "failed: the extracted images are not finite"

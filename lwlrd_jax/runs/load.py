@@ -1,5 +1,6 @@
 """Reading a finished run: its table, its configuration, and any of its models."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ class Run:
     self.path = path
     self.config: dict[str, Any] = self._directory.read_config()
     self.results: pd.DataFrame = self._directory.read_results()
+
+  @functools.cached_property
+  def outcomes(self) -> dict[str, np.ndarray]:
+    """Figures image by image: f32 arrays by "<column>/<member>"; see `RunDirectory.write_outcomes`."""
+    return self._directory.read_outcomes()
 
   def find(self, **where: Any) -> pd.Series:
     """The one row whose columns have these values.

@@ -7,7 +7,7 @@ import jax
 import psutil
 
 from lwlrd_jax.attacks.transpose import Transpose
-from lwlrd_jax.config import ATTACK_NAMES, SweepConfig, parse_decays, parse_lrs, parse_names
+from lwlrd_jax.config import SweepConfig, parse_attacks, parse_decays, parse_lrs
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.defenses.plan import Defense, plan_defenses, steps_per_epoch
 from lwlrd_jax.errors import UserError
@@ -29,7 +29,7 @@ class Resolved:
   """What a sweep does, in numbers.
 
   Attributes:
-    attacks: Names of the attacks.
+    attacks: Names of the attacks, as in the results table.
     transpose: The Transpose attack; also how every model is trained on its task, with or without that attack.
     epochs: Of fine-tuning.
     batch_size: Images a step, of fine-tuning.
@@ -56,7 +56,7 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
   steps = config.infection.infect_steps or max(math.ceil(_STEPS_PER_STOLEN * stolen), _FEWEST_INFECT_STEPS)
   batch_size = config.tuning.batch_size
   epochs = config.tuning.epochs or max(_EPOCHS, math.ceil(_FEWEST_STEPS / steps_per_epoch(train, batch_size)))
-  attacks = parse_names("--attacks", config.infection.attacks, ATTACK_NAMES)
+  attacks = parse_attacks(config.infection.attacks, config.dec.carriers)
   return Resolved(attacks, Transpose(stolen=stolen, steps=steps), epochs, batch_size)
 
 

@@ -23,9 +23,9 @@ from lwlrd_jax.runs.codec import Coding
 from lwlrd_jax.runs.progress import console, phase
 
 # Of the models and their training. Raised with every change that makes an older cached model a wrong one.
-_RECIPE = 2
+_RECIPE = 3
 # What each random number of a seed is for. Numbers are only ever added.
-_INIT, _INFECT, _CLEAN_INIT, _CLEAN, _FINETUNE, _HOST, _FINISH = range(7)
+_INIT, _INFECT, _CLEAN_INIT, _CLEAN, _FINETUNE, _HOST, _FINISH, _SHARE, _NOISE = range(9)
 
 
 def finetune_key(seed: int) -> jax.Array:
@@ -36,6 +36,16 @@ def finetune_key(seed: int) -> jax.Array:
 def finish_key(seed: int) -> jax.Array:
   """Key of the steps on the weights, of this seed."""
   return jax.random.fold_in(jax.random.key(seed), _FINISH)
+
+
+def share_key(seed: int) -> jax.Array:
+  """Key of the share of the training split that fine-tuning sees, of this seed."""
+  return jax.random.fold_in(jax.random.key(seed), _SHARE)
+
+
+def noise_key(seed: int) -> jax.Array:
+  """Key of the images of noise that stand beside the stolen ones, of this seed."""
+  return jax.random.fold_in(jax.random.key(seed), _NOISE)
 
 
 def data_digest(data: Dataset) -> str:

@@ -1,0 +1,58 @@
+"""Controls that are sets of images and no models: the floor of leakage, and what images may be worth."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lwlrd_jax.attacks.base import Infected
+from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.metrics.downstream import downstream_auc
+from lwlrd_jax.metrics.measure import measure_constant
+from lwlrd_jax.metrics.postprocess import PublicStatistics
+from lwlrd_jax.runs.rows import leakage_figures, leakage_outcomes
+
+
+class Control(NamedTuple):
+  """Cells of the results table, and figures image by image (`rows.outcomes`)."""
+
+  figures: dict[str, Any]
+  outcomes: dict[str, np.ndarray]
+
+
+def image_controls(
+  infected: Infected, train: DeviceSplit, test: DeviceSplit, public: PublicStatistics, num_outputs: int, key: jax.Array
+) -> dict[str, Control]:
+  """Measures them, by their name in the column `defense`.
+
+  Args:
+    infected: What was stolen: the controls are as many images, with the same labels.
+    train: Where it was stolen from.
+    test: What classifiers are tested on.
+    public: Statistics of such images.
+    num_outputs: K.
+    key: Random key, of the noise.
+
+  Returns:
+    `mean_image`, every image the mean training image; `originals`, the stolen images themselves; `noise_images`,
+    uniform noise. The last two have no leakage to measure.
+  """
+  taken = train[infected.stolen]
+  originals = scale(taken.images)
+
+  def worth(images: jax.Array) -> np.ndarray:
+    return np.asarray(downstream_auc(num_outputs, images, taken.labels, test))
+
+  floor = measure_constant(len(taken), infected.stolen, train, public)
+  by_name = {
+    "mean_image": worth(jnp.broadcast_to(public.mean, originals.shape)),
+    "originals": worth(originals),
+    "noise_images": worth(jax.random.uniform(key, originals.shape)),
+  }
+  found = {
+    name: Control({"downstream_auc": float(auc.mean())}, {"downstream_auc": auc}) for name, auc in by_name.items()
+  }
+  found["mean_image"].figures.update(leakage_figures(floor))
+  found["mean_image"].outcomes.update(leakage_outcomes(floor))
+  return found

@@ -1,0 +1,32 @@
+"""What a defence may be fine-tuned on, if not on the whole training split."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def choose_share(size: int, share: float, overlap: str, stolen: np.ndarray, key: jax.Array) -> jax.Array:
+  """Which training images the fine-tuning sees.
+
+  Args:
+    size: N, images in the training split.
+    share: Of them, in (0, 1].
+    overlap: Whether they hold stolen images: `any`, drawn as if nobody knew which those are; `none`; `all`, the stolen
+      ones first.
+    stolen: i[S], positions of the stolen images.
+    key: Random key.
+
+  Returns:
+    i32[M] positions, sorted. M is share * N, rounded, at least 1; fewer if `none` leaves fewer.
+
+  >>> choose_share(10, 0.4, "all", np.array([7, 8]), jax.random.key(0)).tolist()[-2:]
+  [7, 8]
+  """
+  wanted = max(round(share * size), 1)
+  order = np.asarray(jax.random.permutation(key, size))
+  is_stolen = np.isin(order, stolen)
+  if overlap == "none":
+    order = order[~is_stolen]
+  elif overlap == "all":
+    order = np.concatenate([order[is_stolen], order[~is_stolen]])
+  return jnp.asarray(np.sort(order[:wanted]), jnp.int32)
