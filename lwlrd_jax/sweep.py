@@ -3,13 +3,13 @@
 import os
 import sys
 
-from lwlrd_jax.cli import parse_command_line
+from lwlrd_jax.cli import parse_configs
 from lwlrd_jax.config import SweepConfig, validate
 from lwlrd_jax.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
-  """Runs one sweep.
+  """Runs one sweep, or the several of a study.
 
   Args:
     arguments: The command line's words; those of the process if None.
@@ -19,11 +19,12 @@ def main(arguments: list[str] | None = None) -> int:
   """
   arguments = sys.argv[1:] if arguments is None else arguments
   try:
-    config = parse_command_line(SweepConfig, arguments, program="python -m lwlrd_jax.sweep")
-    validate(config)
-    from lwlrd_jax.runs.execute import execute  # only now wait for JAX  # noqa: PLC0415
+    configs = parse_configs(SweepConfig, arguments, program="python -m lwlrd_jax.sweep")
+    for config in configs.values():
+      validate(config)
+    from lwlrd_jax.runs.study import execute_all  # only now wait for JAX  # noqa: PLC0415
 
-    execute(config, command=["python", "-m", "lwlrd_jax.sweep", *arguments])
+    execute_all(configs, command=["python", "-m", "lwlrd_jax.sweep", *arguments])
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2

@@ -3,13 +3,15 @@ import sys
 
 import pytest
 
-from lwlrd_jax.cli import parse_command_line
+from lwlrd_jax.cli import parse_configs
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.errors import UserError
 
 
 def parse(*arguments):
-  return parse_command_line(SweepConfig, arguments, program="sweep")
+  configs = parse_configs(SweepConfig, arguments, program="sweep")
+  assert list(configs) == [""]
+  return configs[""]
 
 
 def test_defaults_are_the_dataclass():
@@ -43,6 +45,33 @@ def test_config_file_gives_defaults_and_flags_win(tmp_path):
   )
   config = parse("--config", str(file), "--decays", "0.4")
   assert (config.tuning.decays, config.tuning.epochs, config.infection.stolen) == ("0.4", 2, 5)
+
+
+def test_a_study_has_several_by_name_and_flags_win_in_all(tmp_path):
+  file = tmp_path / "study.py"
+  file.write_text(
+    "from lwlrd_jax.config import FineTuning, SweepConfig\n"
+    "CONFIGS = {x: SweepConfig(tuning=FineTuning(optimizer=x, epochs=2)) for x in ('adam', 'sgd')}\n"
+  )
+  configs = parse_configs(SweepConfig, ["--config", str(file), "--epochs", "3"], program="sweep")
+  assert [(name, x.tuning.optimizer, x.tuning.epochs) for name, x in configs.items()] == [
+    ("adam", "adam", 3),
+    ("sgd", "sgd", 3),
+  ]
+
+
+_BOTH = "from lwlrd_jax.config import SweepConfig\nCONFIG = SweepConfig()\nCONFIGS = {'a': CONFIG}\n"
+
+
+@pytest.mark.parametrize(
+  "text", ["CONFIGS = {}\n", "CONFIGS = {'a': 1}\n", "CONFIGS = [1]\n", _BOTH, "CONFIGS = {'../a': 1}\n"]
+)
+def test_bad_studies(tmp_path, text):
+  file = tmp_path / "study.py"
+  file.write_text(text)
+  with pytest.raises(UserError, match=r"^--config .*study\.py: .*allowed") as error:
+    parse("--config", str(file))
+  assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["x = 1\n", "CONFIG = 3\n", "import nothing_of_that_name\n", "1 +\n"])

@@ -1,0 +1,64 @@
+"""Several sweeps under one command: a study, and what they say together."""
+
+import dataclasses
+import datetime
+from pathlib import Path
+
+import jax
+
+from lwlrd_jax.config import SweepConfig
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.report.claims import write_claims
+from lwlrd_jax.report.compare import write_comparison
+from lwlrd_jax.runs.directory import RunDirectory
+from lwlrd_jax.runs.execute import execute
+from lwlrd_jax.runs.progress import console
+
+
+def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
+  """Runs a sweep, or each sweep of a study in a folder of its own.
+
+  Args:
+    configs: Validated; a lone one under the name "".
+    command: The command line, for the record.
+
+  Returns:
+    The run directory; of a study the folder that holds its runs, comparison.html and results.md.
+
+  Raises:
+    UserError: See `execute`; or a study's folder is there already and is to be neither gone on with nor replaced.
+  """
+  if list(configs) == [""]:
+    return execute(configs[""], command)
+  first = next(iter(configs.values())).run
+  now = datetime.datetime.now(datetime.UTC)
+  file = "study" if first.config is None else first.config.stem
+  out = first.out or Path("runs") / f"{now:%Y%m%d-%H%M%S}-{file}"
+  if out.exists() and not (first.resume or first.overwrite) and (not out.is_dir() or any(out.iterdir())):
+    raise UserError(f"--out {out}: is there already; allowed: another folder, --resume or --overwrite")
+  try:
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(f"--out {out}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
+  for number, (name, config) in enumerate(configs.items(), 1):
+    folder = out / name
+    title = f"{name}, run {number} of {len(configs)}"
+    if first.resume and _is_finished(folder):
+      console.print(f"{title}: done before")
+      continue
+    console.print(title)
+    run = dataclasses.replace(config.run, out=folder, resume=first.resume and (folder / "config.json").exists())
+    execute(dataclasses.replace(config, run=run), command)
+    # Every run compiles programs of its own: kept, those of a long study exhaust the process's memory mappings.
+    jax.clear_caches()
+  runs = [out / name for name in configs]
+  console.print(f"comparison: {write_comparison(runs, out / 'comparison.html')}")
+  console.print(f"claims: {write_claims(runs, out / 'results.md')}")
+  return out
+
+
+def _is_finished(folder: Path) -> bool:
+  """Whether a run has come to its end."""
+  if not (folder / "report.html").exists():
+    return False
+  return RunDirectory(folder).read_config().get("run_seconds") is not None
