@@ -74,6 +74,7 @@ def load_configs(file: Path, kind: type[T]) -> dict[str, T]:
   except Exception as error:  # whatever the user's own file raises
     raise UserError(f"--config {file}: {type(error).__name__}: {error}") from error
   one, several = getattr(module, "CONFIG", None), getattr(module, "CONFIGS", None)
+  configs: dict[str, Any]
   if several is None:
     configs = {"": one}
   elif one is None and isinstance(several, dict) and several:

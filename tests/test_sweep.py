@@ -113,7 +113,7 @@ def test_trained_anew_or_from_the_cache_is_the_same(run, flags, tmp_path, monkey
 
 
 def test_a_stopped_run_goes_on_from_its_last_wave(run, flags, tmp_path, monkeypatch):
-  from lwlrd_jax.runs import execute  # noqa: PLC0415
+  from lwlrd_jax.runs import members  # noqa: PLC0415
 
   out = tmp_path / "stopped"
   calls = []
@@ -124,11 +124,11 @@ def test_a_stopped_run_goes_on_from_its_last_wave(run, flags, tmp_path, monkeypa
       raise KeyboardInterrupt
     return finetune(*args, **kwargs)
 
-  finetune = execute.finetune
-  monkeypatch.setattr(execute, "finetune", stop_in_the_third_wave)
+  finetune = members.finetune
+  monkeypatch.setattr(members, "finetune", stop_in_the_third_wave)
   assert main([*flags, "--out", str(out)]) == 130
   before = comparable(out)
-  assert len(before) == 3 + 5
+  assert len(before) == 5 + 5
   assert main([*flags, "--out", str(out)]) == 2  # not without --resume
   assert main([*flags[:-6], "--out", str(out), "--resume"]) == 2  # other flags
   assert main([*flags, "--out", str(out), "--resume"]) == 0

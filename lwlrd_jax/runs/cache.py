@@ -9,7 +9,7 @@ import numpy as np
 
 from lwlrd_jax.cache import private_folder
 from lwlrd_jax.runs.checkpoints import load_tree, save_tree
-from lwlrd_jax.runs.describe import environment
+from lwlrd_jax.runs.environment import environment
 
 
 def cached_tree(recipe: dict[str, Any], make: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], bool]:

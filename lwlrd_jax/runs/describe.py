@@ -1,13 +1,8 @@
 """What config.json says of a run, and whether a stopped run is the one that is asked for again."""
 
-import functools
 import json
-import subprocess
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
-
-import jax
 
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.data import Dataset
@@ -15,23 +10,12 @@ from lwlrd_jax.defenses.plan import Defense
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS
 from lwlrd_jax.metrics.utility import absent_classes
+from lwlrd_jax.runs.jobs import Job
 from lwlrd_jax.runs.resolve import Resolved
+from lwlrd_jax.runs.setting import Setting
 
-_LIBRARIES = ("lwlrd_jax", "jax", "jaxlib", "flax", "optax")
 # Flags that say where and how to run, not what.
 _FREE = ("out", "resume", "overwrite", "members_per_wave", "show_stolen", "config", "data_dir", "npz", "codec_npz")
-
-
-@functools.cache
-def environment() -> dict[str, Any]:
-  """What the figures may depend on beside the flags: versions, devices, precision, commit."""
-  devices = jax.devices()
-  return {
-    "versions": {name: metadata.version(name) for name in _LIBRARIES},
-    "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
-    "matmul_precision": jax.config.values["jax_default_matmul_precision"],
-    "git_commit": _git_commit(),
-  }
 
 
 def describe(config: SweepConfig, data: Dataset, digest: str, resolved: Resolved) -> dict[str, Any]:
@@ -57,13 +41,8 @@ def describe(config: SweepConfig, data: Dataset, digest: str, resolved: Resolved
   }
 
 
-def describe_members(parameters: dict[str, int], members: dict[str, Defense]) -> dict[str, Any]:
-  """The layers, and each member's learning rates, as JSON.
-
-  Args:
-    parameters: Number of parameters by layer, in depth order.
-    members: Schedules by member.
-  """
+def describe_members(setting: Setting, jobs: Sequence[Job]) -> dict[str, Any]:
+  """The layers, and each member's learning rates, as JSON."""
 
   def rates(defense: Defense) -> dict[str, Any]:
     schedule = defense.schedule
@@ -74,9 +53,15 @@ def describe_members(parameters: dict[str, int], members: dict[str, Defense]) ->
     }
 
   return {
-    "layers": list(parameters),
-    "layer_parameters": list(parameters.values()),
-    "members": {name: rates(defense) for name, defense in members.items()},
+    "layers": list(setting.parameters),
+    "layer_parameters": list(setting.parameters.values()),
+    "members": {
+      name: rates(job.defense)
+      for seed in range(setting.seeds)
+      for attack in setting.attacks
+      for job in jobs
+      for name in job.members(attack, seed)
+    },
   }
 
 
@@ -100,19 +85,3 @@ def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
         f"--resume: the {attack} attack is not as it was when the run was started (another --codec-npz, or another "
         "version of lwlrd_jax); allowed: the same, or another --out"
       )
-
-
-def _git_commit() -> str | None:
-  """Commit of the package's checkout; None outside of one."""
-  try:
-    answer = subprocess.run(
-      ["git", "rev-parse", "HEAD"],
-      cwd=Path(__file__).parent,
-      capture_output=True,
-      text=True,
-      timeout=10,
-      check=False,
-    )
-  except (OSError, subprocess.TimeoutExpired):
-    return None
-  return answer.stdout.strip() or None

@@ -1,0 +1,39 @@
+"""Where a run took place."""
+
+import functools
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_LIBRARIES = ("lwlrd_jax", "jax", "jaxlib", "flax", "optax")
+
+
+@functools.cache
+def environment() -> dict[str, Any]:
+  """What the figures may depend on beside the flags: versions, devices, precision, commit."""
+  devices = jax.devices()
+  return {
+    "versions": {name: metadata.version(name) for name in _LIBRARIES},
+    "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
+    "matmul_precision": jax.config.values["jax_default_matmul_precision"],
+    "git_commit": _git_commit(),
+  }
+
+
+def _git_commit() -> str | None:
+  """Commit of the package's checkout; None outside of one."""
+  try:
+    answer = subprocess.run(
+      ["git", "rev-parse", "HEAD"],
+      cwd=Path(__file__).parent,
+      capture_output=True,
+      text=True,
+      timeout=10,
+      check=False,
+    )
+  except (OSError, subprocess.TimeoutExpired):
+    return None
+  return answer.stdout.strip() or None

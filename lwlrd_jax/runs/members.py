@@ -1,0 +1,187 @@
+"""Members of a sweep: fine-tuned, finished, measured, and saved; and the controls beside them."""
+
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lwlrd_jax.attacks.base import Attack, Infected
+from lwlrd_jax.attacks.dec.attack import DEC
+from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.engine.member import Member
+from lwlrd_jax.engine.population import finetune
+from lwlrd_jax.metrics.measure import Measured, auc_of, measure, sample_positions
+from lwlrd_jax.models.network import Params
+from lwlrd_jax.runs.controls import image_controls
+from lwlrd_jax.runs.directory import RunDirectory
+from lwlrd_jax.runs.finish import Finished
+from lwlrd_jax.runs.hiding import hiding_figures
+from lwlrd_jax.runs.jobs import Job, Steps, controls_of, step_names
+from lwlrd_jax.runs.progress import console, phase
+from lwlrd_jax.runs.rows import figures
+from lwlrd_jax.runs.setting import Setting
+from lwlrd_jax.runs.starting_points import clean_model, finetune_key, finish_key, noise_key, share_key
+from lwlrd_jax.runs.store import Found
+from lwlrd_jax.runs.tuning_data import choose_share
+
+
+def run_wave(
+  setting: Setting, attack: Attack, wave: list[Job], seed: int, infected: Infected, directory: RunDirectory
+) -> Found:
+  """Prepares, fine-tunes, finishes, measures and saves the members of some jobs.
+
+  Args:
+    setting: What they share.
+    attack: What the model was infected by.
+    wave: Jobs of one start, optimizer, batch size and length.
+    seed: Number of the infection.
+    infected: The model.
+    directory: Where checkpoints go.
+  """
+  first = wave[0]
+  started = time.monotonic()
+  before = _apply(setting, attack, first.prepare, infected.params, jax.random.fold_in(finish_key(seed), 0), directory)
+  with phase(_title(setting, attack, wave, seed), len(first.defense.schedule), members=len(wave)) as on_steps:
+    population = finetune(
+      setting.network.declared(before.params),
+      np.stack([job.defense.schedule for job in wave]),
+      _tuning_split(setting, infected, seed),
+      finetune_key(seed),
+      member=Member(setting.network, first.defense.optimizer, 0.0),
+      batch_size=first.defense.batch_size,
+      on_steps=on_steps,
+    )
+  seconds = (time.monotonic() - started) / len(wave)
+  found = Found.nothing()
+  count = sum(len(job.finishes) for job in wave)
+  with phase("finishing, measuring and saving", count, unit="members") as on_members:
+    for i, job in enumerate(wave):
+      # What belongs to no layer comes along as it is.
+      tuned = {**before.params, **jax.tree.map(lambda leaf, i=i: leaf[i], population.params)}
+      live = setting.finisher.live(tuned)
+      for name, finish in job.members(attack, seed).items():
+        after = _apply(setting, attack, finish, tuned, jax.random.fold_in(finish_key(seed), 1), directory)
+        planes = after.planes or before.planes
+        measured = _measure(setting, attack, after.params, live, infected)
+        row = {
+          **_common(setting, name, attack.name, seed, job.defense.name, attack.stolen),
+          **_schedule_cells(setting, job, finish),
+          "scrubbed_planes": None if planes is None else " ".join(map(str, planes)),
+          "status": _status(after.params, population.losses[i], measured),
+          "auc_val": _auc_val(setting, after.params),
+          **figures(measured),
+          "seconds": seconds,
+        }
+        found.add(name, row, measured)
+        directory.save(name, {"params": after.params})
+        on_members(1)
+  return found
+
+
+def measure_controls(setting: Setting, attack: Attack, seed: int, infected: Infected, directory: RunDirectory) -> Found:
+  """An attack's model as it is; with the first attack also one never infected, and sets of images that are controls."""
+  untreated, *shared = controls_of(attack, setting.attacks, seed)
+  found = Found.nothing()
+  models = [(untreated, attack.name, "untreated", infected.params)]
+  if shared:
+    models.append((shared[0], "none", "clean", clean_model(setting.origin, seed)))
+  for name, of_attack, defense, params in models:
+    measured = _measure(setting, attack, params, setting.finisher.live(params), infected)
+    common = _common(setting, name, of_attack, seed, defense, attack.stolen)
+    row = {**common, "auc_val": _auc_val(setting, params), **figures(measured), "status": "ok"}
+    if defense == "untreated" and isinstance(attack, DEC):
+      row |= hiding_figures(setting.origin, attack, seed, infected, setting.test, setting.public)
+    found.add(name, row, measured)
+    directory.save(name, {"params": params})
+  if shared:
+    _add_image_controls(setting, attack, seed, infected, found)
+  return found
+
+
+def _add_image_controls(setting: Setting, attack: Attack, seed: int, infected: Infected, found: Found) -> None:
+  controls = image_controls(
+    infected, setting.train, setting.test, setting.public, setting.network.num_outputs, noise_key(seed)
+  )
+  for defense, control in controls.items():
+    name = f"{defense}-s{seed}"
+    common = _common(setting, name, "none", seed, defense, attack.stolen)
+    found.rows[name] = {**common, **control.figures, "status": "ok"}
+    found.outcomes.update({f"{column}/{name}": values for column, values in control.outcomes.items()})
+  if seed == 0:
+    shown = np.asarray(infected.stolen)[sample_positions(len(infected.stolen))]
+    found.samples["originals"] = setting.data.train.images[shown]
+    found.samples["mean_image"] = np.asarray(jnp.round(setting.public.mean * 255).astype(jnp.uint8))
+
+
+def _apply(
+  setting: Setting, attack: Attack, steps: Steps, params: Params, key: jax.Array, directory: RunDirectory
+) -> Finished:
+  """Steps on the weights; what they strip is told once, and goes into the record."""
+  finished = setting.finisher.apply(steps, params, key)
+  told = directory.read_config()["stripped"]
+  if finished.stripped and attack.name not in told:
+    directory.update_config(stripped={**told, attack.name: list(finished.stripped)})
+    console.print(f"structural check ({attack.name}): stripped {', '.join(finished.stripped)}")
+  return finished
+
+
+def _tuning_split(setting: Setting, infected: Infected, seed: int) -> DeviceSplit:
+  """What the defence may look at."""
+  tuning = setting.config.tuning
+  if tuning.share == 1:
+    return setting.train
+  stolen = np.asarray(infected.stolen)
+  return setting.train[choose_share(len(setting.train), tuning.share, tuning.overlap, stolen, share_key(seed))]
+
+
+def _measure(setting: Setting, attack: Attack, params: Params, live: Params, infected: Infected) -> Measured:
+  """One member's figures, behind a leading axis of 1: one compiled program for controls and members alike."""
+  params, live = (jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree) for tree in (params, live))
+  return measure(setting.network, attack, params, live, infected, setting.train, setting.test, setting.public)
+
+
+def _auc_val(setting: Setting, params: Params) -> float:
+  return float(auc_of(setting.network, setting.network.declared(params), setting.val))
+
+
+def _common(setting: Setting, name: str, attack: str, seed: int, defense: str, stolen: int) -> dict[str, Any]:
+  return {
+    "member": name,
+    "attack": attack,
+    "model": setting.config.data.model,
+    "dataset": setting.data.name,
+    "seed": seed,
+    "stolen": stolen,
+    "defense": defense,
+    "prepare": "none",
+    "finish": "none",
+  }
+
+
+def _schedule_cells(setting: Setting, job: Job, finish: Steps) -> dict[str, Any]:
+  defense, tuning = job.defense, setting.config.tuning
+  names = ("decay", "lr_max", "floor", "epochs", "shape", "optimizer", "batch_size", "granularity")
+  return {
+    **{name: getattr(defense, name) for name in names},
+    "share": tuning.share,
+    "overlap": tuning.overlap,
+    "prepare": step_names(job.prepare),
+    "finish": step_names(finish),
+  }
+
+
+def _title(setting: Setting, attack: Attack, wave: list[Job], seed: int) -> str:
+  names = sorted({job.defense.name for job in wave})
+  what = names[0] if len(names) == 1 else "a mix of schedules"
+  return f"fine-tuning ({attack.name}: {what})" + (f", seed {seed}" if setting.seeds > 1 else "")
+
+
+def _status(params: Params, losses: np.ndarray, measured: Measured) -> str:
+  finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(params)) and np.isfinite(losses).all()
+  if not finite:
+    return "diverged"
+  if not bool(jnp.isfinite(measured.leakage.reid[0]).all()):
+    return "failed: the extracted images are not finite"
+  return "ok"

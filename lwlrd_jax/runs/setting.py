@@ -1,0 +1,63 @@
+"""What all parts of a sweep share."""
+
+import dataclasses
+
+import jax
+
+from lwlrd_jax.attacks.base import Attack
+from lwlrd_jax.config import SweepConfig
+from lwlrd_jax.data import Dataset
+from lwlrd_jax.data.device import to_device
+from lwlrd_jax.metrics.postprocess import PublicStatistics, public_statistics
+from lwlrd_jax.models import build_model
+from lwlrd_jax.runs.attacks import make_attacks
+from lwlrd_jax.runs.codec import make_coding
+from lwlrd_jax.runs.finish import Finisher
+from lwlrd_jax.runs.resolve import Resolved
+from lwlrd_jax.runs.starting_points import Origin, check_capacity, data_digest
+
+
+class Setting:
+  """Data, model, attacks.
+
+  Attributes:
+    config: What the user asked for.
+    data: The data set; `train`, `val` and `test` are its splits on the device.
+    public: What a thief knows of such images.
+    network: The model's structure.
+    parameters: Its parameters by layer, in depth order.
+    origin: What starting points are made from.
+    attacks: To defend against.
+    finisher: Steps on the weights.
+    seeds: Infections of each attack.
+    may_show: Whether pictures of reconstructions may be kept.
+
+  Raises:
+    UserError: An attack cannot carry what it is to steal.
+  """
+
+  def __init__(self, config: SweepConfig, data: Dataset, resolved: Resolved):
+    self.config = config
+    self.data = data
+    self.train = to_device(data.train)
+    self.val = to_device(data.val)
+    self.test = to_device(data.test)
+    self.public: PublicStatistics = public_statistics(self.train)
+    self.network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
+    self.parameters = {layer: sum(leaf.size for leaf in params[layer].values()) for layer in self.network.layers}
+    self.seeds = config.infection.seeds
+    self.origin = Origin(config.data.model, data, self.train, data_digest(data), resolved.transpose, None)
+    if any(name.startswith("transpose") for name in resolved.attacks):
+      self._check_capacity(resolved.transpose)  # before anybody waits for a codec to be trained
+    hides_codes = any(name.startswith("dec") for name in resolved.attacks)
+    coding = make_coding(config, data) if hides_codes else None
+    self.origin = dataclasses.replace(self.origin, coding=coding)
+    self.attacks: list[Attack] = make_attacks(config, resolved, coding)
+    for attack in self.attacks:
+      self._check_capacity(attack)
+    self.finisher = Finisher(self.network, params, self.train, self.val, config.finishing)
+    self.may_show = data.openly_licensed or config.run.show_stolen
+
+  def _check_capacity(self, attack: Attack) -> None:
+    for seed in range(self.seeds):
+      check_capacity(self.origin, attack, seed)

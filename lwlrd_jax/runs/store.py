@@ -1,0 +1,65 @@
+"""What a sweep has found so far, in memory and in its run directory."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lwlrd_jax.metrics.measure import Measured
+from lwlrd_jax.runs.directory import RunDirectory
+from lwlrd_jax.runs.rows import outcomes
+
+
+class Found(NamedTuple):
+  """What was found of some members, by name: rows of the table, pictures, what is left of a bit, figures by image."""
+
+  rows: dict[str, dict[Any, Any]]
+  samples: dict[str, np.ndarray]
+  survival: dict[str, np.ndarray]
+  outcomes: dict[str, np.ndarray]
+
+  @classmethod
+  def nothing(cls) -> "Found":
+    """To add to."""
+    return cls({}, {}, {}, {})
+
+  def add(self, name: str, row: dict[str, Any], measured: Measured) -> None:
+    """Adds a member."""
+    self.rows[name] = row
+    self.samples[f"member/{name}"] = np.asarray(measured.samples[0])
+    self.survival[name] = np.asarray(measured.survival.planes[0])
+    self.outcomes.update({f"{column}/{name}": values for column, values in outcomes(measured).items()})
+
+
+class Store:
+  """All of it.
+
+  Attributes:
+    directory: Where it is kept.
+    rows: Of the results table, by member.
+  """
+
+  def __init__(self, directory: RunDirectory, *, may_show: bool):
+    self.directory = directory
+    self._may_show = may_show
+    table = directory.read_results()
+    self.rows: dict[str, dict[Any, Any]] = {str(row["member"]): row for row in table.to_dict("records")}
+    self._found = Found(self.rows, directory.read_samples(), directory.read_survival(), directory.read_outcomes())
+
+  def add(self, found: Found, order: Sequence[str]) -> None:
+    """Adds what a wave has found, and writes it down before the next one begins.
+
+    Args:
+      found: What it found.
+      order: Members in the order of the table.
+    """
+    self.rows.update(found.rows)
+    self._found.samples.update(found.samples)
+    self._found.survival.update(found.survival)
+    self._found.outcomes.update(found.outcomes)
+    if self._may_show:
+      self.directory.write_samples(self._found.samples)
+    self.directory.write_survival(self._found.survival)
+    self.directory.write_outcomes(self._found.outcomes)
+    # Last: a member that has a row is done.
+    self.directory.write_results([self.rows[member] for member in order if member in self.rows])
