@@ -59,16 +59,48 @@ class Defense:
     >>> Defense("lwlrd", 0.7, 0.03, 6, "cosine", "adam", 128, np.ones((1, 1)), 0.1, "block", True).label
     'lwlrd-lr0.03-d0.7-f0.1-block-e6-cosine'
     """
-    parts = [self.name, f"lr{self.lr_max:.12g}"]
-    if self.decay is not None:
-      parts.append(f"d{self.decay:.12g}")
-    if self.floor:
-      parts.append(f"f{self.floor:.12g}")
-    if self.granularity != BY_LAYER:
-      parts.append(self.granularity)
-    if self.tells_length:
-      parts += [f"e{self.epochs}", self.shape]
-    return "-".join(parts)
+    return schedule_label(
+      self.name,
+      lr_max=self.lr_max,
+      decay=self.decay,
+      floor=self.floor,
+      granularity=self.granularity,
+      length=(self.epochs, self.shape) if self.tells_length else None,
+    )
+
+
+def schedule_label(
+  name: str,
+  *,
+  lr_max: float,
+  decay: float | None,
+  floor: float = 0.0,
+  granularity: str = BY_LAYER,
+  length: tuple[int, str] | None = None,
+) -> str:
+  """Name of a schedule, from what tells it from others; fit for a file name.
+
+  Args:
+    name: As of `Defense`, and so on.
+    lr_max: Largest learning rate.
+    decay: Factor, or None.
+    floor: Told unless it is 0.
+    granularity: Told unless it is `layer`.
+    length: Epochs and shape, if they are to be told.
+
+  >>> schedule_label("lwlrd", lr_max=0.02, decay=0.5, floor=0.1)
+  'lwlrd-lr0.02-d0.5-f0.1'
+  """
+  parts = [name, f"lr{lr_max:.12g}"]
+  if decay is not None:
+    parts.append(f"d{decay:.12g}")
+  if floor:
+    parts.append(f"f{floor:.12g}")
+  if granularity != BY_LAYER:
+    parts.append(granularity)
+  if length is not None:
+    parts += [f"e{length[0]}", length[1]]
+  return "-".join(parts)
 
 
 def plan_defenses(
