@@ -197,7 +197,9 @@ def test_the_even_sequence_is_even():
 
 def test_it_beats_random_search_and_the_even_sequence():
   """More hypervolume at an equal budget: on average over seeds, and for most of them."""
-  searched, even, random = [], [], []
+  searched: list[float] = []
+  even: list[float] = []
+  random: list[float] = []
   for seed in range(16):
     # All in one round, a search has its opening and nothing else.
     for population, found in ((8, searched), (32, even)):
