@@ -1,11 +1,21 @@
 """Which defences and baselines a sweep compares, each as a schedule and what it needs to run."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
-from lwlrd_jax.defenses.schedules import lwlrd, reversed_lwlrd, super_finetuning, time_shape, uniform
+from lwlrd_jax.defenses.schedules import (
+  by_layer,
+  lwlrd,
+  number_of_units,
+  reversed_lwlrd,
+  super_finetuning,
+  time_shape,
+  uniform,
+)
 
+BY_LAYER = "layer"
 # Vanilla fine-tuning goes on at a tenth of the rate the task was trained at, as is usual.
 _VANILLA_SHARE = 0.1
 
@@ -23,6 +33,9 @@ class Defense:
     optimizer: Inner optimizer, a name of `engine.optimizer.INNER`.
     batch_size: Images a step.
     schedule: f32[steps, layers].
+    floor: Share of `lr_max` below which no layer's rate falls, in [0, 1]; 0 where the schedule has none.
+    granularity: What the decay counts: `layer`, or the name of a larger unit, such as `block`.
+    tells_length: Whether the label tells epochs and shape: for populations that mix them.
   """
 
   name: str
@@ -33,6 +46,9 @@ class Defense:
   optimizer: str
   batch_size: int
   schedule: np.ndarray
+  floor: float = 0.0
+  granularity: str = BY_LAYER
+  tells_length: bool = False
 
   @property
   def label(self) -> str:
@@ -40,9 +56,51 @@ class Defense:
 
     >>> Defense("lwlrd", 0.7, 0.03, 6, "cosine", "adam", 128, np.ones((1, 1))).label
     'lwlrd-lr0.03-d0.7'
+    >>> Defense("lwlrd", 0.7, 0.03, 6, "cosine", "adam", 128, np.ones((1, 1)), 0.1, "block", True).label
+    'lwlrd-lr0.03-d0.7-f0.1-block-e6-cosine'
     """
-    decay = "" if self.decay is None else f"-d{self.decay:.12g}"
-    return f"{self.name}-lr{self.lr_max:.12g}{decay}"
+    return schedule_label(
+      self.name,
+      lr_max=self.lr_max,
+      decay=self.decay,
+      floor=self.floor,
+      granularity=self.granularity,
+      length=(self.epochs, self.shape) if self.tells_length else None,
+    )
+
+
+def schedule_label(
+  name: str,
+  *,
+  lr_max: float,
+  decay: float | None,
+  floor: float = 0.0,
+  granularity: str = BY_LAYER,
+  length: tuple[int, str] | None = None,
+) -> str:
+  """Name of a schedule, from what tells it from others; fit for a file name.
+
+  Args:
+    name: As of `Defense`, and so on.
+    lr_max: Largest learning rate.
+    decay: Factor, or None.
+    floor: Told unless it is 0.
+    granularity: Told unless it is `layer`.
+    length: Epochs and shape, if they are to be told.
+
+  >>> schedule_label("lwlrd", lr_max=0.02, decay=0.5, floor=0.1)
+  'lwlrd-lr0.02-d0.5-f0.1'
+  """
+  parts = [name, f"lr{lr_max:.12g}"]
+  if decay is not None:
+    parts.append(f"d{decay:.12g}")
+  if floor:
+    parts.append(f"f{floor:.12g}")
+  if granularity != BY_LAYER:
+    parts.append(granularity)
+  if length is not None:
+    parts += [f"e{length[0]}", length[1]]
+  return "-".join(parts)
 
 
 def plan_defenses(
@@ -57,8 +115,11 @@ def plan_defenses(
   task_lr: float,
   train_size: int,
   layers: int,
+  floors: tuple[float, ...] = (0.0,),
+  depth_of_layer: Sequence[int] | None = None,
+  granularity: str = BY_LAYER,
 ) -> list[Defense]:
-  """Every schedule of a sweep: LWLRD for each pair of a rate and a decay, then the baselines.
+  """Every schedule of a sweep: LWLRD for each rate, decay and floor, then the baselines.
 
   High-LR and reversed stand once for each of `lrs`, reversed at the median decay. Super-Fine-Tuning has an optimizer, a
   batch size and a length of its own, those of its authors' two settings: under another optimizer its rates would mean
@@ -75,24 +136,44 @@ def plan_defenses(
     task_lr: Rate at which the task was trained.
     train_size: Images in the training set.
     layers: Layers of the model.
+    floors: Shares of the largest rate below which LWLRD's rates do not fall, in [0, 1]. Baselines have none.
+    depth_of_layer: Unit that each layer belongs to, see `schedules.by_layer`: what LWLRD and reversed count. Default:
+      every layer is one.
+    granularity: Name of these units.
 
   Returns:
     The schedules, LWLRD first.
+
+  Raises:
+    ValueError: A value out of range, or depths that are not one for each layer.
   """
+  depths = range(layers) if depth_of_layer is None else depth_of_layer
+  if len(depths) != layers:
+    raise ValueError(f"{len(depths)} depths for {layers} layers")
+  units = number_of_units(depths)
   steps = epochs * steps_per_epoch(train_size, batch_size)
   over_time = time_shape(shape, steps)
 
-  def common(name: str, decay: float | None, lr: float, schedule: np.ndarray) -> Defense:
-    return Defense(name, decay, lr, epochs, shape, optimizer, batch_size, schedule)
+  def common(name: str, decay: float | None, lr: float, schedule: np.ndarray, floor: float = 0.0) -> Defense:
+    # Where there is no decay, there is nothing to count.
+    counted = BY_LAYER if decay is None else granularity
+    return Defense(
+      name, decay, lr, epochs, shape, optimizer, batch_size, by_layer(schedule, depths), floor, granularity=counted
+    )
 
-  plan = [common("lwlrd", d, lr, lwlrd(lr, d, layers=layers, shape=over_time)) for lr in lrs for d in decays]
+  plan = [
+    common("lwlrd", d, lr, lwlrd(lr, d, layers=units, shape=over_time, floor=floor), floor)
+    for lr in lrs
+    for d in decays
+    for floor in floors
+  ]
   if not baselines:
     return plan
   vanilla_lr = _VANILLA_SHARE * task_lr
-  plan.append(common("vanilla", None, vanilla_lr, uniform(vanilla_lr, layers=layers, shape=over_time)))
-  plan += [common("high_lr", None, lr, uniform(lr, layers=layers, shape=over_time)) for lr in lrs]
+  plan.append(common("vanilla", None, vanilla_lr, uniform(vanilla_lr, layers=units, shape=over_time)))
+  plan += [common("high_lr", None, lr, uniform(lr, layers=units, shape=over_time)) for lr in lrs]
   middle = sorted(decays)[len(decays) // 2]
-  plan += [common("reversed", middle, lr, reversed_lwlrd(lr, middle, layers=layers, shape=over_time)) for lr in lrs]
+  plan += [common("reversed", middle, lr, reversed_lwlrd(lr, middle, layers=units, shape=over_time)) for lr in lrs]
   return plan + _super_finetuning_presets(train_size, layers)
 
 

@@ -3,6 +3,9 @@
 Everything that tells one defence or baseline from another is in its matrix, so that any mix of them is one population.
 """
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 
 SHAPES = ("constant", "linear", "cosine")
@@ -34,32 +37,39 @@ def time_shape(name: str, steps: int) -> np.ndarray:
   raise ValueError(f"shape is one of {', '.join(SHAPES)}, not {name}")
 
 
-def lwlrd(lr_max: float, decay: float, *, layers: int, shape: np.ndarray) -> np.ndarray:
+def lwlrd(lr_max: float, decay: float, *, layers: int, shape: np.ndarray, floor: float = 0.0) -> np.ndarray:
   """Layer-wise learning-rate decay, largest at the input.
 
   Thellier et al. 2025 (arXiv 2509.00027) describe it in words; the formula is ours:
-  lr_max * decay**layer * shape[step].
+  lr_max * max(decay**layer, floor) * shape[step].
 
   Args:
     lr_max: Learning rate of layer 0 at the top of `shape`, > 0.
     decay: Factor from one layer to the next, in (0, 1]. 1 is uniform.
-    layers: Number of layers, counted from the input.
+    layers: Number of layers, counted from the input; or of units of several layers each, for `by_layer`.
     shape: f32[steps], the schedule over time, usually in [0, 1].
+    floor: Share of `lr_max` below which no layer's rate falls, in [0, 1]: a small decay leaves the late layers, and
+      what is hidden in them, as they were. 0 is none, 1 uniform.
 
   Returns:
     f32[steps, layers].
 
   Raises:
-    ValueError: decay is outside (0, 1] or lr_max is not positive.
+    ValueError: decay is outside (0, 1], floor outside [0, 1], or lr_max is not positive.
 
   >>> lwlrd(1.0, 0.5, layers=3, shape=np.ones(1)).tolist()
   [[1.0, 0.5, 0.25]]
+  >>> lwlrd(1.0, 0.25, layers=3, shape=np.ones(1), floor=0.125).tolist()
+  [[1.0, 0.25, 0.125]]
   """
   if not 0 < decay <= 1:
     raise ValueError(f"decay is in (0, 1], not {decay}")
   if not lr_max > 0:
     raise ValueError(f"lr_max is positive, not {lr_max}")
-  return np.outer(shape, lr_max * decay ** np.arange(layers)).astype(np.float32)
+  if not 0 <= floor <= 1:
+    raise ValueError(f"floor is in [0, 1], not {floor}")
+  shares = np.maximum(decay ** np.arange(layers), floor)
+  return np.outer(shape, lr_max * shares).astype(np.float32)
 
 
 def uniform(lr: float, *, layers: int, shape: np.ndarray) -> np.ndarray:
@@ -79,7 +89,7 @@ def uniform(lr: float, *, layers: int, shape: np.ndarray) -> np.ndarray:
   return lwlrd(lr, 1.0, layers=layers, shape=shape)
 
 
-def reversed_lwlrd(lr_max: float, decay: float, *, layers: int, shape: np.ndarray) -> np.ndarray:
+def reversed_lwlrd(lr_max: float, decay: float, *, layers: int, shape: np.ndarray, floor: float = 0.0) -> np.ndarray:
   """The decay counted from the output: the usual one of transfer learning, which spares the early layers.
 
   Args and errors are those of `lwlrd`.
@@ -90,7 +100,51 @@ def reversed_lwlrd(lr_max: float, decay: float, *, layers: int, shape: np.ndarra
   >>> reversed_lwlrd(1.0, 0.5, layers=3, shape=np.ones(1)).tolist()
   [[0.25, 0.5, 1.0]]
   """
-  return lwlrd(lr_max, decay, layers=layers, shape=shape)[:, ::-1].copy()
+  return lwlrd(lr_max, decay, layers=layers, shape=shape, floor=floor)[:, ::-1].copy()
+
+
+def by_layer(schedule: np.ndarray, depth_of_layer: Sequence[int]) -> np.ndarray:
+  """Spreads a schedule over units, such as residual blocks, to the layers they are made of.
+
+  In a network of many layers a decay counted by layer is either next to 1 or leaves nothing for the late layers;
+  counted by block it means what it means in a small network.
+
+  Args:
+    schedule: f32[steps, units].
+    depth_of_layer: Unit of each layer, in the layers' order: from 0, ascending, none left out.
+
+  Returns:
+    f32[steps, layers].
+
+  Raises:
+    ValueError: The units are not numbered so, or are not those of the schedule.
+
+  >>> by_layer(lwlrd(1.0, 0.5, layers=2, shape=np.ones(1)), (0, 0, 1)).tolist()
+  [[1.0, 1.0, 0.5]]
+  """
+  units = schedule.shape[1]
+  if number_of_units(depth_of_layer) != units:
+    raise ValueError(f"depths are of {number_of_units(depth_of_layer)} units, the schedule of {units}")
+  return schedule[:, list(depth_of_layer)]
+
+
+def number_of_units(depth_of_layer: Sequence[int]) -> int:
+  """How many units layers belong to.
+
+  Args:
+    depth_of_layer: As for `by_layer`.
+
+  Raises:
+    ValueError: Likewise; also if there is no layer at all.
+
+  >>> number_of_units((0, 1, 1, 2))
+  3
+  """
+  depths = list(depth_of_layer)
+  steps = {later - earlier for earlier, later in itertools.pairwise(depths)}
+  if not depths or depths[0] != 0 or not steps <= {0, 1}:
+    raise ValueError(f"depths start at 0 and ascend without a gap, not {depths}")
+  return depths[-1] + 1
 
 
 def super_finetuning(

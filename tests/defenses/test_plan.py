@@ -64,6 +64,50 @@ def test_reversed_stands_at_the_median_decay():
   assert {defense.decay for defense in _plan() if defense.name == "reversed"} == {0.5}
 
 
+def test_floors_are_a_third_axis_of_lwlrd_alone():
+  plan = _plan(floors=(0.0, 0.2))
+  grid = [defense for defense in plan if defense.name == "lwlrd"]
+  assert {(defense.lr_max, defense.decay, defense.floor) for defense in grid} == {
+    (lr, decay, floor) for lr in (0.03, 0.01) for decay in (0.9, 0.1, 0.5) for floor in (0.0, 0.2)
+  }
+  for defense in grid:
+    shares = [max(defense.decay**depth, defense.floor) for depth in range(4)]
+    np.testing.assert_allclose(defense.schedule[0], np.multiply(defense.lr_max, shares), rtol=1e-5)
+  assert all(defense.floor == 0 for defense in plan if defense.name != "lwlrd")
+  labels = [defense.label for defense in plan]
+  assert len(set(labels)) == len(labels)
+  assert "lwlrd-lr0.03-d0.5" in labels
+  assert "lwlrd-lr0.03-d0.5-f0.2" in labels
+
+
+def test_decay_by_block_is_of_lwlrd_and_reversed():
+  plan = _plan(depth_of_layer=(0, 0, 1, 1), granularity="block")
+  by_name = {defense.name: defense for defense in plan if defense.decay in {None, 0.5}}
+  np.testing.assert_allclose(by_name["lwlrd"].schedule[0], [0.01, 0.01, 0.005, 0.005], rtol=1e-5)
+  np.testing.assert_allclose(by_name["reversed"].schedule[0], [0.005, 0.005, 0.01, 0.01], rtol=1e-5)
+  np.testing.assert_allclose(by_name["high_lr"].schedule[0], [0.01] * 4, rtol=1e-5)
+  assert {defense.schedule.shape[1] for defense in plan} == {4}
+  assert by_name["lwlrd"].label == "lwlrd-lr0.01-d0.5-block"
+  assert by_name["high_lr"].label == "high_lr-lr0.01"
+
+
+def test_depths_are_one_for_each_layer():
+  with pytest.raises(ValueError, match="3 depths for 4 layers"):
+    _plan(depth_of_layer=(0, 1, 2))
+
+
+def test_labels_of_a_plain_sweep():
+  """Names of members in finished runs: a stopped run goes on by them."""
+  assert [defense.label for defense in _plan(decays=(0.5,), lrs=(0.02,))] == [
+    "lwlrd-lr0.02-d0.5",
+    "vanilla-lr0.0001",
+    "high_lr-lr0.02",
+    "reversed-lr0.02-d0.5",
+    "super_ft_long-lr2.5",
+    "super_ft_short-lr0.1",
+  ]
+
+
 def test_without_baselines():
   assert {defense.name for defense in _plan(baselines=False)} == {"lwlrd"}
 

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlrd_jax.defenses.schedules import SHAPES, lwlrd, reversed_lwlrd, super_finetuning, time_shape, uniform
+from lwlrd_jax.defenses.schedules import (
+  SHAPES,
+  by_layer,
+  lwlrd,
+  number_of_units,
+  reversed_lwlrd,
+  super_finetuning,
+  time_shape,
+  uniform,
+)
 
 
 def _table(steps, layers, rate):
@@ -33,6 +42,61 @@ def test_lwlrd(lr, decay, layers, steps):
   np.testing.assert_allclose(
     uniform(lr, layers=layers, shape=shape), _table(steps, layers, lambda t, i: lr * shape[t]), rtol=1e-5
   )
+
+
+@given(lr=rates, decay=decays, floor=st.floats(0, 1), layers=st.integers(1, 6), steps=st.integers(1, 7))
+def test_floor(lr, decay, floor, layers, steps):
+  shape = np.random.default_rng(steps).random(steps)
+
+  def rate(t, depth):
+    share = decay**depth
+    return lr * (share if share > floor else floor) * shape[t]
+
+  found = lwlrd(lr, decay, layers=layers, shape=shape, floor=floor)
+  assert found.dtype == np.float32
+  np.testing.assert_allclose(found, _table(steps, layers, rate), rtol=1e-5)
+  backwards = reversed_lwlrd(lr, decay, layers=layers, shape=shape, floor=floor)
+  np.testing.assert_allclose(backwards, _table(steps, layers, lambda t, i: rate(t, layers - 1 - i)), rtol=1e-5)
+
+
+def test_floors_at_the_ends():
+  shape = time_shape("linear", 3)
+  np.testing.assert_array_equal(
+    lwlrd(0.3, 0.2, layers=4, shape=shape, floor=0.0), lwlrd(0.3, 0.2, layers=4, shape=shape)
+  )
+  np.testing.assert_array_equal(lwlrd(0.3, 0.2, layers=4, shape=shape, floor=1.0), uniform(0.3, layers=4, shape=shape))
+
+
+@pytest.mark.parametrize("make", [lwlrd, reversed_lwlrd])
+@pytest.mark.parametrize("floor", [-0.1, 1.0001, math.nan, math.inf])
+def test_bad_floor(make, floor):
+  with pytest.raises(ValueError, match="floor"):
+    make(0.1, 0.5, layers=2, shape=np.ones(1), floor=floor)
+
+
+@given(decay=decays, sizes=st.lists(st.integers(1, 4), min_size=1, max_size=5), steps=st.integers(1, 4))
+def test_decay_by_block(decay, sizes, steps):
+  """All layers of a block have its rate; blocks of one layer each change nothing."""
+  shape = np.random.default_rng(steps).random(steps)
+  depths = [block for block, size in enumerate(sizes) for _ in range(size)]
+  schedule = lwlrd(0.1, decay, layers=len(sizes), shape=shape)
+  found = by_layer(schedule, depths)
+  assert found.dtype == np.float32
+  expected = _table(steps, len(depths), lambda t, layer: 0.1 * decay ** depths[layer] * shape[t])
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  np.testing.assert_array_equal(by_layer(schedule, range(len(sizes))), schedule)
+  assert number_of_units(depths) == len(sizes)
+
+
+@pytest.mark.parametrize("depths", [(), (1, 2), (0, 2), (0, 1, 0), (-1, 0, 1)])
+def test_bad_depths(depths):
+  with pytest.raises(ValueError, match="ascend"):
+    by_layer(np.ones((1, 2), np.float32), depths)
+
+
+def test_depths_of_another_schedule():
+  with pytest.raises(ValueError, match="2 units, the schedule of 3"):
+    by_layer(np.ones((1, 3), np.float32), (0, 0, 1))
 
 
 def test_decay_of_one_is_uniform():

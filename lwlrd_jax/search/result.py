@@ -1,0 +1,116 @@
+"""What is found of a candidate: its worst figures over attacks."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from lwlrd_jax.search.space import Candidate
+
+OK = "ok"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What one attack, in one infection, got through a candidate's fine-tuning and finishing steps.
+
+  Attributes:
+    attack: Its name.
+    auc_drop_val: AUC on the validation split of that infection's untreated model, less that of the treated one.
+    auc_drop_test: The same on the test split.
+    auc: Of the treated model, on the test split.
+    reid: Share of stolen images re-identified, in [0, 1].
+    ssim: Mean SSIM of the reconstructions, in [-1, 1].
+    status: As in the results table: `ok`, `diverged` or `failed: <why>`.
+  """
+
+  attack: str
+  auc_drop_val: float
+  auc_drop_test: float
+  auc: float
+  reid: float
+  ssim: float
+  status: str = OK
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """A candidate's figures: the worst over attacks, since nobody knows which attack a model carries.
+
+  Attributes:
+    candidate: The candidate.
+    auc_drop_val: Largest AUC lost on the validation split. What a search selects by.
+    auc_drop_test: Largest AUC lost on the test split. What is told of the selected.
+    auc: Lowest AUC on the test split.
+    reid_by_attack: Re-identification of each attack, in [0, 1].
+    ssim_excess: Largest SSIM over that of the mean training image; negative below it.
+    stops: Whether every attack is stopped, by the report's rule (`report/summary.py`).
+    status: `ok`, or that of a member that is not.
+  """
+
+  candidate: Candidate
+  auc_drop_val: float
+  auc_drop_test: float
+  auc: float
+  reid_by_attack: Mapping[str, float]
+  ssim_excess: float
+  stops: bool
+  status: str = OK
+
+  @property
+  def reid(self) -> float:
+    """Largest re-identification over attacks; NaN if there is none."""
+    values = list(self.reid_by_attack.values())
+    return max(values) if values and not any(map(math.isnan, values)) else math.nan
+
+  @property
+  def usable(self) -> bool:
+    """Whether it can be compared: its status is ok, and all of its figures are numbers."""
+    figures = (self.auc_drop_val, self.auc_drop_test, self.auc, self.reid, self.ssim_excess)
+    return self.status == OK and all(map(math.isfinite, figures))
+
+
+def combine(
+  candidate: Candidate, outcomes: Sequence[Outcome], *, reid_limit: float, mean_ssim: float, ssim_limit: float
+) -> Result:
+  """One result of all attacks and infections: means over infections, then the worst attack.
+
+  Args:
+    candidate: The candidate.
+    outcomes: At least one for each attack.
+    reid_limit: Re-identification up to which an attack counts as stopped; see `report.summary.Floors`.
+    mean_ssim: SSIM of the mean training image.
+    ssim_limit: SSIM up to which an attack counts as stopped.
+
+  Returns:
+    The result. Its status is that of the first outcome that is not ok, and its figures are NaN then.
+
+  Raises:
+    ValueError: No outcomes.
+  """
+  if not outcomes:
+    raise ValueError(f"no outcomes of {candidate.label}")
+  status = next((outcome.status for outcome in outcomes if outcome.status != OK), OK)
+  if status != OK:
+    return Result(candidate, math.nan, math.nan, math.nan, {}, math.nan, stops=False, status=status)
+  of_attack: dict[str, list[Outcome]] = {}
+  for outcome in outcomes:
+    of_attack.setdefault(outcome.attack, []).append(outcome)
+
+  def means(figure: str) -> dict[str, float]:
+    return {name: sum(getattr(o, figure) for o in found) / len(found) for name, found in of_attack.items()}
+
+  reid, ssim = means("reid"), means("ssim")
+  return Result(
+    candidate,
+    auc_drop_val=_largest(means("auc_drop_val")),
+    auc_drop_test=_largest(means("auc_drop_test")),
+    auc=-_largest({name: -auc for name, auc in means("auc").items()}),
+    reid_by_attack=reid,
+    ssim_excess=_largest(ssim) - mean_ssim,
+    stops=all(reid[name] <= reid_limit and ssim[name] <= ssim_limit for name in of_attack),
+  )
+
+
+def _largest(figures: Mapping[str, float]) -> float:
+  """The largest, or NaN if there is one: `max` alone would depend on the order."""
+  return math.nan if any(map(math.isnan, figures.values())) else max(figures.values())

@@ -1,0 +1,120 @@
+import json
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lwlrd_jax.search.front import describe, front, recommend
+from lwlrd_jax.search.result import Result
+from lwlrd_jax.search.space import Candidate
+
+# Few distinct values, so that ties are common.
+_shares = st.sampled_from([0.0, 0.01, 0.02, 0.05, 0.3, 1.0])
+
+
+@st.composite
+def tables(draw):
+  """Results of distinct candidates; some are not ok, some not numbers."""
+  rows = []
+  for i in range(draw(st.integers(0, 8))):
+    drop = draw(st.one_of(st.sampled_from([-0.01, 0.0, 0.01, 0.02, 0.2]), st.just(math.nan)))
+    reid = {"a": draw(_shares), "b": draw(_shares)}
+    status = draw(st.sampled_from(["ok", "ok", "ok", "diverged"]))
+    candidate = Candidate(0.1 + i / 100, 0.02, 12, "cosine", finish=("scrub",))
+    rows.append(Result(candidate, drop, 0.5, 0.8, reid, 0.1, stops=draw(st.booleans()), status=status))
+  return rows
+
+
+def _usable(rows):
+  return [row for row in rows if row.status == "ok" and not math.isnan(row.auc_drop_val)]
+
+
+@given(rows=tables())
+def test_front(rows):
+  def beaten(row):
+    mine = (row.auc_drop_val, max(row.reid_by_attack.values()))
+    for other in _usable(rows):
+      theirs = (other.auc_drop_val, max(other.reid_by_attack.values()))
+      if theirs[0] <= mine[0] and theirs[1] <= mine[1] and theirs != mine:
+        return True
+    return False
+
+  found = front(rows)
+  assert {row.candidate for row in found} == {row.candidate for row in _usable(rows) if not beaten(row)}
+  assert [row.auc_drop_val for row in found] == sorted(row.auc_drop_val for row in found)
+  assert front(rows[::-1]) == found
+
+
+@given(rows=tables(), limit=st.sampled_from([-0.05, 0.0, 0.01, 0.03]))
+def test_recommendation(rows, limit):
+  found = recommend(rows, limit)
+  assert recommend(rows[::-1], limit) == found
+  assert found.reason.endswith(".")
+  within = [row for row in _usable(rows) if row.auc_drop_val <= limit]
+  if not within:
+    assert (found.result, found.case) == (None, "none_within")
+    return
+  ours = found.result
+  assert ours is not None
+  assert ours in within
+  stopping = [row for row in within if row.stops]
+  assert found.case == ("stops" if stopping else "none_stops")
+  if stopping:
+    assert ours.stops
+    assert all((ours.auc_drop_val, ours.reid) <= (row.auc_drop_val, row.reid) for row in stopping)
+  else:
+    assert all((ours.reid, ours.auc_drop_val) <= (row.reid, row.auc_drop_val) for row in within)
+
+
+@given(rows=tables(), limit=st.sampled_from([-0.05, 0.0, 0.03]))
+def test_record(rows, limit):
+  found = json.loads(json.dumps(describe(rows, rounds=3, max_auc_drop=limit), allow_nan=False))
+  assert (found["rounds"], found["tried"], found["max_auc_drop"]) == (3, len(rows), limit)
+  assert found["failed"] == len(rows) - len(_usable(rows))
+  labels = [entry["label"] for entry in found["front"]]
+  assert len(set(labels)) == len(labels)
+  assert {row.candidate.label for row in front(rows)} <= set(labels)
+  chosen = recommend(rows, limit).result
+  assert [entry["recommended"] for entry in found["front"]].count(True) == (chosen is not None)
+  if chosen is None:
+    assert found["recommended"] is None
+  else:
+    entry = found["front"][found["recommended"]]
+    assert entry["recommended"]
+    assert entry["label"] == chosen.candidate.label
+
+
+def test_the_recommended_one_is_shown_even_if_it_is_beaten():
+  """Less leakage and less loss, but by an SSIM that is too high: the other one does not stop the attack."""
+  stops = Result(Candidate(0.7, 0.02, 12, "cosine", 0.1), 0.02, 0.03, 0.8, {"a": 0.01}, 0.0, stops=True)
+  beats = Result(Candidate(0.5, 0.02, 6, "linear"), 0.01, 0.0, 0.81, {"a": 0.0}, 0.2, stops=False)
+  found = describe([stops, beats], rounds=1, max_auc_drop=0.03)
+  assert [entry["decay"] for entry in found["front"]] == [0.5, 0.7]
+  assert found["recommended"] == 1
+  assert found["front"][1] == {
+    "label": "lwlrd-lr0.02-d0.7-f0.1-e12-cosine",
+    "defense": "lwlrd",
+    "decay": 0.7,
+    "lr_max": 0.02,
+    "epochs": 12,
+    "shape": "cosine",
+    "floor": 0.1,
+    "granularity": "layer",
+    "finish": "none",
+    "auc_drop": 0.03,
+    "auc_drop_val": 0.02,
+    "auc": 0.8,
+    "reid": 0.01,
+    "reid_by_attack": {"a": 0.01},
+    "stops": True,
+    "recommended": True,
+  }
+
+
+def test_reasons():
+  one = Result(Candidate(0.5, 0.02, 12, "cosine"), 0.012, 0.0, 0.8, {"a": 0.25}, 0.0, stops=False)
+  assert "None of the 1 that lose at most 0.02" in recommend([one], 0.02).reason
+  assert "25.0%" in recommend([one], 0.02).reason
+  assert (
+    recommend([one], 0.01).reason == "No schedule that was tried loses at most 0.01 of AUC on the validation split."
+  )
