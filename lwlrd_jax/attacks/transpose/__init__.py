@@ -1,0 +1,7 @@
+"""The Transpose attack, and thieves of its family who know the defence."""
+
+from lwlrd_jax.attacks.transpose.flat import Flat
+from lwlrd_jax.attacks.transpose.plain import Transpose
+from lwlrd_jax.attacks.transpose.rehearsed import Rehearsed
+
+__all__ = ["Flat", "Rehearsed", "Transpose"]
