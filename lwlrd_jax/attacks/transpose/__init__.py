@@ -3,5 +3,6 @@
 from lwlrd_jax.attacks.transpose.flat import Flat
 from lwlrd_jax.attacks.transpose.plain import Transpose
 from lwlrd_jax.attacks.transpose.rehearsed import Rehearsed
+from lwlrd_jax.attacks.transpose.restorer import Restorer
 
-__all__ = ["Flat", "Rehearsed", "Transpose"]
+__all__ = ["Flat", "Rehearsed", "Restorer", "Transpose"]
