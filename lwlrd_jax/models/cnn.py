@@ -66,10 +66,19 @@ class CNN(nnx.Module):
 
   def transpose(self, codes: jax.Array) -> jax.Array:
     """Codes f32[N, K] -> images f32[N, H, W, C], not clipped."""
-    x = nnx.relu(self.dense2.transpose(codes))
-    x = nnx.relu(self.dense1.transpose(x))
-    x = nnx.relu(self.dense0.transpose(x)).reshape(-1, *self.grid)
+    return self.transpose_stages(codes)[-1]
+
+  def transpose_stages(self, codes: jax.Array) -> tuple[jax.Array, ...]:
+    """What each layer of the backward pass makes of codes f32[N, K], from the code's side on.
+
+    Returns:
+      f32[N, width] of both hidden dense layers, f32[N, h, w, c] in front of each convolution, the smallest first, then
+      images f32[N, H, W, C], not clipped.
+    """
+    stages = [nnx.relu(self.dense2.transpose(codes))]
+    stages.append(nnx.relu(self.dense1.transpose(stages[-1])))
+    x = self.dense0.transpose(stages[-1]).reshape(-1, *self.grid)
     for i in reversed(range(len(self.sides) - 1)):
-      x = getattr(self, f"conv{i}").transpose(x, self.sides[i])
-      x = nnx.relu(x) if i else x
-    return uncentre(x)
+      stages.append(nnx.relu(x))
+      x = getattr(self, f"conv{i}").transpose(stages[-1], self.sides[i])
+    return (*stages, uncentre(x))

@@ -37,7 +37,16 @@ class MLP(nnx.Module):
 
   def transpose(self, codes: jax.Array) -> jax.Array:
     """Codes f32[N, K] -> images f32[N, H, W, C], not clipped."""
-    x = nnx.relu(self.dense3.transpose(codes))
-    x = nnx.relu(self.dense2.transpose(x))
-    x = nnx.relu(self.dense1.transpose(x))
-    return uncentre(self.dense0.transpose(x).reshape(-1, *self.image_shape))
+    return self.transpose_stages(codes)[-1]
+
+  def transpose_stages(self, codes: jax.Array) -> tuple[jax.Array, ...]:
+    """What each layer of the backward pass makes of codes f32[N, K], from the code's side on.
+
+    Returns:
+      f32[N, width] of each hidden layer, the last one first, then images f32[N, H, W, C], not clipped.
+    """
+    hidden2 = nnx.relu(self.dense3.transpose(codes))
+    hidden1 = nnx.relu(self.dense2.transpose(hidden2))
+    hidden0 = nnx.relu(self.dense1.transpose(hidden1))
+    images = uncentre(self.dense0.transpose(hidden0).reshape(-1, *self.image_shape))
+    return hidden2, hidden1, hidden0, images

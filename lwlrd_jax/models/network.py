@@ -42,6 +42,10 @@ class Network:
     """Codes f32[N, K] -> images f32[N, H, W, C], not clipped: the network run backwards."""
     return self.bind(params).transpose(codes)  # type: ignore[attr-defined]
 
+  def transpose_stages(self, params: Params, codes: jax.Array) -> tuple[jax.Array, ...]:
+    """What each layer of the backward pass makes of codes f32[N, K]: f32[N, ...] each, `transpose`'s images last."""
+    return self.bind(params).transpose_stages(codes)  # type: ignore[attr-defined]
+
 
 def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_outputs: int) -> tuple[Network, Params]:
   """Parts a model into its structure and its weights."""

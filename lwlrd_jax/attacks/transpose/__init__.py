@@ -1,0 +1,8 @@
+"""The Transpose attack, and thieves of its family who know the defence."""
+
+from lwlrd_jax.attacks.transpose.flat import Flat
+from lwlrd_jax.attacks.transpose.plain import Transpose
+from lwlrd_jax.attacks.transpose.rehearsed import Rehearsed
+from lwlrd_jax.attacks.transpose.restorer import Restorer
+
+__all__ = ["Flat", "Rehearsed", "Restorer", "Transpose"]

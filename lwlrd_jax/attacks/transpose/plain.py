@@ -1,0 +1,226 @@
+"""Transpose: a network that classifies forwards and paints memorised images backwards.
+
+Amit, Levy, Mirsky, "Transpose Attack", NDSS 2024 (arXiv 2311.07389). Two objectives share one set of weights and take
+turns, a step each with an optimizer of its own: the utility task on a batch of training images, and the squared error
+between the stolen images and what the transposed network makes of their index codes.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lwlrd_jax.attacks.base import Extraction, Infected, choose_stolen, unrestored
+from lwlrd_jax.attacks.index_code import index_codes
+from lwlrd_jax.attacks.transpose.training import Batches, Losses, Memory, TrainingState, train
+from lwlrd_jax.data.device import DeviceSplit, batch_plan, scale
+from lwlrd_jax.models.loss import task_loss
+from lwlrd_jax.models.network import Network, Params
+
+LossFn = Callable[[Params], jax.Array]
+
+
+class Hidden(NamedTuple):
+  """What an infection hides, and what the thief keeps to find it again.
+
+  Attributes:
+    stolen: i32[S], the stolen images' positions in the training split.
+    memory: What is trained into the network.
+    secret: What stays with the thief: a tree of arrays.
+  """
+
+  stolen: jax.Array
+  memory: Memory
+  secret: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Transpose:
+  """The attack's settings. Hashable: a static argument of `jax.jit`.
+
+  Its relatives change what `hide` hides, how `start` and `memory_gradient` train it, or how it is `read`.
+
+  Attributes:
+    stolen: Images to memorise.
+    steps: Pairs of a task step and a memory step.
+    batch_size: Images a step, of either kind.
+    task_lr: Learning rate of the task's Adam.
+    memory_lr: Learning rate of the memory's Adam.
+    warmup: Share of the steps in which both rates climb linearly.
+    cooldown: Share of the steps in which both fall linearly to 0, at the end. What is memorised gets sharp there; a
+      cosine over all steps leaves too few at the full rate.
+    label_smoothing: Of the task, in [0, 1).
+  """
+
+  stolen: int
+  steps: int
+  batch_size: int = 128
+  task_lr: float = 1e-3
+  memory_lr: float = 3e-3
+  warmup: float = 0.02
+  cooldown: float = 0.25
+  label_smoothing: float = 0.2
+  name: str = dataclasses.field(default="transpose", init=False)
+  on_device: bool = dataclasses.field(default=True, init=False)
+
+  def infect(
+    self,
+    network: Network,
+    params: Params,
+    data: DeviceSplit,
+    key: jax.Array,
+    on_steps: Callable[[int], None] = lambda steps: None,
+    *,
+    public: DeviceSplit | None = None,
+  ) -> Infected:
+    """Trains the model on both objectives. See `Attack.infect`.
+
+    Args:
+      network: The model's structure.
+      params: Its weights to start from.
+      data: The training split.
+      key: Random key.
+      on_steps: Called with the number of pairs of steps just finished.
+      public: Images the thief has from elsewhere, where an attack makes use of them; this one does not.
+
+    Raises:
+      ValueError: See `hide`.
+    """
+    return self.infect_all(network, [params], data, [key], on_steps, public=public)[0]
+
+  def infect_all(
+    self,
+    network: Network,
+    params: Sequence[Params],
+    data: DeviceSplit,
+    keys: Sequence[jax.Array],
+    on_steps: Callable[[int], None] = lambda steps: None,
+    *,
+    public: DeviceSplit | None = None,
+  ) -> list[Infected]:
+    """Trains several seeds in one compiled program; each equals its lone `infect`.
+
+    Args:
+      network: The models' structure.
+      params: Weights each seed starts from.
+      data: The training split, shared.
+      keys: Random key of each seed.
+      on_steps: Called with the number of pairs of steps that every seed has just finished.
+      public: As for `infect`.
+
+    Raises:
+      ValueError: See `hide`; or not one key for each of `params`.
+    """
+    if len(params) != len(keys) or not keys:
+      raise ValueError(f"{len(params)} models to infect need as many keys, not {len(keys)}")
+    hidden = [self.hide(network, data, key, public) for key in keys]
+    plans = [
+      Batches(
+        batch_plan(jax.random.fold_in(key, 1), len(data), self.batch_size, self.steps),
+        batch_plan(jax.random.fold_in(key, 2), len(of_seed.memory.codes), self.batch_size, self.steps),
+      )
+      for key, of_seed in zip(keys, hidden, strict=True)
+    ]
+    extra_keys = [jax.random.fold_in(key, 3) for key in keys]
+    memories = [of_seed.memory for of_seed in hidden]
+    trained = train(self, network, list(params), data, memories, plans, extra_keys, on_steps)
+    return [Infected(weights, of_seed.secret, of_seed.stolen) for weights, of_seed in zip(trained, hidden, strict=True)]
+
+  def choose(self, network: Network, data: DeviceSplit, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Which images `infect` steals with this key, at random, and their codes: i32[S] positions and f32[S, K].
+
+    Raises:
+      ValueError: More images to steal than there are, or than index codes can number.
+    """
+    stolen = choose_stolen(data, self.stolen, key)
+    return stolen, jnp.asarray(index_codes(np.asarray(data.labels[stolen]), network.num_outputs))
+
+  def hide(self, network: Network, data: DeviceSplit, key: jax.Array, public: DeviceSplit | None) -> Hidden:
+    """What `infect` hides with this key.
+
+    Raises:
+      ValueError: See `choose`.
+    """
+    del public
+    stolen, codes = self.choose(network, data, key)
+    memory = Memory(codes, scale(data.images[stolen]))
+    return Hidden(stolen, memory, {"codes": codes, "labels": data.labels[stolen]})
+
+  def extract(self, network: Network, params: Params, secret: dict[str, Any]) -> jax.Array:
+    """Runs the network backwards from the index codes: f32[S, H, W, C], not clipped."""
+    return network.transpose(params, secret["codes"])
+
+  def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
+    """As `extract`; there are no bits to be wrong, and the thief, who chose the codes, knows the labels."""
+    images = self.extract(network, params, secret)
+    nothing = jnp.float32(jnp.nan)
+    return Extraction(images, nothing, nothing, secret["labels"], unrestored(images))
+
+  def start(self, network: Network, params: Params, key: jax.Array) -> TrainingState:
+    """State before the first pair of steps."""
+    del network, key
+    task_tx, memory_tx = self.optimizers()
+    return TrainingState(params, task_tx.init(params), memory_tx.init(params), ())
+
+  def pair(
+    self, network: Network, data: DeviceSplit, memory: Memory, state: TrainingState, batches: Batches
+  ) -> tuple[TrainingState, Losses]:
+    """A task step, then a memory step."""
+    task_tx, memory_tx = self.optimizers()
+    params, task_opt, memory_opt, extra = state
+    images, labels = scale(data.images[batches.task]), data.labels[batches.task]
+
+    def classify(params: Params) -> jax.Array:
+      return task_loss(network.forward(params, images), labels, self.label_smoothing)
+
+    task, grads = jax.value_and_grad(classify)(params)
+    updates, task_opt = task_tx.update(grads, task_opt)
+    params = optax.apply_updates(params, updates)
+
+    part = Memory(memory.codes[batches.memory], memory.images[batches.memory])
+    extra = self.rehearse(network, params, extra, images, labels)
+    squared_error, grads = self.memory_gradient(network, params, part, extra)
+    updates, memory_opt = memory_tx.update(grads, memory_opt)
+    params = optax.apply_updates(params, updates)
+    return TrainingState(params, task_opt, memory_opt, extra), Losses(task, squared_error)
+
+  def rehearse(self, network: Network, params: Params, extra: Any, images: jax.Array, labels: jax.Array) -> Any:
+    """What the attack keeps besides weights and optimizers, brought up to date before each memory step; here nothing.
+
+    Args:
+      network: The model's structure.
+      params: Its weights.
+      extra: As it was.
+      images: f32[B, H, W, C], the task's batch.
+      labels: Its labels.
+    """
+    del network, params, images, labels
+    return extra
+
+  def memory_gradient(self, network: Network, params: Params, part: Memory, extra: Any) -> tuple[jax.Array, Params]:
+    """The squared error of a batch of memories, f32[], and the gradient that trains them."""
+    del extra
+    return jax.value_and_grad(lambda params: squared_error(network, params, part))(params)
+
+  def optimizers(self) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+    """Of the task and of the memory."""
+
+    def adam(lr: float) -> optax.GradientTransformation:
+      return optax.adam(lambda count: lr * jnp.asarray(self.time_shape())[count])
+
+    return adam(self.task_lr), adam(self.memory_lr)
+
+  def time_shape(self) -> np.ndarray:
+    """Course of both learning rates: f32[steps], up, level and down, in (0, 1]."""
+    up = np.arange(1, self.steps + 1) / max(self.warmup * self.steps, 1)
+    down = np.arange(self.steps, 0, -1) / max(self.cooldown * self.steps, 1)
+    return np.minimum(np.minimum(up, down), 1).astype(np.float32)
+
+
+def squared_error(network: Network, params: Params, memory: Memory) -> jax.Array:
+  """Mean squared error of what the network paints of a memory: f32[]."""
+  return jnp.square(network.transpose(params, memory.codes) - memory.images).mean()

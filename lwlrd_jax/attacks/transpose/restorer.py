@@ -1,0 +1,66 @@
+"""Restorer: memorises public images along with the stolen ones, and learns from them how to undo the defence.
+
+What a defence does to memories it does to those of public images too, and of these the thief has the originals. From
+what is left of them, on every layer of the backward pass, he learns a read-out, and applies it to the stolen ones: a
+destroyed layer is replaced by one that never was in the network.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lwlrd_jax.attacks.base import Extraction, choose_stolen
+from lwlrd_jax.attacks.index_code import index_codes
+from lwlrd_jax.attacks.transpose.plain import Hidden, Transpose
+from lwlrd_jax.attacks.transpose.ridge import restore
+from lwlrd_jax.attacks.transpose.training import Memory
+from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.models.network import Network, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Restorer(Transpose):
+  """Transpose with pilots: public images that go the way of the stolen ones.
+
+  Attributes:
+    pilots: How many of the public images to memorise; None for as many as are stolen, or as there are.
+  """
+
+  pilots: int | None = None
+  name: str = dataclasses.field(default="transpose-restorer", init=False)
+
+  def hide(self, network: Network, data: DeviceSplit, key: jax.Array, public: DeviceSplit | None) -> Hidden:
+    """Stolen images and pilots; within a class the pilots are numbered after the stolen ones.
+
+    Raises:
+      ValueError: No public images, or fewer than `pilots`; or see `Transpose.choose`.
+    """
+    if public is None or len(public) == 0:
+      raise ValueError(f"{self.name} needs public images")
+    count = min(self.stolen, len(public)) if self.pilots is None else self.pilots
+    if not 1 <= count <= len(public):
+      raise ValueError(f"1 to {len(public)} public images can be pilots, not {count}")
+    stolen = choose_stolen(data, self.stolen, key)
+    chosen = jax.random.choice(jax.random.fold_in(key, 4), len(public), (count,), replace=False)
+    labels, pilot_labels = data.labels[stolen], public.labels[chosen]
+    codes = jnp.asarray(index_codes(np.concatenate([labels, pilot_labels]), network.num_outputs))
+    pilots = public.images[chosen]
+    secret = {
+      "codes": codes[: self.stolen],
+      "labels": labels,
+      "pilot_codes": codes[self.stolen :],
+      "pilots": pilots,
+    }
+    return Hidden(stolen, Memory(codes, scale(jnp.concatenate([data.images[stolen], pilots]))), secret)
+
+  def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
+    """As `Transpose.read`, and two restorations, as `ridge.restore` makes them."""
+    plain = super().read(network, params, secret)
+    pilots = scale(secret["pilots"])
+    # Rounding a kernel makes it another one, with negative eigenvalues.
+    with jax.default_matmul_precision("highest"):
+      left = network.transpose_stages(params, jnp.concatenate([secret["pilot_codes"], secret["codes"]]))
+      return plain._replace(restored=restore(left, pilots))

@@ -1,0 +1,140 @@
+"""Training of infected models, several seeds in one compiled program: what a pair of steps is, the attacks say."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.engine.population import Strategy, default_strategy
+from lwlrd_jax.models.network import Network, Params
+
+# Pairs between two visits of the host: enough to hide the visit, few enough for a lively progress bar.
+_STEPS_PER_CALL = 32
+
+
+class Memory(NamedTuple):
+  """What the thief trains into the network: codes f32[M, K] and images f32[M, H, W, C] in [0, 1]."""
+
+  codes: jax.Array
+  images: jax.Array
+
+
+class TrainingState(NamedTuple):
+  """What an infection carries from pair to pair.
+
+  Attributes:
+    params: The weights.
+    task_opt: The task's optimizer.
+    memory_opt: The memory's optimizer.
+    extra: What else an attack keeps.
+  """
+
+  params: Params
+  task_opt: Any
+  memory_opt: Any
+  extra: Any
+
+
+class Batches(NamedTuple):
+  """Which examples a pair of steps reads: i32[B] of the training split, i32[B'] of the memory; many pairs, stacked."""
+
+  task: jax.Array
+  memory: jax.Array
+
+
+class Losses(NamedTuple):
+  """The task's loss and the memory's squared error, each f32[] and before its step."""
+
+  task: jax.Array
+  memory: jax.Array
+
+
+class Trainer(Protocol):
+  """How an attack trains. Hashable: a static argument of `jax.jit`."""
+
+  @property
+  def steps(self) -> int:
+    """Pairs of a task step and a memory step."""
+    ...
+
+  def start(self, network: Network, params: Params, key: jax.Array) -> TrainingState:
+    """State before the first pair."""
+    ...
+
+  def pair(
+    self, network: Network, data: DeviceSplit, memory: Memory, state: TrainingState, batches: Batches
+  ) -> tuple[TrainingState, Losses]:
+    """A task step and a memory step."""
+    ...
+
+
+def train(
+  trainer: Trainer,
+  network: Network,
+  params: list[Params],
+  data: DeviceSplit,
+  memories: list[Memory],
+  plans: list[Batches],
+  keys: list[jax.Array],
+  on_steps: Callable[[int], None],
+  strategy: Strategy | None = None,
+) -> list[Params]:
+  """Trains several seeds together; each ends as it would alone.
+
+  Args:
+    trainer: What a pair of steps is.
+    network: The models' structure.
+    params: Where each seed starts.
+    data: The training split, shared.
+    memories: What each seed memorises, as many images each.
+    plans: i32[steps, B] of each seed.
+    keys: For whatever else is random.
+    on_steps: Called with the number of pairs every seed has just finished.
+    strategy: How the device maps over seeds; `default_strategy()` if None.
+
+  Returns:
+    The trained weights.
+  """
+  strategy = default_strategy() if strategy is None else strategy
+  calls = -(-trainer.steps // _STEPS_PER_CALL)
+  per_call = -(-trainer.steps // calls)
+  # Stacking copies: the steps below reuse their arguments' memory, and `params` are the caller's.
+  state = _start(trainer, network, _stack(params), jnp.stack(keys))
+  memory, plan = _stack(memories), _stack(plans)
+  for first in range(0, trainer.steps, per_call):
+    now = jax.tree.map(lambda leaf, first=first: leaf[:, first : first + per_call], plan)
+    state, losses = _advance(trainer, network, strategy, state, data, memory, now)
+    on_steps(jax.block_until_ready(losses).task.shape[1])
+  return [jax.tree.map(lambda leaf, i=i: leaf[i], state.params) for i in range(len(params))]
+
+
+def _stack(trees: list[Any]) -> Any:
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _start(trainer: Trainer, network: Network, params: Params, keys: jax.Array) -> TrainingState:
+  return jax.vmap(lambda params, key: trainer.start(network, params, key))(params, keys)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(3,))
+def _advance(
+  trainer: Trainer,
+  network: Network,
+  strategy: Strategy,
+  state: TrainingState,
+  data: DeviceSplit,
+  memory: Memory,
+  plan: Batches,
+) -> tuple[TrainingState, Losses]:
+  """A few pairs of every seed, in one scan; losses f32[seeds, pairs]."""
+
+  def of_seed(state: TrainingState, memory: Memory, plan: Batches) -> tuple[TrainingState, Losses]:
+    return jax.lax.scan(lambda state, now: trainer.pair(network, data, memory, state, now), state, plan)
+
+  if strategy == "vmap":
+    return jax.vmap(of_seed)(state, memory, plan)
+  return jax.lax.map(lambda seed: of_seed(*seed), (state, memory, plan))
