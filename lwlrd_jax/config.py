@@ -26,6 +26,7 @@ CARRIER_NAMES = ("all", "early", "late", "dead", "values", "signs", "dictionary"
 CODEC_NAMES = ("learned", "png", "jpeg", "webp")
 CODE_NAMES = ("fixed", "entropy")
 SCENARIO_NAMES = ("external", "internal")
+DIRECTION_NAMES = ("early", "late")
 OVERLAP_NAMES = ("any", "none", "all")
 GRANULARITY_NAMES = ("layer", "block")
 OPTIMIZER_NAMES = ("adam", "momentum", "sgd")
@@ -55,9 +56,10 @@ class FineTuning:
   """Course of the learning rate over time: constant, linear or cosine (both fall to 0)."""
   floors: str = "0"
   """Shares of lr_max below which no layer's rate falls, comma list; each in [0, 1]. 0 is no floor."""
+  directions: str = "early"
+  """Where the largest rates of the decays are, comma list: early (at the input: LWLRD), late (at the output: reversed)."""
   granularity: str = "layer"
-  """What the decay counts: every layer with parameters, or block (the layers between two changes of resolution or
-  kind)."""
+  """What the decay counts: layer (every layer with parameters) or block (layers of one kind together)."""
   share: float = 1.0
   """Share of the training split to fine-tune on, in (0, 1]. The number of steps stays that of the whole split."""
   overlap: str = "any"
@@ -83,6 +85,20 @@ class Finishing:
   """Standard deviation of noise, as a share of each layer's own. Who knows the seed can subtract this noise again."""
   prune_share: float = 0.3
   """Share of each kernel's weights that prune sets to 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Searching:
+  """Search instead of a grid."""
+
+  search: int | None = None
+  """Schedules to try in a search for those that trade utility for privacy best, against all attacks together. It
+  varies decay and lr_max (within --decays and --lrs; a single rate is the middle of its range), epochs (half, once and
+  twice the default), shape, floor, and the finishing step (of --finish; none and scrub if that is none)."""
+  population: int = 8
+  """Schedules tried together before the next are chosen."""
+  max_auc_drop: float = 0.01
+  """AUC that the recommended schedule may cost under any attack, on the validation split."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +195,7 @@ class SweepConfig:
 
   tuning: FineTuning = FineTuning()
   finishing: Finishing = Finishing()
+  searching: Searching = Searching()
   data: Data = Data()
   infection: Infection = Infection()
   dec: Dec = Dec()
@@ -186,7 +203,7 @@ class SweepConfig:
 
   def flat(self) -> dict[str, object]:
     """Flag name (with underscores) to value, paths as strings."""
-    groups = (self.tuning, self.finishing, self.data, self.infection, self.dec, self.run)
+    groups = (self.tuning, self.finishing, self.searching, self.data, self.infection, self.dec, self.run)
     values = {field.name: getattr(group, field.name) for group in groups for field in dataclasses.fields(group)}
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
@@ -335,6 +352,7 @@ def validate(config: SweepConfig) -> None:
   parse_finish("--finish", finishing.finish)
   parse_finish("--prepare", finishing.prepare)
   parse_floors(tuning.floors)
+  parse_names("--directions", tuning.directions, DIRECTION_NAMES)
   attacks = parse_attacks(infection.attacks, dec.carriers)
   parse_planes(dec.planes)
   parse_redundancy(dec.redundancy)
@@ -359,6 +377,8 @@ def validate(config: SweepConfig) -> None:
     ("--seeds", infection.seeds),
     ("--members-per-wave", run.members_per_wave),
     ("--codec-steps", dec.codec_steps),
+    ("--search", config.searching.search),
+    ("--population", config.searching.population),
   ):
     if number is not None and number < 1:
       raise UserError(f"{flag} {number}: allowed: whole numbers from 1")
@@ -367,11 +387,14 @@ def validate(config: SweepConfig) -> None:
     ("--noise-scale", finishing.noise_scale, 0.0, math.inf),
     ("--prune-share", finishing.prune_share, 0.0, 1.0),
     ("--share", tuning.share, 0.0, 1.0),
+    ("--max-auc-drop", config.searching.max_auc_drop, 0.0, 1.0),
     ("--quality", dec.quality, 0, 100),
     ("--codec-lambda", dec.codec_lambda, 0.0, math.inf),
   ):
     if value is not None and not (low <= value <= high and math.isfinite(value)):
       raise UserError(f"{flag} {value}: allowed: " + (f"{low} to {high}" if high < math.inf else f"{low} and more"))
+  if config.searching.search is not None and finishing.prepare != "none":
+    raise UserError(f"--prepare {finishing.prepare}: a search has no steps before the schedule; allowed: none")
   if tuning.share == 0:
     raise UserError("--share 0.0: allowed: more than 0; there would be nothing to fine-tune on")
   if finishing.prune_share == 1:

@@ -16,6 +16,7 @@ from lwlrd_jax.defenses.schedules import (
 )
 
 BY_LAYER = "layer"
+EARLY, LATE = "early", "late"
 # Vanilla fine-tuning goes on at a tenth of the rate the task was trained at, as is usual.
 _VANILLA_SHARE = 0.1
 
@@ -118,10 +119,11 @@ def plan_defenses(
   floors: tuple[float, ...] = (0.0,),
   depth_of_layer: Sequence[int] | None = None,
   granularity: str = BY_LAYER,
+  directions: tuple[str, ...] = (EARLY,),
 ) -> list[Defense]:
-  """Every schedule of a sweep: LWLRD for each rate, decay and floor, then the baselines.
+  """Every schedule of a sweep: LWLRD for each rate, decay and floor, reversed likewise if asked for, the baselines.
 
-  High-LR and reversed stand once for each of `lrs`, reversed at the median decay. Super-Fine-Tuning has an optimizer, a
+  High-LR and reversed, as baselines, stand once for each of `lrs`, reversed at the median decay. Super-Fine-Tuning has an optimizer, a
   batch size and a length of its own, those of its authors' two settings: under another optimizer its rates would mean
   something else. Only the clipping of gradients is added.
 
@@ -140,6 +142,7 @@ def plan_defenses(
     depth_of_layer: Unit that each layer belongs to, see `schedules.by_layer`: what LWLRD and reversed count. Default:
       every layer is one.
     granularity: Name of these units.
+    directions: Where the decays' largest rates are: `early`, LWLRD, `late`, reversed, or both.
 
   Returns:
     The schedules, LWLRD first.
@@ -161,19 +164,27 @@ def plan_defenses(
       name, decay, lr, epochs, shape, optimizer, batch_size, by_layer(schedule, depths), floor, granularity=counted
     )
 
-  plan = [
-    common("lwlrd", d, lr, lwlrd(lr, d, layers=units, shape=over_time, floor=floor), floor)
-    for lr in lrs
-    for d in decays
-    for floor in floors
-  ]
+  plan = []
+  if EARLY in directions:
+    plan += [
+      common("lwlrd", d, lr, lwlrd(lr, d, layers=units, shape=over_time, floor=floor), floor)
+      for lr in lrs
+      for d in decays
+      for floor in floors
+    ]
+
+  def late(lr: float, decay: float) -> Defense:
+    return common("reversed", decay, lr, reversed_lwlrd(lr, decay, layers=units, shape=over_time))
+
+  if LATE in directions:
+    plan += [late(lr, decay) for lr in lrs for decay in decays]
   if not baselines:
     return plan
   vanilla_lr = _VANILLA_SHARE * task_lr
   plan.append(common("vanilla", None, vanilla_lr, uniform(vanilla_lr, layers=units, shape=over_time)))
   plan += [common("high_lr", None, lr, uniform(lr, layers=units, shape=over_time)) for lr in lrs]
-  middle = sorted(decays)[len(decays) // 2]
-  plan += [common("reversed", middle, lr, reversed_lwlrd(lr, middle, layers=units, shape=over_time)) for lr in lrs]
+  if LATE not in directions:
+    plan += [late(lr, sorted(decays)[len(decays) // 2]) for lr in lrs]
   return plan + _super_finetuning_presets(train_size, layers)
 
 

@@ -54,6 +54,11 @@ class CNN(nnx.Module):
     convolutions = (f"conv{i}" for i in range(len(self.sides) - 1))
     return (*convolutions, "dense0", "dense1", "dense2")
 
+  @property
+  def blocks(self) -> tuple[tuple[str, ...], ...]:
+    """Layers of one kind together, in depth order."""
+    return (self.layers[:-3], ("dense0", "dense1"), ("dense2",))
+
   def __call__(self, images: jax.Array) -> jax.Array:
     """Images f32[N, H, W, C] in [0, 1] -> logits f32[N, K]."""
     x = centre(images)

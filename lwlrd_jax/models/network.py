@@ -19,12 +19,25 @@ class Network:
     layers: Names of the layers in depth order, from the input; each is a top-level key of the parameters.
     image_shape: (H, W, C).
     num_outputs: K, classes or findings.
+    blocks: The same layers in the same order, those of one kind together; each layer by itself if the model does not
+      say.
   """
 
   graphdef: nnx.GraphDef
   layers: tuple[str, ...]
   image_shape: tuple[int, int, int]
   num_outputs: int
+  blocks: tuple[tuple[str, ...], ...] = ()
+
+  def depth_of_layer(self, granularity: str) -> tuple[int, ...]:
+    """What a decay counts: of each layer, the number of the unit it belongs to.
+
+    Args:
+      granularity: `layer`, where every layer is one, or `block`.
+    """
+    if granularity == "layer" or not self.blocks:
+      return tuple(range(len(self.layers)))
+    return tuple(number for number, block in enumerate(self.blocks) for _ in block)
 
   def declared(self, params: Params) -> Params:
     """What of a tree this structure has: a checkpoint may bring entries along that no layer uses."""
@@ -50,4 +63,7 @@ class Network:
 def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_outputs: int) -> tuple[Network, Params]:
   """Parts a model into its structure and its weights."""
   graphdef, state = nnx.split(model, nnx.Param)
-  return Network(graphdef, tuple(model.layers), image_shape, num_outputs), nnx.to_pure_dict(state)  # type: ignore[attr-defined]
+  layers, blocks = tuple(model.layers), tuple(getattr(model, "blocks", ()))  # type: ignore[attr-defined]
+  if blocks and sum(blocks, ()) != layers:
+    raise ValueError(f"blocks {blocks} are not the layers {layers} in their order")
+  return Network(graphdef, layers, image_shape, num_outputs, blocks), nnx.to_pure_dict(state)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,22 @@ def cached_tree(recipe: dict[str, Any], make: Callable[[], dict[str, Any]]) -> t
   Returns:
     The tree, and whether it came from the cache.
   """
-  digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
-  path = private_folder("models") / digest
+  path = _path(recipe)
   if path.is_dir():
     return load_tree(path), True
   tree = make()
   save_tree(path, tree)
   return tree, False
+
+
+def is_cached(recipe: dict[str, Any]) -> bool:
+  """Whether `cached_tree` would read it."""
+  return _path(recipe).is_dir()
+
+
+def _path(recipe: dict[str, Any]) -> Path:
+  digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
+  return private_folder("models") / digest
 
 
 def numerics() -> dict[str, Any]:

@@ -2,25 +2,24 @@
 
 import datetime
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 
-from lwlrd_jax.attacks.base import Attack
 from lwlrd_jax.config import SweepConfig, parse_finish
 from lwlrd_jax.data import load_dataset
 from lwlrd_jax.report import write_report
 from lwlrd_jax.runs.describe import check_resumable, describe, describe_members
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.environment import environment
-from lwlrd_jax.runs.jobs import Job, controls_of, table_order, waves_of
-from lwlrd_jax.runs.members import measure_controls, run_wave
+from lwlrd_jax.runs.jobs import Job, table_order
+from lwlrd_jax.runs.members import run_jobs
 from lwlrd_jax.runs.progress import console
 from lwlrd_jax.runs.rate_distortion import compare_codecs
-from lwlrd_jax.runs.resolve import defenses_of, members_per_wave, resolve
+from lwlrd_jax.runs.resolve import defenses_of, resolve
+from lwlrd_jax.runs.searching import run_search
 from lwlrd_jax.runs.setting import Setting
-from lwlrd_jax.runs.starting_points import describe_attack, infected_model
+from lwlrd_jax.runs.starting_points import describe_attack
 from lwlrd_jax.runs.store import Store
 
 
@@ -50,7 +49,7 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   )
   resolved = resolve(config, data)
   setting = Setting(config, data, resolved)
-  defenses = defenses_of(config, resolved, len(data.train), len(setting.network.layers))
+  defenses = defenses_of(config, resolved, len(data.train), setting.network)
   finishes = parse_finish("--finish", config.finishing.finish)
   prepares = parse_finish("--prepare", config.finishing.prepare)
   jobs = [Job(defense, prepare, finishes) for prepare in prepares for defense in defenses]
@@ -75,31 +74,10 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     directory.write_rate_distortion(compare_codecs(config, data))
   store = Store(directory, may_show=setting.may_show)
   run_jobs(setting, jobs, store, table_order(setting.attacks, jobs, setting.seeds))
+  if config.searching.search is not None:
+    run_search(setting, resolved, jobs, store)
   directory.update_config(run_seconds=round(time.monotonic() - started, 1))
   report = write_report(out)
   directory.finish()
   console.print(f"report: {report}")
   return out
-
-
-def run_jobs(setting: Setting, jobs: Sequence[Job], store: Store, order: Sequence[str]) -> None:
-  """Every seed, every attack, every wave, but for what is done already."""
-  for seed in range(setting.seeds):
-    for attack in setting.attacks:
-      _run_attack(setting, attack, seed, jobs, store, order)
-
-
-def _run_attack(
-  setting: Setting, attack: Attack, seed: int, jobs: Sequence[Job], store: Store, order: Sequence[str]
-) -> None:
-  limit = members_per_wave(setting.config.run.members_per_wave, sum(setting.parameters.values()))
-  waves = waves_of((job for job in jobs if not store.rows.keys() >= set(job.members(attack, seed))), limit)
-  measured = store.rows.keys() >= set(controls_of(attack, setting.attacks, seed))
-  if measured and not waves:
-    return
-  infected = infected_model(setting.origin, attack, seed)
-  if not measured:
-    store.directory.save(f"secret-{attack.name}-s{seed}", {"secret": infected.secret, "stolen": infected.stolen})
-    store.add(measure_controls(setting, attack, seed, infected, store.directory), order)
-  for wave in waves:
-    store.add(run_wave(setting, attack, wave, seed, infected, store.directory), order)

@@ -1,6 +1,7 @@
 """Members of a sweep: fine-tuned, finished, measured, and saved; and the controls beside them."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,13 +19,51 @@ from lwlrd_jax.runs.controls import image_controls
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.finish import Finished
 from lwlrd_jax.runs.hiding import hiding_figures
-from lwlrd_jax.runs.jobs import Job, Steps, controls_of, step_names
+from lwlrd_jax.runs.jobs import Job, Steps, controls_of, step_names, waves_of
 from lwlrd_jax.runs.progress import console, phase
+from lwlrd_jax.runs.resolve import members_per_wave
 from lwlrd_jax.runs.rows import figures
 from lwlrd_jax.runs.setting import Setting
-from lwlrd_jax.runs.starting_points import clean_model, finetune_key, finish_key, noise_key, share_key
-from lwlrd_jax.runs.store import Found
+from lwlrd_jax.runs.starting_points import (
+  clean_model,
+  finetune_key,
+  finish_key,
+  infected_models,
+  noise_key,
+  share_key,
+)
+from lwlrd_jax.runs.store import Found, Store
 from lwlrd_jax.runs.tuning_data import choose_share
+
+
+def run_jobs(setting: Setting, jobs: Sequence[Job], store: Store, order: Sequence[str]) -> None:
+  """Every attack, every infection, every wave, but for what is done already.
+
+  Args:
+    setting: What they share.
+    jobs: What to do with every infected model.
+    store: What is done; it is added to wave by wave.
+    order: Members in the order of the table.
+  """
+  limit = members_per_wave(setting.config.run.members_per_wave, sum(setting.parameters.values()))
+  for attack in setting.attacks:
+    waves = {
+      seed: waves_of((job for job in jobs if not store.rows.keys() >= job.members(attack, seed).keys()), limit)
+      for seed in range(setting.seeds)
+    }
+    controls = {
+      seed for seed in waves if not store.rows.keys() >= set(controls_of(attack, setting.attacks, seed))
+    }
+    open_seeds = [seed for seed in waves if waves[seed] or seed in controls]
+    if not open_seeds:
+      continue
+    models = infected_models(setting.origin, attack, open_seeds)
+    for seed, infected in zip(open_seeds, models, strict=True):
+      if seed in controls:
+        store.directory.save(f"secret-{attack.name}-s{seed}", {"secret": infected.secret, "stolen": infected.stolen})
+        store.add(measure_controls(setting, attack, seed, infected, store.directory), order)
+      for wave in waves[seed]:
+        store.add(run_wave(setting, attack, wave, seed, infected, store.directory), order)
 
 
 def run_wave(

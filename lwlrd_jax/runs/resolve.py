@@ -2,15 +2,27 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import psutil
 
 from lwlrd_jax.attacks.transpose import Transpose
-from lwlrd_jax.config import SweepConfig, parse_attacks, parse_decays, parse_lrs
+from lwlrd_jax.config import (
+  DIRECTION_NAMES,
+  SweepConfig,
+  parse_attacks,
+  parse_decays,
+  parse_finish,
+  parse_floors,
+  parse_lrs,
+  parse_names,
+)
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.defenses.plan import Defense, plan_defenses, steps_per_epoch
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.models.network import Network
+from lwlrd_jax.search.space import Space
 
 # Fine-tuning has to undo the harm of its own first large steps, which takes steps rather than epochs: a small set gets
 # more of these (compare --epochs 6).
@@ -18,6 +30,8 @@ _EPOCHS, _FEWEST_STEPS = 12, 256
 # Enough for the figures in sweeps/dermamnist.py. The task alone needs about a thousand.
 _STEPS_PER_STOLEN, _FEWEST_INFECT_STEPS = 4.2, 1000
 _GENERATED_STOLEN, _STOLEN = 256, 512
+# A search looks at rates up to this many times smaller and larger than the default.
+_LR_RANGE = 5.0
 # A wave that is done is safe on disk: on a CPU, which gains nothing from more members at once, waves are small.
 _CPU_WAVE = 16
 # Copies of a member's weights while it trains: weights, two moments, gradients, updates; in and out of a step.
@@ -60,19 +74,45 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
   return Resolved(attacks, Transpose(stolen=stolen, steps=steps), epochs, batch_size)
 
 
-def defenses_of(config: SweepConfig, resolved: Resolved, train_size: int, layers: int) -> list[Defense]:
-  """All schedules of a sweep; see `plan_defenses`."""
+def defenses_of(config: SweepConfig, resolved: Resolved, train_size: int, network: Network) -> list[Defense]:
+  """All schedules that a sweep's flags name; see `plan_defenses`. Of a search the baselines alone."""
+  tuning = config.tuning
+  directions = parse_names("--directions", tuning.directions, DIRECTION_NAMES)
   return plan_defenses(
-    decays=parse_decays(config.tuning.decays),
-    lrs=parse_lrs(config.tuning.lrs),
+    decays=parse_decays(tuning.decays),
+    lrs=parse_lrs(tuning.lrs),
     epochs=resolved.epochs,
     batch_size=resolved.batch_size,
-    optimizer=config.tuning.optimizer,
-    shape=config.tuning.shape,
-    baselines=config.tuning.baselines,
+    optimizer=tuning.optimizer,
+    shape=tuning.shape,
+    baselines=tuning.baselines,
     task_lr=resolved.transpose.task_lr,
     train_size=train_size,
-    layers=layers,
+    layers=len(network.layers),
+    floors=parse_floors(tuning.floors),
+    depth_of_layer=network.depth_of_layer(tuning.granularity),
+    granularity=tuning.granularity,
+    directions=directions if config.searching.search is None else (),
+  )
+
+
+def space_of(config: SweepConfig, resolved: Resolved, network: Network) -> Space:
+  """What a search varies; see `--search`."""
+  tuning, finishing = config.tuning, config.finishing
+  decays, lrs, floors = parse_decays(tuning.decays), parse_lrs(tuning.lrs), parse_floors(tuning.floors)
+  finishes = parse_finish("--finish", finishing.finish)
+  epochs = resolved.epochs
+  chosen: dict[str, Any] = {} if floors == (0.0,) else {"floors": floors}
+  return Space(
+    epochs=tuple(sorted({max(epochs // 2, 1), epochs, 2 * epochs})),
+    units=max(network.depth_of_layer(tuning.granularity)) + 1,
+    finishes=finishes if finishes != ((),) else ((), ("scrub",)),
+    decays=(min(decays), max(decays)),
+    lrs=(min(lrs), max(lrs)) if len(lrs) > 1 else (lrs[0] / _LR_RANGE, lrs[0] * _LR_RANGE),
+    granularity=tuning.granularity,
+    usual_lr=lrs[0],
+    usual_epochs=epochs,
+    **chosen,
   )
 
 

@@ -46,7 +46,8 @@ class Setting:
     self.network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
     self.parameters = {layer: sum(leaf.size for leaf in params[layer].values()) for layer in self.network.layers}
     self.seeds = config.infection.seeds
-    self.origin = Origin(config.data.model, data, self.train, data_digest(data), resolved.transpose, None)
+    digest = data_digest(data)
+    self.origin = Origin(config.data.model, data, self.train, self.val, digest, resolved.transpose, None)
     if any(name.startswith("transpose") for name in resolved.attacks):
       self._check_capacity(resolved.transpose)  # before anybody waits for a codec to be trained
     hides_codes = any(name.startswith("dec") for name in resolved.attacks)

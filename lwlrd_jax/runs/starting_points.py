@@ -1,7 +1,7 @@
 """The models a sweep starts from: infected ones, and one that never was. Trained once, then read from the cache."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ from lwlrd_jax.engine.population import finetune, member_mesh
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.network import Params
-from lwlrd_jax.runs.cache import arrays_digest, cached_tree, numerics
+from lwlrd_jax.runs.cache import arrays_digest, cached_tree, is_cached, numerics
 from lwlrd_jax.runs.codec import Coding
 from lwlrd_jax.runs.progress import console, phase
 
@@ -63,6 +63,7 @@ class Origin:
     model: Name of the network.
     data: The data set.
     train: Its training split, on the device.
+    public: Images of the same kind that a thief may have from elsewhere: its validation split.
     digest: Its `data_digest`.
     recipe: How models are trained on their task: by the Transpose attack's settings, but for the memory.
     coding: How the DEC attack turns images into bits; None without that attack.
@@ -71,6 +72,7 @@ class Origin:
   model: str
   data: Dataset
   train: DeviceSplit
+  public: DeviceSplit
   digest: str
   recipe: Transpose
   coding: Coding | None
@@ -90,7 +92,7 @@ def check_capacity(origin: Origin, attack: Attack, seed: int) -> None:
   network, params = origin.build(jax.random.key(0))
   try:
     if isinstance(attack, Transpose):
-      attack.choose(network, origin.train, key)
+      attack.hide(network, origin.train, key, origin.public)
     elif isinstance(attack, DEC):
       assert origin.coding is not None
       payload = attack.payload(network, origin.train, key, origin.coding.weights)[1]
@@ -109,33 +111,59 @@ def check_capacity(origin: Origin, attack: Attack, seed: int) -> None:
     raise UserError(f"--stolen {attack.stolen}: {error}") from error
 
 
-def infected_model(origin: Origin, attack: Attack, seed: int) -> Infected:
-  """The model that an attack hid images in."""
+def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int]) -> list[Infected]:
+  """The models that an attack hid images in, one a seed. Transpose trains those that are missing together."""
+  settings = _infection_settings(origin, attack)
+  if isinstance(attack, DEC):
+    return [_infected_by_dec(origin, attack, settings, seed) for seed in seeds]
+  assert isinstance(attack, Transpose)
+  missing = [seed for seed in seeds if not is_cached(_recipe(origin, settings, seed))]
+  trained: dict[int, Infected] = {}
+  if missing:
+    keys = [jax.random.key(seed) for seed in missing]
+    built = [origin.build(jax.random.fold_in(key, _INIT)) for key in keys]
+    title = f"infecting ({attack.name}, {attack.stolen} images)"
+    with phase(title, attack.steps, members=len(missing)) as on_steps:
+      infected = attack.infect_all(
+        built[0][0],
+        [params for _, params in built],
+        origin.train,
+        [jax.random.fold_in(key, _INFECT) for key in keys],
+        on_steps,
+        public=origin.public,
+      )
+    trained = dict(zip(missing, infected, strict=True))
+  what = f"infected model ({attack.name})"
+  trees = [_cached(origin, settings, seed, lambda seed=seed: trained[seed]._asdict(), what) for seed in seeds]
+  return [Infected(**jax.tree.map(jnp.asarray, tree)) for tree in trees]
+
+
+def _infected_by_dec(origin: Origin, attack: DEC, settings: dict[str, Any], seed: int) -> Infected:
   key = jax.random.key(seed)
-  infect_key = jax.random.fold_in(key, _INFECT)
 
   def make() -> dict[str, Any]:
+    assert origin.coding is not None
+    network, _ = origin.build(key)
+    host = host_model(origin, seed)
     title = f"infecting ({attack.name}, {attack.stolen} images)"
-    if isinstance(attack, DEC):
-      assert origin.coding is not None
-      network, _ = origin.build(key)
-      host = host_model(origin, seed)
-      try:
-        with phase(title, getattr(attack.carrier, "steps", 1)) as on_steps:
-          infected = attack.infect(network, host, origin.train, infect_key, on_steps, codec=origin.coding.weights)
-      except ValueError as error:
-        raise UserError(f"--carriers {attack.carrier.name}: {error}") from error
-    else:
-      network, params = origin.build(jax.random.fold_in(key, _INIT))
-      with phase(title, origin.recipe.steps) as on_steps:
-        infected = attack.infect(network, params, origin.train, infect_key, on_steps)
+    try:
+      with phase(title, getattr(attack.carrier, "steps", 1)) as on_steps:
+        infected = attack.infect(
+          network, host, origin.train, jax.random.fold_in(key, _INFECT), on_steps, codec=origin.coding.weights
+        )
+    except ValueError as error:
+      raise UserError(f"--carriers {attack.carrier.name}: {error}") from error
     return infected._asdict()
 
+  tree = _cached(origin, settings, seed, make, f"infected model ({attack.name})")
+  return Infected(**jax.tree.map(jnp.asarray, tree))
+
+
+def _infection_settings(origin: Origin, attack: Attack) -> dict[str, Any]:
   settings: dict[str, Any] = {"attack": describe_attack(origin, attack)}
   if isinstance(attack, DEC):
     settings["host"] = dataclasses.asdict(origin.recipe)
-  tree = _cached(origin, settings, seed, make, f"infected model ({attack.name})")
-  return Infected(**jax.tree.map(jnp.asarray, tree))
+  return settings
 
 
 def host_model(origin: Origin, seed: int) -> Params:
@@ -197,12 +225,16 @@ def _trained(origin: Origin, seed: int, init: int, batches: int, name: str, titl
   return jax.tree.map(jnp.asarray, tree["params"])
 
 
+def _recipe(origin: Origin, settings: dict[str, Any], seed: int) -> dict[str, Any]:
+  """Everything that a trained tree depends on."""
+  return {"recipe": _RECIPE, "model": origin.model, "data": origin.digest, "seed": seed, **settings, **numerics()}
+
+
 def _cached(
   origin: Origin, settings: dict[str, Any], seed: int, make: Callable[[], dict[str, Any]], what: str
 ) -> dict[str, Any]:
   """The trained tree, from the cache if everything that went into it is the same."""
-  recipe = {"recipe": _RECIPE, "model": origin.model, "data": origin.digest, "seed": seed, **settings, **numerics()}
-  tree, found = cached_tree(recipe, make)
+  tree, found = cached_tree(_recipe(origin, settings, seed), make)
   if found:
     console.print(f"{what}: from the cache")
   return tree

@@ -70,14 +70,19 @@ class Result:
 
 
 def combine(
-  candidate: Candidate, outcomes: Sequence[Outcome], *, reid_limit: float, mean_ssim: float, ssim_limit: float
+  candidate: Candidate,
+  outcomes: Sequence[Outcome],
+  *,
+  reid_limits: Mapping[str, float],
+  mean_ssim: float,
+  ssim_limit: float,
 ) -> Result:
   """One result of all attacks and infections: means over infections, then the worst attack.
 
   Args:
     candidate: The candidate.
     outcomes: At least one for each attack.
-    reid_limit: Re-identification up to which an attack counts as stopped; see `report.summary.Floors`.
+    reid_limits: Re-identification up to which each attack counts as stopped; see `report.summary.Floors`.
     mean_ssim: SSIM of the mean training image.
     ssim_limit: SSIM up to which an attack counts as stopped.
 
@@ -107,7 +112,7 @@ def combine(
     auc=-_largest({name: -auc for name, auc in means("auc").items()}),
     reid_by_attack=reid,
     ssim_excess=_largest(ssim) - mean_ssim,
-    stops=all(reid[name] <= reid_limit and ssim[name] <= ssim_limit for name in of_attack),
+    stops=all(reid[name] <= reid_limits[name] and ssim[name] <= ssim_limit for name in of_attack),
   )
 
 
