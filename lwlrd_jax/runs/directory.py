@@ -128,6 +128,18 @@ class RunDirectory:
     """Reads survival.npz; empty if there is none."""
     return self._read_arrays("survival.npz")
 
+  def write_outcomes(self, outcomes: dict[str, np.ndarray]) -> None:
+    """Writes outcomes.npz, what figures are means of: f32 arrays by "<quantity>/<member>".
+
+    `reid`, `ssim`, `psnr` and `mse` have an entry a stolen image; `auc` and `downstream_auc` one a test image: the figure
+    plus that image's influence on it.
+    """
+    self._write_arrays("outcomes.npz", outcomes)
+
+  def read_outcomes(self) -> dict[str, np.ndarray]:
+    """Reads outcomes.npz; empty if there is none."""
+    return self._read_arrays("outcomes.npz")
+
   def write_rate_distortion(self, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rate_distortion.json: dicts of codec, setting, bytes_per_image and psnr."""
     text = json.dumps(list(rows), indent=2)
