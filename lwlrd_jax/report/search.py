@@ -1,0 +1,126 @@
+"""What a search for schedules found: its front of leakage and cost, and the schedule it recommends."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.report import formats
+
+_NUMBERS = ("decay", "lr_max", "epochs", "floor", "auc_drop", "auc", "reid")
+_TEXTS = ("label", "defense", "shape", "finish")
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+  """A schedule of the front: no other that was tried leaks and costs as little, and one of them less.
+
+  Attributes:
+    label: Its name in the run.
+    defense: Column of the table, as are decay, lr_max, epochs, floor (NaN where it has none), shape and finish.
+    decay: See above.
+    lr_max: See above.
+    epochs: See above.
+    floor: See above.
+    shape: See above.
+    finish: See above.
+    auc_drop: AUC lost against the untreated model; negative if it gained.
+    auc: What is left of it.
+    reid: Re-identification, in [0, 1].
+    recommended: Whether it is the search's choice.
+  """
+
+  label: str
+  defense: str
+  decay: float
+  lr_max: float
+  epochs: float
+  floor: float
+  shape: str
+  finish: str
+  auc_drop: float
+  auc: float
+  reid: float
+  recommended: bool
+
+  @property
+  def cells(self) -> list[str]:
+    """The schedule and its figures as the page prints them, in the order of `HEADERS`."""
+    return [
+      formats.rate(self.decay),
+      formats.rate(self.lr_max),
+      formats.whole(self.epochs),
+      self.shape,
+      formats.rate(self.floor),
+      self.finish,
+      formats.score(self.auc_drop),
+      formats.score(self.auc),
+      formats.percent(self.reid),
+    ]
+
+
+HEADERS = ("decay", "lr_max", "epochs", "shape", "floor", "finish", "AUC lost", "AUC", "re-identified, %")
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+  """A finished search.
+
+  Attributes:
+    rounds: Rounds it took.
+    tried: Schedules it tried.
+    max_auc_drop: AUC that may be lost.
+    front: Its front, by AUC lost.
+    recommended: Its choice; None if none stops the theft within what may be lost.
+  """
+
+  rounds: int
+  tried: int
+  max_auc_drop: float
+  front: list[Candidate]
+  recommended: Candidate | None
+
+  @property
+  def sentence(self) -> str:
+    """What it recommends, in words."""
+    effort = f"Of {formats.whole(self.tried)} schedules tried in {self.rounds} {'round' if self.rounds == 1 else 'rounds'}"
+    drop = formats.score(self.max_auc_drop)
+    found = self.recommended
+    if found is None:
+      return f"{effort}, none can be recommended: none stops the theft and loses at most {drop} of AUC."
+    name = formats.NAMES.get(found.defense, found.defense)
+    name += f" with decay {formats.rate(found.decay)}" if math.isfinite(found.decay) else ""
+    return (
+      f"{effort}, {name} ({found.label}) is recommended: re-identification {formats.percent(found.reid)}\u00a0% at AUC "
+      f"{formats.score(found.auc)}, {formats.score(found.auc_drop)} lost where {drop} may be."
+    )
+
+
+def read_search(file: Path, entry: Any) -> Search | None:
+  """The entry `search` of config.json.
+
+  Args:
+    file: For messages.
+    entry: What it says; None if nothing.
+
+  Raises:
+    UserError: It is not as `Search` has it.
+  """
+  if entry is None:
+    return None
+  try:
+    front = [_candidate(candidate) for candidate in entry["front"]]
+    index = entry["recommended"]
+    if index is not None and not 0 <= index < len(front):
+      raise ValueError(f"recommended is {index} of {len(front)}")
+    drop = float(entry["max_auc_drop"])
+    found = Search(int(entry["rounds"]), int(entry["tried"]), drop, front, None if index is None else front[index])
+  except (TypeError, ValueError, KeyError) as error:
+    raise UserError(f"{file}: search cannot be read ({type(error).__name__}: {error})") from error
+  return dataclasses.replace(found, front=sorted(front, key=lambda candidate: candidate.auc_drop))
+
+
+def _candidate(entry: dict[str, Any]) -> Candidate:
+  numbers = {name: math.nan if entry[name] is None else float(entry[name]) for name in _NUMBERS}
+  return Candidate(**numbers, **{name: str(entry[name] or "") for name in _TEXTS}, recommended=bool(entry["recommended"]))
