@@ -1,20 +1,20 @@
 """95 % intervals by a two-level bootstrap over seeds and images.
 
 A figure is the mean over seeds of means over images. A replicate draws as many seeds with replacement, and images of
-each drawn seed with replacement (Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8); the
-interval is between percentiles of replicates (Efron 1979).
+each drawn seed with replacement (Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8);
+the interval is between percentiles of replicates (Efron 1979).
 
 - *Nested* samples: every seed has images of its own (stolen ones). Each drawn seed's images are drawn anew.
 - *Crossed* samples: all seeds share their images (test ones). One draw of images serves all seeds of a replicate.
 
 With few seeds the bootstrap is too narrow: it divides by K where K - 1 is right, and takes a normal quantile where
 Student's is right (Hesterberg 2015, arXiv 1411.5279, section 4). So deviations between seeds are widened by
-sqrt(K / (K - 1)) * t[.975, K - 1] / z[.975], with which the interval of seeds alone is Student's. Means of a seed already
-vary by its images, which are drawn again here: nested intervals cover up to 99.5 % where seeds differ in nothing else. An
-interval that is too wide does no defence a favour. One seed says nothing about seeds: the interval is over images only.
+sqrt(K / (K - 1)) * t[.975, K - 1] / z[.975], with which the interval of seeds alone is Student's. A seed's mean already
+varies by its images, which are drawn again here: intervals cover up to 99.5 % where seeds differ in nothing else. Too
+wide an interval does no defence a favour. One seed says nothing about seeds: the interval is over images only.
 
-All replicates are linear in the samples and draw with fixed numbers. A difference of two figures that share their draws is
-therefore that of a paired bootstrap.
+Replicates are linear in the samples, and draw with fixed numbers. A difference of two figures that share their draws
+is therefore that of a paired bootstrap.
 """
 
 import functools
@@ -117,8 +117,8 @@ def difference(
 def share_interval(samples: Sequence[np.ndarray]) -> Interval:
   """As `interval` of nested samples, for a share of images in [0, 1].
 
-  None, or all, of the images leave nothing to draw from; the interval then is the exact one of Clopper and Pearson (1934)
-  for that many images, of which seeds are not told apart.
+  None, or all, of the images leave nothing to draw from; the interval then is the exact one of Clopper and Pearson
+  (1934) for that many images, whatever their seed.
 
   >>> share_interval([np.zeros(256)]).high.__round__(4)
   0.0143
@@ -197,7 +197,9 @@ def _image_shifts(samples: Sequence[np.ndarray], means: np.ndarray, slot: int, d
   for images in {len(sample) for sample in samples}:
     of_size = [seed for seed, sample in enumerate(samples) if len(sample) == images]
     centred = np.stack([samples[seed] - means[seed] for seed in of_size]).astype(np.float32)
-    shifts[of_size] = centred @ _weights(images, slot, draw).T if images <= _FEW_IMAGES else _in_blocks(centred, slot, draw)
+    shifts[of_size] = (
+      centred @ _weights(images, slot, draw).T if images <= _FEW_IMAGES else _in_blocks(centred, slot, draw)
+    )
   return shifts
 
 

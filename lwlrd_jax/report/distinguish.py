@@ -75,9 +75,12 @@ def ties(verdict: Verdict) -> str:
   if not found or not all(gap.known for gap in found):
     return ""
   number, total = sum(gap.has_zero for gap in found), len(found)
-  who = "the other one that stops it is" if total == 1 else f"{number} of the {total} others {'is' if number == 1 else 'are'}"
-  if number == 0:
-    who = who if total == 1 else f"all {total} others are"
+  if total == 1:
+    who = "the other one that stops it is"
+  elif number == 0:
+    who = f"all {total} others are"
+  else:
+    who = f"{number} of the {total} others {'is' if number == 1 else 'are'}"
   return f"In AUC {who} {'not ' if number else ''}distinguishable from it."
 
 

@@ -91,7 +91,7 @@ def paired(quantity: str, ours: Mapping[int, np.ndarray], others: Mapping[int, n
     return UNKNOWN
   seeds = list(ours) == list(others)
   crossed = QUANTITIES[quantity].crossed
-  # Two attacks' stolen images are not the same: pairing them costs nothing, since they are independent draws either way.
+  # Where two attacks stole different images, pairing them changes nothing: they are independent either way.
   images = crossed or (seeds and all(len(ours[seed]) == len(others[seed]) for seed in ours))
   return bootstrap.difference([*ours.values()], [*others.values()], crossed=crossed, seeds=seeds, images=images)
 

@@ -2,14 +2,32 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report import formats
+from lwlrd_jax.report.tables import Row, Table, number_cell, text_cell
+from lwlrd_jax.runs.results import COLUMNS
 
 _NUMBERS = ("decay", "lr_max", "epochs", "floor", "auc_drop", "auc", "reid")
 _TEXTS = ("label", "defense", "shape", "finish")
+# Of the table: attribute, then header, format and meaning.
+_COLUMNS = ("label", "decay", "lr_max", "epochs", "shape", "floor", "finish", "auc_drop", "auc", "reid", "choice")
+_HEADERS: tuple[tuple[str, Callable[[float], str] | None, str], ...] = (
+  ("schedule", None, "its name in the run"),
+  ("decay", formats.rate, COLUMNS["decay"][1]),
+  ("lr_max", formats.rate, COLUMNS["lr_max"][1]),
+  ("epochs", formats.whole, COLUMNS["epochs"][1]),
+  ("shape", None, COLUMNS["shape"][1]),
+  ("floor", formats.rate, COLUMNS["floor"][1]),
+  ("finish", None, COLUMNS["finish"][1]),
+  ("AUC lost", formats.score, "against the untreated model"),
+  ("AUC", formats.score, "what is left of it"),
+  ("re-identified, %", formats.percent, COLUMNS["reid"][1]),
+  ("choice", None, "whether the search recommends it"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,22 +63,9 @@ class Candidate:
   recommended: bool
 
   @property
-  def cells(self) -> list[str]:
-    """The schedule and its figures as the page prints them, in the order of `HEADERS`."""
-    return [
-      formats.rate(self.decay),
-      formats.rate(self.lr_max),
-      formats.whole(self.epochs),
-      self.shape,
-      formats.rate(self.floor),
-      self.finish,
-      formats.score(self.auc_drop),
-      formats.score(self.auc),
-      formats.percent(self.reid),
-    ]
-
-
-HEADERS = ("decay", "lr_max", "epochs", "shape", "floor", "finish", "AUC lost", "AUC", "re-identified, %")
+  def choice(self) -> str:
+    """The same as a word."""
+    return "recommended" if self.recommended else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +89,9 @@ class Search:
   @property
   def sentence(self) -> str:
     """What it recommends, in words."""
-    effort = f"Of {formats.whole(self.tried)} schedules tried in {self.rounds} {'round' if self.rounds == 1 else 'rounds'}"
+    effort = (
+      f"Of {formats.whole(self.tried)} schedules tried in {self.rounds} {'round' if self.rounds == 1 else 'rounds'}"
+    )
     drop = formats.score(self.max_auc_drop)
     found = self.recommended
     if found is None:
@@ -95,6 +102,20 @@ class Search:
       f"{effort}, {name} ({found.label}) is recommended: re-identification {formats.percent(found.reid)}\u00a0% at AUC "
       f"{formats.score(found.auc)}, {formats.score(found.auc_drop)} lost where {drop} may be."
     )
+
+
+def front_table(search: Search) -> Table:
+  """The front as the page prints it, by AUC lost; the recommended schedule is marked."""
+  headers = [(name, form is not None, meaning) for name, form, meaning in _HEADERS]
+  rows = []
+  for candidate in search.front:
+    values = [getattr(candidate, name) for name in _COLUMNS]
+    cells = [
+      text_cell(value) if form is None else number_cell(value, form)
+      for value, (_, form, _) in zip(values, _HEADERS, strict=True)
+    ]
+    rows.append(Row("winner" if candidate.recommended else "", cells))
+  return Table(headers, rows, constant=[], empty=[])
 
 
 def read_search(file: Path, entry: Any) -> Search | None:
@@ -122,5 +143,6 @@ def read_search(file: Path, entry: Any) -> Search | None:
 
 
 def _candidate(entry: dict[str, Any]) -> Candidate:
-  numbers = {name: math.nan if entry[name] is None else float(entry[name]) for name in _NUMBERS}
-  return Candidate(**numbers, **{name: str(entry[name] or "") for name in _TEXTS}, recommended=bool(entry["recommended"]))
+  cells: dict[str, Any] = {name: math.nan if entry[name] is None else float(entry[name]) for name in _NUMBERS}
+  cells |= {name: str(entry[name] or "") for name in _TEXTS}
+  return Candidate(**cells, recommended=bool(entry["recommended"]))

@@ -48,7 +48,9 @@ def _winner(verdict: Verdict) -> str:
   name = long_name(chosen, schedules)
   if verdict.case == "winner":
     return _praise(verdict, name) + _aside(schedules)
-  figures = f"re-identification {bounded(chosen, 'reid', formats.percent)} % at AUC {bounded(chosen, 'auc', formats.score)}"
+  figures = (
+    f"re-identification {bounded(chosen, 'reid', formats.percent)} % at AUC {bounded(chosen, 'auc', formats.score)}"
+  )
   reid = "lowest re-identification" + _over_all(verdict)
   attack = "attack" if len(verdict.attacks) <= 1 else "attacks"
   if verdict.case == "attack_failed":
@@ -249,10 +251,10 @@ def _leakage(verdict: Verdict, stolen: int) -> str:
       f"(guessing: {formats.percent(floors.chance)} %)."
     )
   text = (
-    f"After it, {bounded(chosen, 'reid', formats.percent)} % of the {_number(chosen, stolen)} stolen images can still be "
-    f"re-identified{_under(verdict)}{_at_worst(chosen)} (guessing: {formats.percent(floors.chance)} %, counted as stopped "
-    f"up to {formats.percent(floors.limit(chosen.reid_attack))} %){_measured_chance(verdict)}, and the reconstructions' "
-    f"SSIM is {bounded(chosen, 'ssim', formats.score)}"
+    f"After it, {bounded(chosen, 'reid', formats.percent)} % of the {_number(chosen, stolen)} stolen images can still "
+    f"be re-identified{_under(verdict)}{_at_worst(chosen)} (guessing: {formats.percent(floors.chance)} %, counted as "
+    f"stopped up to {formats.percent(floors.limit(chosen.reid_attack))} %){_measured_chance(verdict)}, and the "
+    f"reconstructions' SSIM is {bounded(chosen, 'ssim', formats.score)}"
   )
   if math.isfinite(floors.ssim):
     text += f" where the mean training image alone has {formats.score(floors.ssim)}"

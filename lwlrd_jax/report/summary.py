@@ -6,8 +6,8 @@ batch size, share and overlap, and the steps on the weights before (prepare) and
 1. Figures are averaged over seeds, for each attack and schedule. A schedule is *judged* if every one of its members has
    the status `ok` and AUC, re-identification and SSIM are numbers; others can neither win nor lose.
 2. A schedule *stops* an attack only if what leaks is at the floor, by both measures:
-   - `reid` is at most REID_FLOOR, or what guessing reaches within REID_ERRORS standard errors if that is more, of as many
-     images as this attack took;
+   - `reid` is at most REID_FLOOR, or what guessing reaches within REID_ERRORS standard errors (of as many images as
+     this attack took) if that is more;
    - `ssim` is at most that of the mean training image plus SSIM_MARGIN. Without that control nothing is stopped.
 3. With several attacks a schedule must stop each of them. It is then known by its worst figures: the owner of the data
    cannot know which attack a model carries.
@@ -232,7 +232,7 @@ def find_floors(averaged: pd.DataFrame, chance: float, stolen: int) -> Floors:
     return max(REID_FLOOR, chance + REID_ERRORS * math.sqrt(chance * (1 - chance) / images))
 
   # Whatever a row of another number says, the attack is known by the fewest: the limit is then the wider one.
-  limits = {attack: limit(images) for attack, images in averaged.groupby("attack").stolen.min().items()}
+  limits = {str(attack): limit(images) for attack, images in averaged.groupby("attack").stolen.min().items()}
   mean_image = averaged[(averaged.defense == "mean_image") & (averaged.status == "ok")].ssim
   ssim = math.nan if mean_image.empty else float(mean_image.iloc[0])
   return Floors(chance, limits, limit(stolen), ssim, ssim + SSIM_MARGIN)
@@ -298,8 +298,9 @@ def combine(averaged: pd.DataFrame, attacks: list[str]) -> pd.DataFrame:
 
   Returns:
     One row a schedule: its columns; utility and `attack` of the attack under which its AUC is lowest; the largest
-    `reid`, `ssim`, `surviving_dead` and so on; `reid_attack`, the attack the first is of, with its interval and `stolen`;
-    the smallest `auc_val`; `surviving_bytes` and `surviving_share` of the attack that keeps most; `judged`, `stops`, `through`, a tuple of the attacks it does not stop, and `damaged`, of
+    `reid`, `ssim`, `surviving_dead` and so on; `reid_attack`, the attack the first is of, with its interval and its
+    `stolen`; the smallest `auc_val`; `surviving_bytes` and `surviving_share` of the attack that keeps most; `judged`,
+    `stops`, `through`, a tuple of the attacks it does not stop, and `damaged`, of
     those that it stops though their bits are not all destroyed: name and bit error rate.
   """
   rows = []

@@ -135,14 +135,23 @@ def _table(table: pd.DataFrame, names: list[str], verdict: Verdict) -> Table:
   return Table(headers, rows, constant, empty)
 
 
+def text_cell(text: str) -> Cell:
+  """Text, sorted by itself."""
+  return Cell(text, text)
+
+
+def number_cell(value: float, form: Callable[[float], str], low: float = math.nan, high: float = math.nan) -> Cell:
+  """A figure, with its interval where that is known, sorted by its size."""
+  text = formats.within(form, value, low, high)
+  return Cell(text, repr(float(value)) if text else "")
+
+
 def _cell(name: str, row: pd.Series) -> Cell:
   form = _HEADERS[name][1]
-  text = _text(name, row[name])
-  if form is None or text == "":
-    return Cell(text, text)
-  if name in BOUNDED and f"{name}_low" in row.index:
-    text = formats.within(form, row[name], row[f"{name}_low"], row[f"{name}_high"])
-  return Cell(text, repr(float(row[name])))
+  if form is None:
+    return text_cell(_text(name, row[name]))
+  bounds = [row[f"{name}_{end}"] for end in ("low", "high")] if name in BOUNDED and f"{name}_low" in row.index else []
+  return number_cell(float(row[name]), form, *bounds)
 
 
 def _text(name: str, value) -> str:

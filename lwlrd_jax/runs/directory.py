@@ -131,8 +131,8 @@ class RunDirectory:
   def write_outcomes(self, outcomes: dict[str, np.ndarray]) -> None:
     """Writes outcomes.npz, what figures are means of: f32 arrays by "<quantity>/<member>".
 
-    `reid`, `ssim`, `psnr` and `mse` have an entry a stolen image; `auc` and `downstream_auc` one a test image: the figure
-    plus that image's influence on it.
+    `reid`, `ssim`, `psnr` and `mse` have an entry a stolen image; `auc` and `downstream_auc` one a test image: the
+    figure plus that image's influence on it.
     """
     self._write_arrays("outcomes.npz", outcomes)
 
