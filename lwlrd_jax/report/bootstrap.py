@@ -124,10 +124,34 @@ def share_interval(samples: Sequence[np.ndarray]) -> Interval:
   0.0143
   """
   found = interval(samples, crossed=False, limits=(0.0, 1.0))
-  if found.known and found.low == found.high and found.value in {0.0, 1.0}:
+  if found.known and found.value in {0.0, 1.0}:
     bound = 1 - _QUANTILES[0] ** (1 / sum(map(len, samples)))
     return found._replace(high=bound) if found.value == 0 else found._replace(low=1 - bound)
   return found
+
+
+def share_difference(
+  ours: Sequence[np.ndarray], others: Sequence[np.ndarray], *, seeds: bool, images: bool
+) -> Interval:
+  """As `difference` of nested samples, for shares of images in [0, 1].
+
+  Where one share leaves nothing to draw from, the interval is made of both shares' own (Newcombe 1998, "Interval
+  estimation for the difference between independent proportions", method 10 with other intervals), pairs not counted.
+  """
+  mine, theirs = share_interval(ours), share_interval(others)
+  if not (mine.known and theirs.known):
+    return UNKNOWN
+  if all(_spread(samples) for samples in (ours, others)):
+    return difference(ours, others, crossed=False, seeds=seeds, images=images)
+  gap = mine.value - theirs.value
+  low = gap - math.hypot(mine.value - mine.low, theirs.high - theirs.value)
+  high = gap + math.hypot(mine.high - mine.value, theirs.value - theirs.low)
+  return Interval(gap, low, high)
+
+
+def _spread(samples: Sequence[np.ndarray]) -> bool:
+  """Whether not all images have the same."""
+  return len({float(value) for sample in samples for value in (np.min(sample), np.max(sample))}) > 1
 
 
 def replicates(

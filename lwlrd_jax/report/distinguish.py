@@ -76,11 +76,11 @@ def ties(verdict: Verdict) -> str:
     return ""
   number, total = sum(gap.has_zero for gap in found), len(found)
   if total == 1:
-    who = "the other one that stops it is"
+    who = "the other schedule that stops as much is"
   elif number == 0:
-    who = f"all {total} others are"
+    who = f"all {total} other schedules that stop as much are"
   else:
-    who = f"{number} of the {total} others {'is' if number == 1 else 'are'}"
+    who = f"{number} of the {total} other schedules that stop as much {'is' if number == 1 else 'are'}"
   return f"In AUC {who} {'not ' if number else ''}distinguishable from it."
 
 
@@ -98,8 +98,8 @@ def rival(verdict: Verdict) -> str:
   found = auc_difference(verdict, chosen, strongest)
   if not found.known:
     return ""
-  name = long_name(strongest, schedules)
-  return f"Its AUC is {apart(found, f'that of the best baseline that stops it too, {name},', formats.score)}."
+  other = f"that of the best baseline among these, {formats.score(strongest.auc)}"
+  return f"Its AUC is {apart(found, other, formats.score)} ({long_name(strongest, schedules)})."
 
 
 def against_chance(verdict: Verdict) -> str:

@@ -90,13 +90,20 @@ def paired(quantity: str, ours: Mapping[int, np.ndarray], others: Mapping[int, n
   if not ours or not others:
     return UNKNOWN
   seeds = list(ours) == list(others)
-  crossed = QUANTITIES[quantity].crossed
   # Where two attacks stole different images, pairing them changes nothing: they are independent either way.
-  images = crossed or (seeds and all(len(ours[seed]) == len(others[seed]) for seed in ours))
-  return bootstrap.difference([*ours.values()], [*others.values()], crossed=crossed, seeds=seeds, images=images)
+  images = QUANTITIES[quantity].crossed or (seeds and all(len(ours[seed]) == len(others[seed]) for seed in ours))
+  return _difference(quantity, ours, others, seeds=seeds, images=images)
 
 
 def unpaired(quantity: str, ours: Mapping[int, np.ndarray], others: Mapping[int, np.ndarray]) -> Interval:
   """The difference of two figures that have neither seeds nor images in common; arguments as for `paired`."""
-  crossed = QUANTITIES[quantity].crossed
-  return bootstrap.difference([*ours.values()], [*others.values()], crossed=crossed, seeds=False, images=False)
+  return _difference(quantity, ours, others, seeds=False, images=False)
+
+
+def _difference(
+  quantity: str, ours: Mapping[int, np.ndarray], others: Mapping[int, np.ndarray], *, seeds: bool, images: bool
+) -> Interval:
+  mine, theirs = [*ours.values()], [*others.values()]
+  if quantity == "reid":
+    return bootstrap.share_difference(mine, theirs, seeds=seeds, images=images)
+  return bootstrap.difference(mine, theirs, crossed=QUANTITIES[quantity].crossed, seeds=seeds, images=images)

@@ -11,7 +11,7 @@ from lwlrd_jax.report.distinguish import IMAGES_ONLY, has_intervals
 from lwlrd_jax.report.figures import Picture
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import long_name
-from lwlrd_jax.report.sentences import three_sentences
+from lwlrd_jax.report.sentences import rivals_sentence, three_sentences
 from lwlrd_jax.report.summary import DESTROYED_BER, REID_ERRORS, REID_FLOOR, SSIM_MARGIN, STEPS, Verdict
 from lwlrd_jax.report.worth import worth
 
@@ -21,7 +21,7 @@ _RULE_OF_THREE = 3
 _FEW_TEST_IMAGES = 200
 # What a bracket behind a figure is.
 INTERVALS = "In brackets: 95 % intervals."
-_HEADINGS = ("Verdict", "Cost", "Still leaks")
+_HEADINGS = ("Verdict", "Cost", "Still leaks", "Rivals")
 
 
 def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
@@ -42,9 +42,10 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
   guessing = 0.5 if dataset["multi_label"] or classes == 1 else 1 / counted
   several_seeds = bool(verdict.averaged.seeds.max() > 1) if len(verdict.averaged) else False
   intervals = has_intervals(verdict.averaged)
+  among = "" if several_seeds else f" ({IMAGES_ONLY})"
   return template("page.html.j2").render(
     title=f"{dataset['name']}, {run.config['config'].get('model', 'model')}",
-    sentences=zip(_HEADINGS, three_sentences(verdict, stolen=run.stolen, guessing=guessing), strict=True),
+    sentences=_sentences(run, verdict, guessing),
     facts=_facts(run, verdict),
     notes=_notes(run, verdict),
     figures={figure.name: {"data": base64.b64encode(figure.png).decode(), "alt": figure.alt} for figure in figures},
@@ -61,6 +62,10 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
     seed_table=tables.seed_table(verdict) if several_seeds or intervals else None,
     several_seeds=several_seeds,
     intervals="" if not intervals else INTERVALS if several_seeds else f"{INTERVALS} {_sentence(IMAGES_ONLY)}",
+    bars=f" Thin crosses: 95 % intervals{among}; of many points, only those of the front, the controls and the winner."
+    if intervals
+    else "",
+    bands=f" Bands: 95 % intervals{among}." if intervals else "",
     worth=worth(verdict),
     search=run.search,
     front=search.front_table(run.search) if run.search is not None and run.search.front else None,
@@ -82,6 +87,11 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
     settings=_flatten(run.config),
     run_name=run.path.resolve().name,
   )
+
+
+def _sentences(run: Run, verdict: Verdict, guessing: float) -> list[tuple[str, str]]:
+  told = [*three_sentences(verdict, stolen=run.stolen, guessing=guessing), rivals_sentence(verdict)]
+  return [(heading, sentence) for heading, sentence in zip(_HEADINGS, told, strict=True) if sentence]
 
 
 def template(name: str) -> jinja2.Template:

@@ -1,4 +1,4 @@
-"""Three sentences of plain language: which schedule wins, what it costs, what still leaks.
+"""Three sentences of plain language: which schedule wins, what it costs, what still leaks; and who comes close.
 
 Every figure is printed by the functions that print the table; differences are those of the printed figures, so that a
 reader who subtracts gets what the sentence says.
@@ -32,8 +32,15 @@ def three_sentences(verdict: Verdict, *, stolen: int, guessing: float) -> list[s
   Returns:
     Winner, cost, leakage.
   """
-  sentences = [_winner(verdict), _cost(verdict, guessing), _leakage(verdict, stolen)]
+  sentences = [_winner(verdict) + _images_only(verdict), _cost(verdict, guessing), _leakage(verdict, stolen)]
   return [_UNIT.sub("\u00a0", sentence) for sentence in sentences]
+
+
+def rivals_sentence(verdict: Verdict) -> str:
+  """Which schedules the winner can be told apart from in AUC; empty without a winner, or without figures by image."""
+  if verdict.case != "winner":
+    return ""
+  return _UNIT.sub("\u00a0", " ".join(part for part in (ties(verdict), rival(verdict)) if part))
 
 
 def _winner(verdict: Verdict) -> str:
@@ -67,6 +74,13 @@ def _winner(verdict: Verdict) -> str:
   else:
     text = _closest(verdict, name, figures)
   return text + "." + _aside(schedules)
+
+
+def _images_only(verdict: Verdict) -> str:
+  chosen = verdict.chosen
+  if chosen is None or chosen.seeds > 1 or math.isnan(chosen.auc_low):
+    return ""
+  return f" ({IMAGES_ONLY[:1].upper()}{IMAGES_ONLY[1:]}.)"
 
 
 def _closest(verdict: Verdict, name: str, figures: str) -> str:
@@ -125,7 +139,6 @@ def _praise(verdict: Verdict, name: str) -> str:
   stopping = judged[judged.stops]
   auc = bounded(chosen, "auc", formats.score)
   seeds = f" (means of {chosen.seeds} infections)" if chosen.seeds > 1 else ""
-  seeds = f" ({IMAGES_ONLY})" if chosen.seeds == 1 and math.isfinite(chosen.auc_low) else seeds
   whom = _attacks(verdict)
   if len(judged) == 1:
     lead = (
@@ -138,10 +151,9 @@ def _praise(verdict: Verdict, name: str) -> str:
       f"{subject(name)} wins: of the {len(stopping)} schedules (out of {len(judged)}) that stop {whom}, it keeps "
       f"{_highest(verdict)}{seeds}"
     )
-  told = [part for part in (ties(verdict), rival(verdict)) if part]
   if chosen.defense == "lwlrd":
-    return " ".join([f"{lead}; {_high_lr(chosen, schedules)}.", *told])
-  return " ".join([f"{lead}; it is a baseline, and {_best_lwlrd(verdict)}.", *told])
+    return f"{lead}; {_high_lr(chosen, schedules)}."
+  return f"{lead}; it is a baseline, and {_best_lwlrd(verdict)}."
 
 
 def _highest(verdict: Verdict) -> str:

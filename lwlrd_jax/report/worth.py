@@ -100,7 +100,7 @@ def _cell(rows: pd.DataFrame, attack: str, verdict: Verdict) -> Cell:
 
 def _text(attacks: list[str], verdict: Verdict) -> list[str]:
   told = [
-    f"on {words} {bounded(row, _FIGURE, formats.score)}"
+    f"{bounded(row, _FIGURE, formats.score)} on {words}"
     for name, words in (
       ("originals", "the true originals"),
       ("mean_image", "copies of the mean image"),
@@ -108,7 +108,7 @@ def _text(attacks: list[str], verdict: Verdict) -> list[str]:
     )
     if (row := _control(name, verdict)) is not None
   ]
-  sentences = [f"Trained {formats.listed(told)}: that is a fresh classifier's test AUC."] if told else []
+  sentences = [f"A fresh classifier reaches a test AUC of {formats.listed(told)}."] if told else []
   if _control("mean_image", verdict) is None:
     return [*sentences, "Whether stolen images are usable cannot be said, because the mean-image control is missing."]
   averaged = verdict.averaged

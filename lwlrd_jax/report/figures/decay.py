@@ -115,6 +115,8 @@ def _curves(
     singles = members[members.member.isin(names) & (members.status == "ok")] if several else members.iloc[:0]
     same = [key for key in keys if key not in DECAYING]
     same_rate = (rows.defense == "high_lr") & alike(rows, group.iloc[0], same)
+    # Curves that differ in nothing high-LR has share one: it is drawn with the first.
+    same_rate &= ~rows.index.isin([index for curve in curves for index in curve.high_lr.index])
     name = _name(group.iloc[0], keys)
     filled = bool((group[STEPS] == "none").all(axis=None))
     curves.append(_Curve(name, colours[name], filled, group.sort_values("decay"), singles, rows[same_rate]))
@@ -142,6 +144,8 @@ def _panel(
       "zorder": 4,
       "clip_on": False,
     }
+    low, high = curve.means[f"{name}_low"], curve.means[f"{name}_high"]
+    axes.fill_between(curve.means.decay, low, high, color=curve.colour, alpha=0.13, lw=0, zorder=1.5)
     # Broken where it lies on the line of the same schedules without steps: both are seen.
     axes.plot(curve.means.decay, curve.means[name], "o-" if curve.filled else "o--", **look)
     axes.plot(curve.singles.decay, curve.singles[name], ".", color=curve.colour, alpha=0.4, ms=4, zorder=3)
