@@ -22,7 +22,7 @@ def write_report(run_dir: Path) -> Path:
     UserError: It is no run, or cannot be read or written.
   """
   run = load(run_dir)
-  verdict = judge(run.table, chance=run.chance, stolen=run.stolen)
+  verdict = judge(run.table, chance=run.chance, stolen=run.stolen, outcomes=run.outcomes)
   figures = draw_figures(run, verdict)
   page = run_dir / "report.html"
   replace_folder(run_dir / "figures", {f"{figure.name}.png": figure.png for figure in figures})

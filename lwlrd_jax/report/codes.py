@@ -7,7 +7,7 @@ import pandas as pd
 
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.naming import short_name, steps
-from lwlrd_jax.report.summary import DESTROYED_BER, STEPS, TUNING, Verdict, alike, number_stopped
+from lwlrd_jax.report.summary import COMMON, DESTROYED_BER, STEPS, TUNING, Verdict, alike, number_stopped
 
 _ORDER = ("vanilla", "high_lr", "super_ft_long", "super_ft_short", "reversed", "lwlrd")
 _MOST_DECAYS = 4
@@ -70,7 +70,7 @@ def codes(verdict: Verdict) -> Codes | None:
   """The table and its sentences; None without an attack."""
   if not verdict.attacks:
     return None
-  shown = _shown(verdict)
+  shown = main_schedules(verdict)
   untreated = verdict.averaged[verdict.averaged.defense == "untreated"]
   rows = [("untreated", False, _cells(untreated, verdict))] if len(untreated) else []
   for _, schedule in shown.iterrows():
@@ -114,12 +114,12 @@ def _cell(rows: pd.DataFrame, verdict: Verdict) -> Cell:
     if row.ber < DESTROYED_BER:
       return Cell("stopped, not destroyed", ", ".join(told), "damaged")
     return Cell("stopped", ", ".join(told), "stopped")
-  if row.reid <= verdict.floors.reid_limit:
+  if row.reid <= verdict.floors.limit(row.attack):
     told.append(f"SSIM {formats.score(row.ssim)}")
   return Cell("leaks", ", ".join(told), "leaks")
 
 
-def _shown(verdict: Verdict) -> pd.DataFrame:
+def main_schedules(verdict: Verdict) -> pd.DataFrame:
   """A readable selection: each baseline once, LWLRD at few decays, all with each of their steps on the weights."""
   schedules = verdict.schedules
   leading = verdict.leading_lwlrd()
@@ -130,7 +130,7 @@ def _shown(verdict: Verdict) -> pd.DataFrame:
       continue
     if leading is not None:
       # Like with like: at the rates of the LWLRD schedules that are shown.
-      columns = [name for name in TUNING if name not in {"defense", "decay"}]
+      columns = [name for name in TUNING if name not in {"defense", "decay"}] if defense == "lwlrd" else COMMON
       same = rows[alike(rows, leading, columns)]
       rows = same if len(same) else rows[alike(rows, rows.iloc[0], columns)]
     settings = rows.drop_duplicates(TUNING)
@@ -150,7 +150,7 @@ def _decays(settings: pd.DataFrame, rows: pd.DataFrame, verdict: Verdict) -> lis
   if len(decays) <= _MOST_DECAYS + 1:
     return decays
   stopped = number_stopped(rows, verdict.working_attacks).where(rows.judged, -1)
-  ranked = rows.assign(stopped=stopped).sort_values(["stopped", "auc"], ascending=False, kind="stable")
+  ranked = rows.assign(stopped=stopped).sort_values(["stopped", verdict.criterion], ascending=False, kind="stable")
   leading = verdict.leading_lwlrd()
   best = [] if leading is None else [leading.decay]
   keep = [decays[0], decays[-1], *best, *dict.fromkeys(ranked.decay)]

@@ -1,11 +1,14 @@
 """Numbers as a reader meets them: one format a quantity, in sentences, figures and table alike."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 # What the attacks of the column `attack` use, in prose.
 ATTACKS = {
   "transpose": "images the model has memorised and paints when it is run backwards",
+  "transpose-flat": "memorised images, in a flat valley of the loss where small changes of the weights do little harm",
+  "transpose-rehearsed": "memorised images, trained to outlast a defence by rehearsing it",
+  "transpose-restorer": "memorised images, cleaned by a restorer trained on models that the thief defended himself",
   "dec": "compressed images in the mantissa bits of all layers",
   "dec-early": "compressed images in the mantissa bits of the early layers",
   "dec-late": "compressed images in the mantissa bits of the late layers",
@@ -13,6 +16,8 @@ ATTACKS = {
   "dec-values": "compressed images as the weights' own values",
   "dec-signs": "compressed images in the signs of the weights",
   "dec-dictionary": "compressed images in an extra tensor of the checkpoint",
+  "dec-redundant": "few compressed images, many copies of each bit in the mantissas",
+  "dec-spread": "few compressed images, each bit spread thinly over the values of many weights",
 }
 
 _MINUS = "\u2212"
@@ -23,6 +28,8 @@ NAMES = {
   "untreated": "untreated",
   "clean": "clean",
   "mean_image": "mean image",
+  "originals": "true originals",
+  "noise_images": "noise images",
   "vanilla": "vanilla fine-tuning",
   "high_lr": "high-LR",
   "reversed": "reversed decay",
@@ -70,6 +77,16 @@ def megabytes(value: float) -> str:
   if 0 < million < 5e-6:
     return "<0.00001"
   return f"{million:.2f}" if million == 0 or million >= 0.01 else f"{million:.5f}"
+
+
+def within(form: Callable[[float], str], value: float, low: float, high: float) -> str:
+  """A figure with its 95 % interval; alone where that is not known.
+
+  >>> within(score, 0.8664, 0.8512, 0.8798), within(score, 0.8664, math.nan, math.nan)
+  ('0.866 [0.851, 0.880]', '0.866')
+  """
+  text = form(value)
+  return f"{text} [{form(low)}, {form(high)}]" if text and math.isfinite(low) and math.isfinite(high) else text
 
 
 def rate(value: float) -> str:

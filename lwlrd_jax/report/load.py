@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.report.summary import STEPS
+from lwlrd_jax.report.outcomes import QUANTITIES, Outcomes
+from lwlrd_jax.report.search import Search, read_search
+from lwlrd_jax.report.summary import STEPS, with_usual
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.results import COLUMNS
 
@@ -17,6 +19,8 @@ _ADDED: dict[str, Any] = {
   "prepare": "none",
   "scrubbed_planes": "",
   **dict.fromkeys(("exact", "surviving_extra", "surviving_dead"), np.nan),
+  **dict.fromkeys(("granularity", "overlap"), ""),
+  **dict.fromkeys(("stolen", "floor", "share", "auc_val", "downstream_auc"), np.nan),
   **dict.fromkeys(("host_auc", "codec_psnr", "payload_bytes", "carrier_share"), np.nan),
 }
 # Bit planes of a float32.
@@ -55,6 +59,8 @@ class Run:
     samples: Pictures of reconstructions by name; empty unless they may be shown.
     survival: What is left of a bit, in [0, 1], by layer and plane from the least significant: f[layers, 32] by member.
     rate_distortion: Codecs' `codec`, `bytes_per_image` and `psnr`; empty if they were not compared.
+    outcomes: Figures by image; empty in a run without them.
+    search: What a search found; None if there was none.
   """
 
   path: Path
@@ -63,6 +69,8 @@ class Run:
   samples: dict[str, np.ndarray]
   survival: dict[str, np.ndarray]
   rate_distortion: pd.DataFrame
+  outcomes: Outcomes
+  search: Search | None
 
   @property
   def chance(self) -> float:
@@ -71,7 +79,7 @@ class Run:
 
   @property
   def stolen(self) -> int:
-    """Images the thief took."""
+    """Images the thief took, where the table does not say it of the attack."""
     return self.config["stolen"]
 
   @property
@@ -94,8 +102,17 @@ def load(path: Path) -> Run:
   directory = RunDirectory(path)
   config = directory.read_config()
   _check(path / "config.json", config)
-  layers = len(config["layers"])
-  run = Run(path, config, _read_table(directory), {}, _read_survival(directory, layers), _read_codecs(directory))
+  table = _read_table(directory)
+  run = Run(
+    path,
+    config,
+    table,
+    samples={},
+    survival=_read_survival(directory, len(config["layers"])),
+    rate_distortion=_read_codecs(directory),
+    outcomes=_read_outcomes(directory, table, test=config["dataset"]["test"]),
+    search=read_search(path / "config.json", config.get("search")),
+  )
   # The flag counts, not the file: a run that was resumed without --show-stolen may still have pictures from before.
   return dataclasses.replace(run, samples=_read_samples(directory)) if run.may_show else run
 
@@ -148,7 +165,7 @@ def _read_table(directory: RunDirectory) -> pd.DataFrame:
   # Controls have no steps: the word for that is one and the same.
   table[STEPS] = table[STEPS].replace("", "none")
   # An infinity is no measurement: it would pass for a number in means and draw an axis without end.
-  return table.replace([np.inf, -np.inf], np.nan)
+  return with_usual(table.replace([np.inf, -np.inf], np.nan))
 
 
 def _read_samples(directory: RunDirectory) -> dict[str, np.ndarray]:
@@ -181,6 +198,22 @@ def _read_survival(directory: RunDirectory, layers: int) -> dict[str, np.ndarray
     if planes.dtype.kind != "f" or planes.shape != (layers, _PLANES):
       raise UserError(f"{file}: {name} is {planes.dtype}{list(planes.shape)}; allowed: float{[layers, _PLANES]}")
   return survival
+
+
+def _read_outcomes(directory: RunDirectory, table: pd.DataFrame, *, test: int) -> Outcomes:
+  file = directory.path / "outcomes.npz"
+  try:
+    arrays = directory.read_outcomes()
+  except Exception as error:  # as above
+    raise UserError(f"{file}: cannot be read ({_one_line(error)})") from error
+  for name, array in arrays.items():
+    kind = QUANTITIES.get(name.split("/", maxsplit=1)[0])
+    if kind is None:
+      continue  # of a later version
+    wanted = f"float[{test if kind.crossed else 'images'}]"
+    if array.dtype.kind != "f" or array.ndim != 1 or len(array) < 1 or (kind.crossed and len(array) != test):
+      raise UserError(f"{file}: {name} is {array.dtype}{list(array.shape)}; allowed: {wanted}")
+  return Outcomes(arrays, dict(zip(table.member, table.seed.astype(int), strict=True)))
 
 
 def _read_codecs(directory: RunDirectory) -> pd.DataFrame:

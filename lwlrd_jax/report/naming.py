@@ -5,10 +5,12 @@ import math
 import pandas as pd
 
 from lwlrd_jax.report.formats import NAMES, listed, rate
-from lwlrd_jax.report.summary import CONTROLS
+from lwlrd_jax.report.summary import CONTROLS, USUAL
 
 # Told only where schedules of one kind differ in it.
 _DETAILS = {"epochs": "{} epochs", "shape": "{}", "optimizer": "{}", "batch_size": "batch {}"}
+# Told wherever they are not what they usually are.
+_UNUSUAL = {"floor": "floor {}", "granularity": "by {}", "share": "share {}", "overlap": "overlap {}"}
 
 
 def long_name(schedule: pd.Series, among: pd.DataFrame) -> str:
@@ -71,10 +73,20 @@ def steps(cell: str) -> list[str]:
   return [] if cell in {"none", ""} else cell.split("+")
 
 
+def detail(name: str, value: float | str) -> str:
+  """One setting of a fine-tuning in words.
+
+  Args:
+    name: Its column.
+    value: Its cell.
+
+  >>> detail("epochs", 6.0), detail("floor", 0.1), detail("shape", "")
+  ('6 epochs', 'floor 0.1', 'none')
+  """
+  return {**_DETAILS, **_UNUSUAL}[name].format(rate(value) if isinstance(value, float) else value or "none")
+
+
 def _differences(schedule: pd.Series, alike: pd.DataFrame) -> list[str]:
-  told = []
-  for name, text in _DETAILS.items():
-    if alike[name].nunique(dropna=False) > 1:
-      value = schedule[name]
-      told.append(text.format(rate(value) if isinstance(value, float) else value or "none"))
-  return told
+  told = [name for name in _DETAILS if alike[name].nunique(dropna=False) > 1]
+  told += [name for name in _UNUSUAL if not pd.isna(schedule[name]) and schedule[name] not in {"", USUAL[name]}]
+  return [detail(name, schedule[name]) for name in told]

@@ -6,18 +6,22 @@ from typing import Any
 
 import jinja2
 
-from lwlrd_jax.report import codecs, codes, formats, tables
+from lwlrd_jax.report import codecs, codes, formats, search, tables
+from lwlrd_jax.report.distinguish import IMAGES_ONLY, has_intervals
 from lwlrd_jax.report.figures import Picture
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import long_name
-from lwlrd_jax.report.sentences import three_sentences
+from lwlrd_jax.report.sentences import rivals_sentence, three_sentences
 from lwlrd_jax.report.summary import DESTROYED_BER, REID_ERRORS, REID_FLOOR, SSIM_MARGIN, STEPS, Verdict
+from lwlrd_jax.report.worth import worth
 
 # If none of n images is re-identified, the true share is below 3/n with 95 % confidence.
 _RULE_OF_THREE = 3
 # With fewer test images the standard error of an accuracy of a half exceeds 0.035.
 _FEW_TEST_IMAGES = 200
-_HEADINGS = ("Verdict", "Cost", "Still leaks")
+# What a bracket behind a figure is.
+INTERVALS = "In brackets: 95 % intervals."
+_HEADINGS = ("Verdict", "Cost", "Still leaks", "Rivals")
 
 
 def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
@@ -31,22 +35,17 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
   Returns:
     HTML that needs no other file.
   """
-  environment = jinja2.Environment(
-    loader=jinja2.FunctionLoader(_read),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-  )
   dataset = run.config["dataset"]
   classes = len(dataset["label_names"])
   # A class without test images has no recall and is left out of the mean.
   counted = max(classes - len(run.config.get("absent_classes") or []), 1)
   guessing = 0.5 if dataset["multi_label"] or classes == 1 else 1 / counted
   several_seeds = bool(verdict.averaged.seeds.max() > 1) if len(verdict.averaged) else False
-  return environment.get_template("page.html.j2").render(
+  intervals = has_intervals(verdict.averaged)
+  among = "" if several_seeds else f" ({IMAGES_ONLY})"
+  return template("page.html.j2").render(
     title=f"{dataset['name']}, {run.config['config'].get('model', 'model')}",
-    sentences=zip(_HEADINGS, three_sentences(verdict, stolen=run.stolen, guessing=guessing), strict=True),
+    sentences=_sentences(run, verdict, guessing),
     facts=_facts(run, verdict),
     notes=_notes(run, verdict),
     figures={figure.name: {"data": base64.b64encode(figure.png).decode(), "alt": figure.alt} for figure in figures},
@@ -60,13 +59,23 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
     shown_attacks=formats.listed(list(dict.fromkeys([*verdict.attacks[:1], verdict.main_attack]))),
     has_steps=bool((verdict.schedules[STEPS] != "none").any(axis=None)),
     attack_words=[(attack, formats.ATTACKS[attack]) for attack in verdict.attacks if attack in formats.ATTACKS],
-    seed_table=tables.seed_table(verdict) if several_seeds else None,
+    seed_table=tables.seed_table(verdict) if several_seeds or intervals else None,
+    several_seeds=several_seeds,
+    intervals="" if not intervals else INTERVALS if several_seeds else f"{INTERVALS} {_sentence(IMAGES_ONLY)}",
+    bars=f" Thin crosses: 95 % intervals{among}; of many points, only those of the front, the controls and the winner."
+    if intervals
+    else "",
+    bands=f" Bands: 95 % intervals{among}." if intervals else "",
+    worth=worth(verdict),
+    search=run.search,
+    front=search.front_table(run.search) if run.search is not None and run.search.front else None,
+    chosen_on_validation=verdict.criterion == "auc_val",
     meanings=tables.column_meanings(),
     winner=long_name(verdict.chosen, verdict.schedules)
     if verdict.case == "winner" and verdict.chosen is not None
     else "",
     rule={
-      "reid": formats.percent(verdict.floors.reid_limit),
+      "reid": _limits(verdict),
       "reid_floor": formats.percent(REID_FLOOR),
       "errors": formats.rate(REID_ERRORS),
       "margin": formats.rate(SSIM_MARGIN),
@@ -80,13 +89,48 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
   )
 
 
+def _sentences(run: Run, verdict: Verdict, guessing: float) -> list[tuple[str, str]]:
+  told = [*three_sentences(verdict, stolen=run.stolen, guessing=guessing), rivals_sentence(verdict)]
+  return [(heading, sentence) for heading, sentence in zip(_HEADINGS, told, strict=True) if sentence]
+
+
+def template(name: str) -> jinja2.Template:
+  """One of the templates beside this file; what it includes is beside it too."""
+  environment = jinja2.Environment(
+    loader=jinja2.FunctionLoader(_read),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
+  return environment.get_template(name)
+
+
+def _sentence(text: str) -> str:
+  return f"{text[:1].upper()}{text[1:]}."
+
+
+def _limits(verdict: Verdict) -> str:
+  """Up to what an attack counts as stopped, in percent; attacks that took other numbers of images apart."""
+  floors = verdict.floors
+  limits: dict[str, list[str]] = {}
+  for attack in verdict.attacks:
+    limits.setdefault(formats.percent(floors.limit(attack)), []).append(attack)
+  if len(limits) <= 1:
+    return next(iter(limits), formats.percent(floors.reid_limit))
+  return " % or ".join(f"{limit} (of {formats.listed(attacks)})" for limit, attacks in limits.items())
+
+
 def _facts(run: Run, verdict: Verdict) -> list[tuple[str, str]]:
   """What the run was, in a few words each."""
   config, dataset = run.config, run.config["dataset"]
   bad = int((run.table.status != "ok").sum())
   device = config["device"]
   facts = [
-    ("data set", f"{dataset['name']}: {formats.whole(dataset['train'])} training images, {run.stolen} of them stolen"),
+    (
+      "data set",
+      f"{dataset['name']}: {formats.whole(dataset['train'])} training images, {_stolen(run)} of them stolen",
+    ),
     ("model", f"{config['config'].get('model', 'unknown')}, {len(config['layers'])} layers"),
     ("attack", ", ".join(verdict.attacks) or "none"),
     ("rows", f"{len(run.table)}" + (f", of which {bad} diverged or failed" if bad else "")),
@@ -106,15 +150,7 @@ def _notes(run: Run, verdict: Verdict) -> list[str]:
     notes.append("This run was not finished when the report was written; rows may be missing.")
   if run.table.seed.nunique() == 1:
     notes.append("One infection only: small differences between schedules may be chance. --seeds runs more.")
-  images, limit = run.stolen * max(run.table.seed.nunique(), 1), verdict.floors.reid_limit
-  if _RULE_OF_THREE / images > limit:
-    bound = formats.percent(min(_RULE_OF_THREE / images, 1))
-    notes.append(
-      f"Too few stolen images ({images}) to tell: even if none is re-identified, the true share may be {bound} % "
-      f"(95 % confidence), above the {formats.percent(limit)} % that count as stopped."
-      if limit < 1
-      else f"Too few training images ({run.config['dataset']['train']}) to tell: guessing re-identifies all of them."
-    )
+  notes += _too_few(run, verdict)
   if run.config["dataset"]["test"] < _FEW_TEST_IMAGES:
     notes.append(f"Only {run.config['dataset']['test']} test images: differences of a few hundredths in AUC are noise.")
   if verdict.failed_attacks and verdict.case != "attack_failed":
@@ -136,6 +172,36 @@ def _notes(run: Run, verdict: Verdict) -> list[str]:
   return notes
 
 
+def _stolen(run: Run) -> str:
+  """How many images the attacks took."""
+  numbers = sorted({int(number) for number in run.table.stolen.dropna()} or {run.stolen})
+  return formats.listed([str(number) for number in numbers], "or")
+
+
+def _too_few(run: Run, verdict: Verdict) -> list[str]:
+  """Attacks that took too few images for the rule to mean anything."""
+  untreated = verdict.averaged.groupby("attack").stolen.min()
+  numbers: dict[int, list[str]] = {}
+  for attack in verdict.attacks or ["none"]:
+    numbers.setdefault(int(untreated.get(attack, run.stolen)), []).append(attack)
+  notes = []
+  for stolen, attacks in numbers.items():
+    images, limit = stolen * max(run.table.seed.nunique(), 1), verdict.floors.limit(attacks[0])
+    if _RULE_OF_THREE / images <= limit:
+      continue
+    if limit >= 1:
+      return [
+        f"Too few training images ({run.config['dataset']['train']}) to tell: guessing re-identifies all of them."
+      ]
+    bound = formats.percent(min(_RULE_OF_THREE / images, 1))
+    of = f" of {formats.listed(attacks)}" if len(numbers) > 1 else ""
+    notes.append(
+      f"Too few stolen images{of} ({images}) to tell: even if none is re-identified, the true share may be {bound} % "
+      f"(95 % confidence), above the {formats.percent(limit)} % that count as stopped."
+    )
+  return notes
+
+
 def _no_pictures(run: Run, figures: list[Picture]) -> str:
   """Why there are no pictures of reconstructions; empty if there are."""
   if any(figure.name == "reconstructions" for figure in figures):
@@ -149,10 +215,10 @@ def _no_pictures(run: Run, figures: list[Picture]) -> str:
 
 
 def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-  """Settings as dotted names and values; the members' learning rates are a figure."""
+  """Settings as dotted names and values; the members' learning rates are a figure, a search a section."""
   if isinstance(value, dict):
     items = [(f"{prefix}.{key}" if prefix else str(key), part) for key, part in value.items()]
-    return [pair for name, part in items if name != "members" for pair in _flatten(part, name)]
+    return [pair for name, part in items if name not in {"members", "search"} for pair in _flatten(part, name)]
   if isinstance(value, list):
     return [(prefix, ", ".join(map(str, value)) or "none")]
   return [(prefix, "default" if value is None else str(value))]

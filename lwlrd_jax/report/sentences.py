@@ -1,4 +1,4 @@
-"""Three sentences of plain language: which schedule wins, what it costs, what still leaks.
+"""Three sentences of plain language: which schedule wins, what it costs, what still leaks; and who comes close.
 
 Every figure is printed by the functions that print the table; differences are those of the printed figures, so that a
 reader who subtracts gets what the sentence says.
@@ -10,8 +10,10 @@ import re
 import pandas as pd
 
 from lwlrd_jax.report import formats
+from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
+from lwlrd_jax.report.distinguish import IMAGES_ONLY, against_chance, apart, auc_difference, bounded, rival, ties
 from lwlrd_jax.report.naming import long_name, subject
-from lwlrd_jax.report.summary import SCHEDULE, STEPS, Verdict, alike, number_stopped
+from lwlrd_jax.report.summary import COMMON, SCHEDULE, STEPS, Verdict, alike, best, number_stopped
 
 # Ranking quality up to which a model is hardly better than guessing (0.5).
 _USELESS_AUC = 0.6
@@ -24,14 +26,21 @@ def three_sentences(verdict: Verdict, *, stolen: int, guessing: float) -> list[s
 
   Args:
     verdict: What the table says.
-    stolen: Images the thief took.
+    stolen: Images the thief took, where the table does not say it of the attack.
     guessing: Balanced accuracy of a model that always says the same.
 
   Returns:
     Winner, cost, leakage.
   """
-  sentences = [_winner(verdict), _cost(verdict, guessing), _leakage(verdict, stolen)]
+  sentences = [_winner(verdict) + _images_only(verdict), _cost(verdict, guessing), _leakage(verdict, stolen)]
   return [_UNIT.sub("\u00a0", sentence) for sentence in sentences]
+
+
+def rivals_sentence(verdict: Verdict) -> str:
+  """Which schedules the winner can be told apart from in AUC; empty without a winner, or without figures by image."""
+  if verdict.case != "winner":
+    return ""
+  return _UNIT.sub("\u00a0", " ".join(part for part in (ties(verdict), rival(verdict)) if part))
 
 
 def _winner(verdict: Verdict) -> str:
@@ -46,7 +55,9 @@ def _winner(verdict: Verdict) -> str:
   name = long_name(chosen, schedules)
   if verdict.case == "winner":
     return _praise(verdict, name) + _aside(schedules)
-  figures = f"re-identification {formats.percent(chosen.reid)} % at AUC {formats.score(chosen.auc)}"
+  figures = (
+    f"re-identification {bounded(chosen, 'reid', formats.percent)} % at AUC {bounded(chosen, 'auc', formats.score)}"
+  )
   reid = "lowest re-identification" + _over_all(verdict)
   attack = "attack" if len(verdict.attacks) <= 1 else "attacks"
   if verdict.case == "attack_failed":
@@ -63,6 +74,13 @@ def _winner(verdict: Verdict) -> str:
   else:
     text = _closest(verdict, name, figures)
   return text + "." + _aside(schedules)
+
+
+def _images_only(verdict: Verdict) -> str:
+  chosen = verdict.chosen
+  if chosen is None or chosen.seeds > 1 or math.isnan(chosen.auc_low):
+    return ""
+  return f" ({IMAGES_ONLY[:1].upper()}{IMAGES_ONLY[1:]}.)"
 
 
 def _closest(verdict: Verdict, name: str, figures: str) -> str:
@@ -83,12 +101,11 @@ def _closest(verdict: Verdict, name: str, figures: str) -> str:
     )
   through = [attack for attack in verdict.attacks if attack in chosen.through]
   closest = int((stopped == most).sum())
-  auc = formats.score(chosen.auc)
   if closest == 1:
-    lead = f"{subject(name)} comes closest: it stops {most} of them, at AUC {auc}"
+    lead = f"{subject(name)} comes closest: it stops {most} of them, at AUC {bounded(chosen, 'auc', formats.score)}"
   else:
     comma = "," if ", then " in name else ""
-    lead = f"Of the {closest} that stop {most} of them, {name}{comma} keeps the highest AUC, {auc}"
+    lead = f"Of the {closest} that stop {most} of them, {name}{comma} keeps {_highest(verdict)}"
   return f"{none} {verb} {_attacks(verdict)}. {lead}; what still gets through {_be(through)} {_leaks(verdict, through)}"
 
 
@@ -99,7 +116,7 @@ def _leaks(verdict: Verdict, through: list[str]) -> str:
   told = []
   for attack in through:
     row = rows[rows.attack == attack].iloc[0]
-    above = row.reid > verdict.floors.reid_limit
+    above = row.reid > verdict.floors.limit(attack)
     figure = f"re-identification {formats.percent(row.reid)} %" if above else f"SSIM {formats.score(row.ssim)}"
     told.append(f"{attack} ({figure})")
   return formats.listed(told)
@@ -120,7 +137,7 @@ def _praise(verdict: Verdict, name: str) -> str:
   assert chosen is not None
   judged = schedules[schedules.judged]
   stopping = judged[judged.stops]
-  auc = formats.score(chosen.auc)
+  auc = bounded(chosen, "auc", formats.score)
   seeds = f" (means of {chosen.seeds} infections)" if chosen.seeds > 1 else ""
   whom = _attacks(verdict)
   if len(judged) == 1:
@@ -131,19 +148,29 @@ def _praise(verdict: Verdict, name: str) -> str:
     lead = f"{subject(name)} is the only one of {len(judged)} schedules that stops {whom}, at AUC {auc}{seeds}"
   else:
     lead = (
-      f"{subject(name)} wins: of the {len(stopping)} schedules (out of {len(judged)}) that stop {whom}, it keeps the "
-      f"highest AUC, {auc}{seeds}"
+      f"{subject(name)} wins: of the {len(stopping)} schedules (out of {len(judged)}) that stop {whom}, it keeps "
+      f"{_highest(verdict)}{seeds}"
     )
   if chosen.defense == "lwlrd":
     return f"{lead}; {_high_lr(chosen, schedules)}."
-  return f"{lead}; it is a baseline, and {_best_lwlrd(chosen, schedules)}."
+  return f"{lead}; it is a baseline, and {_best_lwlrd(verdict)}."
+
+
+def _highest(verdict: Verdict) -> str:
+  """The chosen schedule's AUC, as that by which it was chosen."""
+  chosen = verdict.chosen
+  assert chosen is not None
+  auc = bounded(chosen, "auc", formats.score)
+  if verdict.criterion == "auc":
+    return f"the highest AUC, {auc}"
+  return f"the highest AUC on the validation split, {formats.score(chosen.auc_val)}; on the test split it has {auc}"
 
 
 def _high_lr(chosen: pd.Series, schedules: pd.DataFrame) -> str:
   """How the same largest rate on every layer fares."""
   if chosen.decay == 1:
     return "at decay 1 every layer has the same rate, so this is high-LR itself"
-  same = ["lr_max", "epochs", "shape", "optimizer", "batch_size", *STEPS]
+  same = [*COMMON, *STEPS]
   rivals = schedules[(schedules.defense == "high_lr") & alike(schedules, chosen, same)]
   where = f"high-LR at the same lr_max ({formats.rate(chosen.lr_max)})"
   if any(chosen[step] != "none" for step in STEPS):
@@ -158,8 +185,10 @@ def _high_lr(chosen: pd.Series, schedules: pd.DataFrame) -> str:
   return f"{where} {stops}, with an AUC of {auc} and re-identification of {reid} %"
 
 
-def _best_lwlrd(chosen: pd.Series, schedules: pd.DataFrame) -> str:
+def _best_lwlrd(verdict: Verdict) -> str:
   """How far the method is behind a baseline that wins."""
+  chosen, schedules = verdict.chosen, verdict.schedules
+  assert chosen is not None
   lwlrd = schedules[schedules.defense == "lwlrd"]
   if lwlrd.empty:
     return "no LWLRD schedule was run"
@@ -168,10 +197,15 @@ def _best_lwlrd(chosen: pd.Series, schedules: pd.DataFrame) -> str:
   stopping = lwlrd[lwlrd.stops]
   if stopping.empty:
     return "no LWLRD schedule does so"
-  best = stopping.sort_values("auc", ascending=False, kind="stable").iloc[0]
-  behind = _difference(best.auc, chosen.auc, "the same as", "less than", "more than")
-  auc = formats.score(best.auc)
-  return f"the best LWLRD schedule that does so too, {long_name(best, schedules)}, has AUC {auc}, {behind} that"
+  ours = best(stopping, verdict.criterion)
+  gap = auc_difference(verdict, ours, chosen)
+  behind = (
+    apart(gap, "that", formats.score, "less than", "more than")
+    if gap.known
+    else f"{_difference(ours.auc, chosen.auc, 'the same as', 'less than', 'more than')} that"
+  )
+  auc = bounded(ours, "auc", formats.score)
+  return f"the best LWLRD schedule that does so too, {long_name(ours, schedules)}, has AUC {auc}, {behind}"
 
 
 def _reason(verdict: Verdict) -> str:
@@ -179,10 +213,12 @@ def _reason(verdict: Verdict) -> str:
   chosen, floors = verdict.chosen, verdict.floors
   assert chosen is not None
   above = []
-  if chosen.reid > floors.reid_limit:
+  if chosen.reid > floors.limit(chosen.reid_attack):
     above.append("that")
   if chosen.ssim > floors.ssim_limit:
     above.append(f"its SSIM, {formats.score(chosen.ssim)},")
+  if not above:  # the most that is given away is within its attack's limit, but another's is not within its own
+    return f"re-identification under {formats.listed(chosen.through)} is above its limit"
   return f"{' and '.join(above)} {'is' if len(above) == 1 else 'are'} above the limit"
 
 
@@ -197,8 +233,11 @@ def _cost(verdict: Verdict, guessing: float) -> str:
   ]
   known = [(row, whose) for row, whose in against if row is not None]
   under = f", the lowest over the {len(verdict.attacks)} attacks," if len(verdict.attacks) > 1 else ""
-  text = f"Its AUC{under} is {formats.score(chosen.auc)}" + _hardly(chosen.auc)
-  told = [c for row, whose in known if (c := _compare(chosen.auc, row.auc, whose))]
+  text = f"Its AUC{under} is {bounded(chosen, 'auc', formats.score)}" + _hardly(chosen.auc)
+  ours = verdict.under(chosen, attack)
+  told = [
+    c for row, whose in known if (c := _compare(chosen.auc, row.auc, whose, verdict.difference("auc", ours, row)))
+  ]
   text += f", {' and '.join(told)}" if told else ", with no untreated or clean model in the table to compare with"
   if not math.isfinite(chosen.balanced_accuracy):
     return text + "; its balanced accuracy was not measured."
@@ -219,17 +258,29 @@ def _leakage(verdict: Verdict, stolen: int) -> str:
       return "What leaks without a defence is not in the table."
     worst = max(rows, key=lambda row: row.reid)
     return (
-      f"Released as it is, the model gives away {formats.percent(worst.reid)} % of the {stolen} stolen images "
+      f"Released as it is, the model gives away {bounded(worst, 'reid', formats.percent)} % of the "
+      f"{_number(worst, stolen)} stolen images "
       f"(guessing: {formats.percent(floors.chance)} %)."
     )
   text = (
-    f"After it, {formats.percent(chosen.reid)} % of the {stolen} stolen images can still be re-identified"
-    f"{_under(verdict)}{_at_worst(chosen)} (guessing: {formats.percent(floors.chance)} %, counted as stopped up to "
-    f"{formats.percent(floors.reid_limit)} %), and the reconstructions' SSIM is {formats.score(chosen.ssim)}"
+    f"After it, {bounded(chosen, 'reid', formats.percent)} % of the {_number(chosen, stolen)} stolen images can still "
+    f"be re-identified{_under(verdict)}{_at_worst(chosen)} (guessing: {formats.percent(floors.chance)} %, counted as "
+    f"stopped up to {formats.percent(floors.limit(chosen.reid_attack))} %){_measured_chance(verdict)}, and the "
+    f"reconstructions' SSIM is {bounded(chosen, 'ssim', formats.score)}"
   )
   if math.isfinite(floors.ssim):
     text += f" where the mean training image alone has {formats.score(floors.ssim)}"
   return f"{text}; {_surviving(verdict)}.{_damaged(verdict)}"
+
+
+def _number(row: pd.Series, stolen: int) -> str:
+  """Images the attack of a row took."""
+  return f"{row.stolen if math.isfinite(row.stolen) else stolen:.0f}"
+
+
+def _measured_chance(verdict: Verdict) -> str:
+  told = against_chance(verdict)
+  return f", {told}" if told else ""
 
 
 def _damaged(verdict: Verdict) -> str:
@@ -248,8 +299,8 @@ def _surviving(verdict: Verdict) -> str:
   if not math.isfinite(chosen.surviving_bytes):
     return "how much of the weights survives for another channel was not measured"
   amount = f"{formats.megabytes(chosen.surviving_bytes)} MB"
-  if math.isfinite(chosen.share):
-    amount += f", {formats.percent(chosen.share)} % of the untreated model's capacity,"
+  if math.isfinite(chosen.surviving_share):
+    amount += f", {formats.percent(chosen.surviving_share)} % of the untreated model's capacity,"
   text = f"{amount} survive in the weights, which a channel keyed by position (such as DEC) could still use"
   clean = verdict.control("clean", chosen.attack)
   if clean is not None and math.isfinite(clean.surviving_bytes):
@@ -277,9 +328,11 @@ def _at_worst(chosen: pd.Series) -> str:
   return f", {worst} % in the worst infection" if chosen.seeds > 1 and worst != formats.percent(chosen.reid) else ""
 
 
-def _compare(value: float, other: float, whose: str) -> str:
+def _compare(value: float, other: float, whose: str, gap: Interval = UNKNOWN) -> str:
   if not (math.isfinite(value) and math.isfinite(other)):
     return ""
+  if gap.known:
+    return apart(gap, f"{whose} {formats.score(other)}", formats.score)
   return _difference(value, other, f"equal to {whose}", f"below {whose}", f"above {whose}") + f" {formats.score(other)}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.summary import CONTROLS, Verdict
+from lwlrd_jax.report.summary import BOUNDED, CONTROLS, USUAL, Verdict
 from lwlrd_jax.runs.results import COLUMNS
 
 # Header and format by column, the telling ones first; text columns have no format.
@@ -15,19 +15,26 @@ _HEADERS: dict[str, tuple[str, Callable[[float], str] | None]] = {
   "defense": ("defense", None),
   "decay": ("decay", formats.rate),
   "lr_max": ("lr_max", formats.rate),
+  "floor": ("floor", formats.rate),
+  "granularity": ("decay by", None),
+  "share": ("share of data", formats.rate),
+  "overlap": ("stolen among it", None),
   "prepare": ("prepare", None),
   "finish": ("finish", None),
   "attack": ("attack", None),
+  "stolen": ("stolen", formats.whole),
   "seed": ("seed", formats.whole),
   "seeds": ("seeds", formats.whole),
   "status": ("status", None),
   "auc": ("AUC", formats.score),
+  "auc_val": ("AUC, validation", formats.score),
   "balanced_accuracy": ("balanced accuracy", formats.score),
   "accuracy": ("accuracy", formats.score),
   "reid": ("re-identified, %", formats.percent),
   "ssim": ("SSIM, best", formats.score),
   "ssim_naive": ("SSIM, naive", formats.score),
   "psnr": ("PSNR, dB", formats.decimal),
+  "downstream_auc": ("AUC, downstream", formats.score),
   "mse": ("MSE", lambda value: f"{value:.4f}" if math.isfinite(value) else ""),
   "ber": ("bit errors, %", formats.percent),
   "exact": ("exact images, %", formats.percent),
@@ -109,6 +116,8 @@ def _table(table: pd.DataFrame, names: list[str], verdict: Verdict) -> Table:
   constant, empty, kept = [], [], []
   for name in names:
     texts = {_text(name, value) for value in table[name]}
+    if name in USUAL and texts <= {"", _text(name, USUAL[name])}:
+      continue
     if texts <= {""}:
       empty.append(_HEADERS[name][0])
     elif len(texts) == 1 and len(table) > 1 and name not in {"member", "defense", "status", *_MEASURED}:
@@ -121,18 +130,34 @@ def _table(table: pd.DataFrame, names: list[str], verdict: Verdict) -> Table:
     members = set(values["members"]) if "members" in table.columns else {values["member"]}
     kind = "winner" if members & winners else "control" if values["defense"] in CONTROLS else ""
     kind = kind if values["status"] == "ok" else "bad"
-    rows.append(Row(kind, [_cell(name, values[name]) for name in kept]))
+    rows.append(Row(kind, [_cell(name, values) for name in kept]))
   headers = [(_HEADERS[name][0], _HEADERS[name][1] is not None, _meaning(name)) for name in kept]
   return Table(headers, rows, constant, empty)
 
 
-def _cell(name: str, value) -> Cell:
-  text = _text(name, value)
-  return Cell(text, text if _HEADERS[name][1] is None or text == "" else repr(float(value)))
+def text_cell(text: str) -> Cell:
+  """Text, sorted by itself."""
+  return Cell(text, text)
+
+
+def number_cell(value: float, form: Callable[[float], str], low: float = math.nan, high: float = math.nan) -> Cell:
+  """A figure, with its interval where that is known, sorted by its size."""
+  text = formats.within(form, value, low, high)
+  return Cell(text, repr(float(value)) if text else "")
+
+
+def _cell(name: str, row: pd.Series) -> Cell:
+  form = _HEADERS[name][1]
+  if form is None:
+    return text_cell(_text(name, row[name]))
+  bounds = [row[f"{name}_{end}"] for end in ("low", "high")] if name in BOUNDED and f"{name}_low" in row.index else []
+  return number_cell(float(row[name]), form, *bounds)
 
 
 def _text(name: str, value) -> str:
   form = _HEADERS[name][1]
+  if form is None and pd.isna(value):
+    return ""
   return str(value) if form is None else form(float(value))
 
 

@@ -15,29 +15,26 @@ COLUMNS: dict[str, tuple[str, str]] = {
   "stolen": ("float64", "images the attack took"),
   "defense": (
     "string",
-    "untreated, clean, mean_image, originals, noise_images, vanilla, high_lr, reversed, super_ft_long, "
-    "super_ft_short, lwlrd",
+    "untreated, clean, mean_image, originals, noise_images, vanilla, high_lr, reversed, super_ft_long, super_ft_short, "
+    "lwlrd",
   ),
   "decay": ("float64", "learning-rate factor from one layer to the next; empty where the schedule has none"),
   "lr_max": ("float64", "largest learning rate of any layer at any step; empty without fine-tuning"),
   "floor": ("float64", "share of lr_max below which no layer's rate falls; 0 without a floor"),
+  "granularity": ("string", "what the decay counts: layer or block"),
   "epochs": ("float64", "passes over the training set while fine-tuning"),
   "shape": ("string", "course of the learning rate over time"),
   "optimizer": ("string", "inner optimizer of the fine-tuning"),
   "batch_size": ("float64", "images a fine-tuning step"),
   "share": ("float64", "share of the training split that the fine-tuning saw, in (0, 1]"),
   "overlap": ("string", "whether that share holds stolen images: any, none or all"),
-  "granularity": ("string", "what the decay counts: layer or block"),
   "finish": ("string", "finishing steps on the weights after the schedule, joined by +; none without"),
   "prepare": ("string", "the same before the schedule"),
   "status": ("string", "ok, diverged, or failed: why"),
   "accuracy": ("float64", "share of right test labels, in [0, 1]"),
   "balanced_accuracy": ("float64", "mean recall over classes, in [0, 1]"),
   "auc": ("float64", "macro area under the ROC curve on the test split, in [0, 1]"),
-  "auc_val": (
-    "float64",
-    "macro AUC on the validation split, by which schedules are chosen; in [0, 1]",
-  ),
+  "auc_val": ("float64", "macro AUC on the validation split, by which schedules are chosen; in [0, 1]"),
   "downstream_auc": (
     "float64",
     "macro AUC on the test split of fresh classifiers trained on the stolen images and labels as the thief gets them",

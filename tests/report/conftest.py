@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lwlrd_jax.report.summary import CONTROLS, DOWNSTREAM_CONTROLS
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.results import results_table
 
@@ -14,11 +15,9 @@ LAYERS = ["dense0", "dense1", "dense2", "dense3"]
 
 def make_row(defense, *, auc=None, reid=None, ssim=None, seed=0, attack="transpose", **cells):
   """A row; `decay`, `lr_max`, `status` and any other column by name."""
-  attack = "none" if defense in {"clean", "mean_image"} else attack
+  attack = "none" if defense in {"clean", *DOWNSTREAM_CONTROLS} else attack
   label = "-".join(str(part) for part in (attack, defense, cells.get("lr_max"), cells.get("decay"), f"s{seed}") if part)
-  tuning = (
-    {} if defense in {"untreated", "clean", "mean_image"} else {"epochs": 6, "shape": "cosine", "optimizer": "adam"}
-  )
+  tuning = {} if defense in CONTROLS else {"epochs": 6, "shape": "cosine", "optimizer": "adam"}
   row = {"member": label, "attack": attack, "model": "mlp", "dataset": "phantom", "seed": seed, "defense": defense}
   row |= {"status": "ok", "prepare": "none", "finish": "none", "auc": auc, "reid": reid, "ssim": ssim, **tuning}
   if auc is not None:
@@ -136,6 +135,50 @@ def make_survival(rows):
   return survival
 
 
+def make_worth(rows):
+  """The same rows with what a fresh classifier learns: the more, the more is re-identified; and its own controls."""
+  controls = {"mean_image": 0.53, "originals": 0.84, "noise_images": 0.5}
+  seeds = sorted({row["seed"] for row in rows})
+  rows = [dict(row) for row in rows]
+  rows += [make_row(name, seed=seed) for seed in seeds for name in ("originals", "noise_images")]
+  for row in rows:
+    if row["defense"] != "clean" and row["status"] == "ok":
+      row["downstream_auc"] = controls.get(row["defense"], 0.53 + 0.3 * (row["reid"] or 0.0))
+  return rows
+
+
+def make_outcomes(rows, *, stolen=256, test=1024, noise=0.3):
+  """Figures by image with the rows' means. Test images are as hard for every member, but for a fifth of the noise."""
+  random = np.random.default_rng(0)
+  hard = random.normal(0, noise, test)
+  outcomes = {}
+  for row in rows:
+    for name in ("auc", "downstream_auc"):
+      if row.get(name) is not None:
+        array = hard + random.normal(0, noise / 5, test)
+        outcomes[f"{name}/{row['member']}"] = (array - array.mean() + row[name]).astype(np.float32)
+    count = int(row.get("stolen") or stolen)
+    for name, spread in (("ssim", 0.1), ("psnr", 2.0), ("mse", 0.01)):
+      if row.get(name) is not None:
+        array = random.normal(0, spread, count)
+        outcomes[f"{name}/{row['member']}"] = (array - array.mean() + row[name]).astype(np.float32)
+    if row.get("reid") is not None:
+      hits = np.clip(row["reid"] * count - np.arange(count), 0, 1)  # the last one of a tie
+      outcomes[f"reid/{row['member']}"] = random.permutation(hits).astype(np.float32)
+  return outcomes
+
+
+def make_search(recommended=1):
+  """config.json's entry of a search."""
+  front = [
+    {"label": f"lwlrd-{decay}", "defense": "lwlrd", "decay": decay, "lr_max": 0.03, "epochs": 6, "shape": "cosine"}
+    | {"floor": floor, "finish": "none", "auc_drop": drop, "auc": 0.88 - drop, "reid": reid}
+    for decay, floor, drop, reid in ((0.6, 0.1, 0.031, 0.0), (0.5, 0.0, 0.02, 0.004), (0.3, 0.0, 0.01, 0.2))
+  ]
+  front = [entry | {"recommended": i == recommended} for i, entry in enumerate(front)]
+  return {"rounds": 3, "tried": 24, "max_auc_drop": 0.05, "front": front, "recommended": recommended}
+
+
 def make_codecs():
   """A learned codec that is better than WebP and JPEG where their sizes meet."""
   rows = [("learned, entropy-coded", size, 24 + 5 * np.log10(size / 40)) for size in (40, 80, 160, 320, 640)]
@@ -193,15 +236,20 @@ def make_samples(rows, channels=3, count=8):
   return {"originals": picture, "mean_image": picture[0], **members}
 
 
-def write_run(path: Path, rows, *, channels=3, samples=True, survival=False, codecs=False, **config) -> Path:
+def write_run(
+  path: Path, rows, *, channels=3, samples=True, survival=False, codecs=False, outcomes=False, search=None, **config
+) -> Path:
   """A run directory."""
   run = RunDirectory.create(path, overwrite=False)
-  run.write_config(json.loads(json.dumps(make_config(rows, **config))))
+  entry = {} if search is None else {"search": search}
+  run.write_config(json.loads(json.dumps(make_config(rows, **config) | entry)))
   run.write_results(rows)
   if samples:
     run.write_samples(make_samples(rows, channels))
   if survival:
     run.write_survival(make_survival(rows))
+  if outcomes:
+    run.write_outcomes(make_outcomes(rows))
   if codecs:
     run.write_rate_distortion(make_codecs())
   return path
@@ -216,6 +264,9 @@ class Make:
   carriers = staticmethod(make_carriers)
   codecs = staticmethod(make_codecs)
   survival = staticmethod(make_survival)
+  worth = staticmethod(make_worth)
+  outcomes = staticmethod(make_outcomes)
+  search = staticmethod(make_search)
   run = staticmethod(write_run)
 
   @staticmethod

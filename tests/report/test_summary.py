@@ -165,4 +165,4 @@ def test_what_survives_is_of_one_attack(make):
   rows += [lwlrd(make, 0.5, attack="dec", surviving_bytes=12e6, surviving_dead=0.0)]
   chosen = verdict(make, rows).chosen
   assert (chosen.surviving_bytes, chosen.surviving_dead) == (12e6, 1e6)  # of dead weights, the most under any attack
-  assert chosen.share == pytest.approx(12 / 36)
+  assert chosen.surviving_share == pytest.approx(12 / 36)

@@ -13,11 +13,11 @@ from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.figures.labels import right_labels
 from lwlrd_jax.report.formats import NAMES, rate
 from lwlrd_jax.report.load import Run
-from lwlrd_jax.report.naming import steps, with_steps
-from lwlrd_jax.report.summary import STEPS, Verdict, alike
+from lwlrd_jax.report.naming import detail, steps, with_steps
+from lwlrd_jax.report.summary import DECAYING, STEPS, TUNING, Verdict, alike
 
 _PANELS = (("reid", "re-identified"), ("ssim", "SSIM"), ("auc", "AUC"))
-_DETAILS = ("epochs", "shape", "optimizer", "batch_size", *STEPS)
+_DETAILS = tuple(name for name in (*TUNING, *STEPS) if name not in {"defense", "decay", "lr_max"})
 _MOST_ATTACKS = 2
 _REFERENCES = {"untreated": style.INK, "clean": style.GREY, "vanilla": style.BASELINE}
 
@@ -90,8 +90,7 @@ def _face(curve: _Curve) -> str:
 
 
 def _name(row: pd.Series, keys: list[str]) -> str:
-  values = row[[key for key in keys if key not in STEPS]]
-  details = [value if isinstance(value, str) else rate(value) for value in values]
+  details = [rate(row.lr_max), *(detail(key, row[key]) for key in keys if key not in {"lr_max", *STEPS})]
   # Callers leave a step out of the keys where all curves have the same.
   before, after = (steps(row[key]) if key in keys else [] for key in STEPS)
   return " + ".join([*before, f"LWLRD, lr_max {', '.join(details)}", *after])
@@ -114,7 +113,10 @@ def _curves(
     names = {name for members_of in group.members for name in members_of}
     several = group.seeds.max() > 1
     singles = members[members.member.isin(names) & (members.status == "ok")] if several else members.iloc[:0]
-    same_rate = (rows.defense == "high_lr") & alike(rows, group.iloc[0], keys)
+    same = [key for key in keys if key not in DECAYING]
+    same_rate = (rows.defense == "high_lr") & alike(rows, group.iloc[0], same)
+    # Curves that differ in nothing high-LR has share one: it is drawn with the first.
+    same_rate &= ~rows.index.isin([index for curve in curves for index in curve.high_lr.index])
     name = _name(group.iloc[0], keys)
     filled = bool((group[STEPS] == "none").all(axis=None))
     curves.append(_Curve(name, colours[name], filled, group.sort_values("decay"), singles, rows[same_rate]))
@@ -142,6 +144,8 @@ def _panel(
       "zorder": 4,
       "clip_on": False,
     }
+    low, high = curve.means[f"{name}_low"], curve.means[f"{name}_high"]
+    axes.fill_between(curve.means.decay, low, high, color=curve.colour, alpha=0.13, lw=0, zorder=1.5)
     # Broken where it lies on the line of the same schedules without steps: both are seen.
     axes.plot(curve.means.decay, curve.means[name], "o-" if curve.filled else "o--", **look)
     axes.plot(curve.singles.decay, curve.singles[name], ".", color=curve.colour, alpha=0.4, ms=4, zorder=3)

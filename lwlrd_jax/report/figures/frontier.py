@@ -17,6 +17,8 @@ from lwlrd_jax.report.naming import short_name, steps
 from lwlrd_jax.report.summary import CONTROLS, Verdict, pareto_front
 
 _MOST_ATTACKS = 2
+# Points that all have their intervals drawn; of more, only the front, the winner and the controls have.
+_MOST_BARS = 16
 # In the column `attack`, where rows are of no single one.
 _WORST = "worst"
 
@@ -83,10 +85,14 @@ def _panel(axes: Axes, shown: pd.DataFrame, single: pd.DataFrame, verdict: Verdi
       axes.plot(row.reid, row.auc, ".", color=tint, alpha=0.45, ms=4, zorder=3, clip_on=False)
   levels += _front(axes, defences)
   winner = verdict.chosen if verdict.case == "winner" else None
-  for _, row in shown.iterrows():
+  is_best = pareto_front(shown.reid.to_numpy(float), shown.auc.to_numpy(float))
+  for (_, row), on_front in zip(shown.iterrows(), is_best, strict=True):
     points.append((row.reid, row.auc))
-    axes.plot(row.reid, row.auc, **_look(row, kinds, colour))
+    look = _look(row, kinds, colour)
+    axes.plot(row.reid, row.auc, **look)
     is_winner = winner is not None and set(row.members) <= set(winner.members)
+    if len(shown) <= _MOST_BARS or on_front or is_winner or row.defense in CONTROLS:
+      style.bars(axes, row, look["markeredgecolor"] if look["color"] == "white" else look["color"])
     if is_winner:
       axes.plot(row.reid, row.auc, "o", mfc="none", mec=style.INK, mew=1.4, ms=13, zorder=6, clip_on=False)
       labels.insert(0, Label(row.reid, row.auc, f"best: {short_name(row, defences)}", style.INK, bold=True))

@@ -11,7 +11,7 @@ from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.formats import percent, rate, score
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name, with_steps
-from lwlrd_jax.report.summary import SCHEDULE, STEPS, TUNING, Verdict, alike
+from lwlrd_jax.report.summary import DECAYING, SCHEDULE, STEPS, TUNING, Verdict, alike
 
 _MOST_DECAYS = 9
 _ROWS = 8
@@ -99,7 +99,7 @@ def _columns(run: Run, verdict: Verdict, attack: str) -> list[_Column]:
     kind = [name for name in SCHEDULE if name not in {"defense", "decay"}]
     like = lwlrd if leading is None else lwlrd[alike(lwlrd, leading, kind)]
     like = like if len(like) else lwlrd[alike(lwlrd, lwlrd.iloc[0], kind)]
-    high = high[alike(high, like.iloc[0], kind)]
+    high = high[alike(high, like.iloc[0], [name for name in kind if name not in DECAYING])]
     has_steps = bool((like.iloc[0][STEPS] != "none").any())
     for row in _some_decays(like, leading, _MOST_DECAYS - 2 * has_steps):
       columns += _of(run, lwlrd[lwlrd.member == row.member], with_steps(f"decay {rate(row.decay)}", row, rows))

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.colors
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -104,6 +105,19 @@ def reid_axis(axes: Axes, which: str, chance: float, top: float = 1.0) -> None:
   axis.set_minor_locator(NullLocator())
   axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g} %"))
   (axes.set_xlim if which == "x" else axes.set_ylim)(-0.5 * chance, top * 1.35)
+
+
+def bars(axes: Axes, row: pd.Series, colour: Any) -> None:
+  """A point's 95 % intervals as a thin cross behind it; nothing where they are not known.
+
+  Args:
+    axes: With re-identification across and AUC up.
+    row: Of `summary.average` or `summary.combine`.
+    colour: Of its marker.
+  """
+  look: dict[str, Any] = {"color": colour, "lw": 1.1, "alpha": 0.4, "zorder": 2.5, "solid_capstyle": "butt"}
+  axes.plot([row.reid_low, row.reid_high], [row.auc, row.auc], **look)
+  axes.plot([row.reid, row.reid], [row.auc_low, row.auc_high], **look)
 
 
 def rate_axis(axes: Axes) -> None:

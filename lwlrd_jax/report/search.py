@@ -1,0 +1,148 @@
+"""What a search for schedules found: its front of leakage and cost, and the schedule it recommends."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.report import formats
+from lwlrd_jax.report.tables import Row, Table, number_cell, text_cell
+from lwlrd_jax.runs.results import COLUMNS
+
+_NUMBERS = ("decay", "lr_max", "epochs", "floor", "auc_drop", "auc", "reid")
+_TEXTS = ("label", "defense", "shape", "finish")
+# Of the table: attribute, then header, format and meaning.
+_COLUMNS = ("label", "decay", "lr_max", "epochs", "shape", "floor", "finish", "auc_drop", "auc", "reid", "choice")
+_HEADERS: tuple[tuple[str, Callable[[float], str] | None, str], ...] = (
+  ("schedule", None, "its name in the run"),
+  ("decay", formats.rate, COLUMNS["decay"][1]),
+  ("lr_max", formats.rate, COLUMNS["lr_max"][1]),
+  ("epochs", formats.whole, COLUMNS["epochs"][1]),
+  ("shape", None, COLUMNS["shape"][1]),
+  ("floor", formats.rate, COLUMNS["floor"][1]),
+  ("finish", None, COLUMNS["finish"][1]),
+  ("AUC lost", formats.score, "against the untreated model"),
+  ("AUC", formats.score, "what is left of it"),
+  ("re-identified, %", formats.percent, COLUMNS["reid"][1]),
+  ("choice", None, "whether the search recommends it"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+  """A schedule of the front: no other that was tried leaks and costs as little, and one of them less.
+
+  Attributes:
+    label: Its name in the run.
+    defense: Column of the table, as are decay, lr_max, epochs, floor (NaN where it has none), shape and finish.
+    decay: See above.
+    lr_max: See above.
+    epochs: See above.
+    floor: See above.
+    shape: See above.
+    finish: See above.
+    auc_drop: AUC lost against the untreated model; negative if it gained.
+    auc: What is left of it.
+    reid: Re-identification, in [0, 1].
+    recommended: Whether it is the search's choice.
+  """
+
+  label: str
+  defense: str
+  decay: float
+  lr_max: float
+  epochs: float
+  floor: float
+  shape: str
+  finish: str
+  auc_drop: float
+  auc: float
+  reid: float
+  recommended: bool
+
+  @property
+  def choice(self) -> str:
+    """The same as a word."""
+    return "recommended" if self.recommended else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+  """A finished search.
+
+  Attributes:
+    rounds: Rounds it took.
+    tried: Schedules it tried.
+    max_auc_drop: AUC that may be lost.
+    front: Its front, by AUC lost.
+    recommended: Its choice; None if none stops the theft within what may be lost.
+  """
+
+  rounds: int
+  tried: int
+  max_auc_drop: float
+  front: list[Candidate]
+  recommended: Candidate | None
+
+  @property
+  def sentence(self) -> str:
+    """What it recommends, in words."""
+    effort = (
+      f"Of {formats.whole(self.tried)} schedules tried in {self.rounds} {'round' if self.rounds == 1 else 'rounds'}"
+    )
+    drop = formats.score(self.max_auc_drop)
+    found = self.recommended
+    if found is None:
+      return f"{effort}, none can be recommended: none stops the theft and loses at most {drop} of AUC."
+    name = formats.NAMES.get(found.defense, found.defense)
+    name += f" with decay {formats.rate(found.decay)}" if math.isfinite(found.decay) else ""
+    return (
+      f"{effort}, {name} ({found.label}) is recommended: re-identification {formats.percent(found.reid)}\u00a0% at AUC "
+      f"{formats.score(found.auc)}, {formats.score(found.auc_drop)} lost where {drop} may be."
+    )
+
+
+def front_table(search: Search) -> Table:
+  """The front as the page prints it, by AUC lost; the recommended schedule is marked."""
+  headers = [(name, form is not None, meaning) for name, form, meaning in _HEADERS]
+  rows = []
+  for candidate in search.front:
+    values = [getattr(candidate, name) for name in _COLUMNS]
+    cells = [
+      text_cell(value) if form is None else number_cell(value, form)
+      for value, (_, form, _) in zip(values, _HEADERS, strict=True)
+    ]
+    rows.append(Row("winner" if candidate.recommended else "", cells))
+  return Table(headers, rows, constant=[], empty=[])
+
+
+def read_search(file: Path, entry: Any) -> Search | None:
+  """The entry `search` of config.json.
+
+  Args:
+    file: For messages.
+    entry: What it says; None if nothing.
+
+  Raises:
+    UserError: It is not as `Search` has it.
+  """
+  if entry is None:
+    return None
+  try:
+    front = [_candidate(candidate) for candidate in entry["front"]]
+    index = entry["recommended"]
+    if index is not None and not 0 <= index < len(front):
+      raise ValueError(f"recommended is {index} of {len(front)}")
+    drop = float(entry["max_auc_drop"])
+    found = Search(int(entry["rounds"]), int(entry["tried"]), drop, front, None if index is None else front[index])
+  except (TypeError, ValueError, KeyError) as error:
+    raise UserError(f"{file}: search cannot be read ({type(error).__name__}: {error})") from error
+  return dataclasses.replace(found, front=sorted(front, key=lambda candidate: candidate.auc_drop))
+
+
+def _candidate(entry: dict[str, Any]) -> Candidate:
+  cells: dict[str, Any] = {name: math.nan if entry[name] is None else float(entry[name]) for name in _NUMBERS}
+  cells |= {name: str(entry[name] or "") for name in _TEXTS}
+  return Candidate(**cells, recommended=bool(entry["recommended"]))
