@@ -57,7 +57,8 @@ class FineTuning:
   floors: str = "0"
   """Shares of lr_max below which no layer's rate falls, comma list; each in [0, 1]. 0 is no floor."""
   directions: str = "early"
-  """Where the largest rates of the decays are, comma list: early (at the input: LWLRD), late (at the output: reversed)."""
+  """Which end of the network has the largest rates, comma list: early (the input: LWLRD), late (the output:
+  reversed)."""
   granularity: str = "layer"
   """What the decay counts: layer (every layer with parameters) or block (layers of one kind together)."""
   share: float = 1.0

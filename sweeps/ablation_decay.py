@@ -6,7 +6,7 @@ Takes the official dermamnist.npz from --data-dir or downloads it. A file of you
 
     python -m lwlrd_jax.sweep --config sweeps/ablation_decay.py --dataset npz --npz FILE
 
-TODO
+Not measured yet.
 """
 
 from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig

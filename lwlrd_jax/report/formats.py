@@ -8,7 +8,7 @@ ATTACKS = {
   "transpose": "images the model has memorised and paints when it is run backwards",
   "transpose-flat": "memorised images, in a flat valley of the loss where small changes of the weights do little harm",
   "transpose-rehearsed": "memorised images, trained to outlast a defence by rehearsing it",
-  "transpose-restorer": "memorised images, cleaned by a restorer trained on models that the thief defended himself",
+  "transpose-restorer": "memorised images, restored by what became of public images memorised beside them",
   "dec": "compressed images in the mantissa bits of all layers",
   "dec-early": "compressed images in the mantissa bits of the early layers",
   "dec-late": "compressed images in the mantissa bits of the late layers",

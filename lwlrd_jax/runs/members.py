@@ -51,9 +51,7 @@ def run_jobs(setting: Setting, jobs: Sequence[Job], store: Store, order: Sequenc
       seed: waves_of((job for job in jobs if not store.rows.keys() >= job.members(attack, seed).keys()), limit)
       for seed in range(setting.seeds)
     }
-    controls = {
-      seed for seed in waves if not store.rows.keys() >= set(controls_of(attack, setting.attacks, seed))
-    }
+    controls = {seed for seed in waves if not store.rows.keys() >= set(controls_of(attack, setting.attacks, seed))}
     open_seeds = [seed for seed in waves if waves[seed] or seed in controls]
     if not open_seeds:
       continue

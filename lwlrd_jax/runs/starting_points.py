@@ -134,7 +134,11 @@ def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int]) -> lis
       )
     trained = dict(zip(missing, infected, strict=True))
   what = f"infected model ({attack.name})"
-  trees = [_cached(origin, settings, seed, lambda seed=seed: trained[seed]._asdict(), what) for seed in seeds]
+
+  def tree_of(seed: int) -> dict[str, Any]:
+    return _cached(origin, settings, seed, lambda: trained[seed]._asdict(), what)
+
+  trees = [tree_of(seed) for seed in seeds]
   return [Infected(**jax.tree.map(jnp.asarray, tree)) for tree in trees]
 
 
