@@ -174,7 +174,7 @@ def test_pictures_only_of_open_data_or_on_demand(run, flags, tmp_path):
   kept = [flag for flag in flags if flag != "--show-stolen"]
   assert main([*kept, "--no-baselines", "--out", str(tmp_path / "r")]) == 0
   assert not (tmp_path / "r" / "samples.npz").exists()
-  assert len(comparable(tmp_path / "r")) == 3 + 2
+  assert len(comparable(tmp_path / "r")) == 5 + 2
 
 
 def test_overwrite_and_seeds_and_the_cnn(flags, tmp_path, capsys):
@@ -182,12 +182,12 @@ def test_overwrite_and_seeds_and_the_cnn(flags, tmp_path, capsys):
   small = [*flags, "--no-baselines", "--infect-steps", "10", "--model", "cnn", "--seeds", "2", "--out", str(out)]
   assert main(small) == 0
   table = comparable(out)
-  assert table.seed.tolist() == [0] * 5 + [1] * 5
-  assert not np.isclose(table.auc[3], table.auc[8], rtol=0, atol=1e-9)
+  assert table.seed.tolist() == [0] * 7 + [1] * 7
+  assert not np.isclose(table.auc[5], table.auc[12], rtol=0, atol=1e-9)
   (out / "marker").write_text("")
   assert main([*small, "--decays", "0.5", "--overwrite"]) == 0
   assert not (out / "marker").exists()
-  assert len(comparable(out)) == 2 * 4
+  assert len(comparable(out)) == 2 * 6
   assert [path.name for path in tmp_path.iterdir()] == ["r"]
 
 
@@ -196,9 +196,9 @@ def test_a_diverging_member_spoils_nobody(flags, tmp_path):
   assert main([*common, "--lrs", "1e-3", "--out", str(tmp_path / "alone")]) == 0
   assert main([*common, "--lrs", "1e30,1e-3", "--out", str(tmp_path / "both")]) == 0
   alone, both = comparable(tmp_path / "alone"), comparable(tmp_path / "both")
-  assert both.status.tolist() == ["ok"] * 3 + ["diverged", "ok"]
-  assert np.isnan(both.auc[3])
-  np.testing.assert_allclose(both.auc[4], alone.auc[3], atol=1e-5)
+  assert both.status.tolist() == ["ok"] * 5 + ["diverged", "ok"]
+  assert np.isnan(both.auc[5])
+  np.testing.assert_allclose(both.auc[6], alone.auc[5], atol=1e-5)
 
 
 # --- what a user can get wrong ---------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_bad_decays(capsys, tmp_path, decays):
   [
     (["--dataset", "nothing"], "--dataset nothing: "),
     (["--model", "transformer"], "--model transformer: not known; allowed: mlp, cnn"),
-    (["--attacks", "transpose,fog"], "--attacks transpose,fog: 'fog' is not known; allowed: transpose, dec"),
+    (["--attacks", "transpose,fog"], "--attacks transpose,fog: 'fog' is not known; allowed: transpose, flat"),
     (["--finish", "scrubb"], "--finish scrubb: "),
     (["--optimizer", "adamw"], "--optimizer adamw: "),
     (["--shape", "square"], "--shape square: "),

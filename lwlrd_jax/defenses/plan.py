@@ -123,9 +123,9 @@ def plan_defenses(
 ) -> list[Defense]:
   """Every schedule of a sweep: LWLRD for each rate, decay and floor, reversed likewise if asked for, the baselines.
 
-  High-LR and reversed, as baselines, stand once for each of `lrs`, reversed at the median decay. Super-Fine-Tuning has an
-  optimizer, a batch size and a length of its own, those of its authors' two settings: under another optimizer its rates
-  would mean something else. Only the clipping of gradients is added.
+  High-LR and reversed, as baselines, stand once for each of `lrs`, reversed at the median decay. Super-Fine-Tuning has
+  an optimizer, a batch size and a length of its own, those of its authors' two settings: under another optimizer its
+  rates would mean something else. Only the clipping of gradients is added.
 
   Args:
     decays: Factors in (0, 1].

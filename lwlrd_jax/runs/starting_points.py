@@ -136,7 +136,7 @@ def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int]) -> lis
   what = f"infected model ({attack.name})"
 
   def tree_of(seed: int) -> dict[str, Any]:
-    return _cached(origin, settings, seed, lambda: trained[seed]._asdict(), what)
+    return _cached(origin, settings, seed, lambda: dict(trained[seed]._asdict()), what)
 
   trees = [tree_of(seed) for seed in seeds]
   return [Infected(**jax.tree.map(jnp.asarray, tree)) for tree in trees]

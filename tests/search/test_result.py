@@ -1,5 +1,6 @@
 import itertools
 import math
+from typing import Any
 
 import pytest
 
@@ -7,7 +8,7 @@ from lwlrd_jax.search.result import Outcome, Result, combine
 from lwlrd_jax.search.space import Candidate
 
 CANDIDATE = Candidate(0.5, 0.02, 12, "cosine")
-LIMITS = {"reid_limits": {name: 0.02 for name in "abc"}, "mean_ssim": 0.45, "ssim_limit": 0.5}
+LIMITS: dict[str, Any] = {"reid_limits": {name: 0.02 for name in "abc"}, "mean_ssim": 0.45, "ssim_limit": 0.5}
 
 
 def outcome(attack="a", **figures):
