@@ -49,11 +49,6 @@ class Interval(NamedTuple):
     """Whether there is an interval at all."""
     return math.isfinite(self.low) and math.isfinite(self.high)
 
-  @property
-  def has_zero(self) -> bool:
-    """Of a difference: whether two figures are not distinguishable. False if that is not known."""
-    return self.known and self.low <= 0 <= self.high
-
 
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
