@@ -120,7 +120,7 @@ def write_comparison(run_dirs: list[Path], out: Path) -> Path:
     UserError: One is no run, one is given twice, or `out` is something else or cannot be written.
   """
   check_out(out)
-  runs = _read(run_dirs)
+  runs = read_runs(run_dirs)
   with style.style():
     figure = comparison.draw([(compared.label, compared.verdict) for compared in runs])
     drawn = None if figure is None else base64.b64encode(style.png(figure)).decode()
@@ -141,7 +141,15 @@ def write_comparison(run_dirs: list[Path], out: Path) -> Path:
   return out
 
 
-def _read(run_dirs: list[Path]) -> list[Compared]:
+def read_runs(run_dirs: list[Path]) -> list[Compared]:
+  """Reads runs, and finds each a name of its own.
+
+  Args:
+    run_dirs: Their directories.
+
+  Raises:
+    UserError: One is no run, or is given twice.
+  """
   paths = [path.resolve() for path in run_dirs]
   twice = next((path for path in paths if paths.count(path) > 1), None)
   if twice is not None:

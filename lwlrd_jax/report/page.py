@@ -127,10 +127,8 @@ def _facts(run: Run, verdict: Verdict) -> list[tuple[str, str]]:
   bad = int((run.table.status != "ok").sum())
   device = config["device"]
   facts = [
-    (
-      "data set",
-      f"{dataset['name']}: {formats.whole(dataset['train'])} training images, {_stolen(run)} of them stolen",
-    ),
+    ("data set", f"{dataset['name']}: {formats.whole(dataset['train'])} training images"),
+    ("stolen images", _stolen(run)),
     ("model", f"{config['config'].get('model', 'unknown')}, {len(config['layers'])} layers"),
     ("attack", ", ".join(verdict.attacks) or "none"),
     ("rows", f"{len(run.table)}" + (f", of which {bad} diverged or failed" if bad else "")),

@@ -3,16 +3,15 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lwlrd_jax.report import bootstrap
 from lwlrd_jax.report.bootstrap import REPLICATES, UNKNOWN, difference, interval, share_difference, share_interval
 
-scipy_stats = pytest.importorskip("scipy.stats")
-
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 9, 11, 12, 30, 200])
 def test_widening_is_students(seeds):
-  expected = math.sqrt(seeds / (seeds - 1)) * scipy_stats.t.ppf(0.975, seeds - 1) / scipy_stats.norm.ppf(0.975)
+  expected = math.sqrt(seeds / (seeds - 1)) * stats.t.ppf(0.975, seeds - 1) / stats.norm.ppf(0.975)
   assert bootstrap.widening(seeds) == pytest.approx(expected, rel=2e-4)
 
 
@@ -69,8 +68,8 @@ def simulate(random, *, seeds, images, crossed, between, number=300):
 @pytest.mark.parametrize(("seeds", "between"), [(1, 0.0), (3, 0.0), (3, 0.2), (3, 2.0), (5, 0.0), (5, 0.2), (5, 2.0)])
 def test_coverage(crossed, seeds, between):
   covered = simulate(np.random.default_rng(7), seeds=seeds, images=40, crossed=crossed, between=between)
-  # 300 simulations of 95 % have a standard error of 1.3 points: not below three of these. More than 95 % is meant where
-  # seeds differ in little but their images; nearly certain intervals would be of no use, so widths are bounded below.
+  # 300 simulations of 95 % have a standard error of 1.3 points: not below three of these. With several seeds more than
+  # 95 % is meant, where these differ in little but their images (see the module).
   assert covered >= 0.91
   if seeds == 1:
     assert covered <= 0.985
@@ -79,7 +78,7 @@ def test_coverage(crossed, seeds, between):
 def test_an_interval_of_seeds_alone_is_students():
   means = np.array([0.80, 0.83, 0.81, 0.86, 0.82])
   found = interval([np.full(50, mean) for mean in means], crossed=False)
-  half = scipy_stats.t.ppf(0.975, 4) * means.std(ddof=1) / math.sqrt(5)
+  half = stats.t.ppf(0.975, 4) * means.std(ddof=1) / math.sqrt(5)
   assert found.high - found.low == pytest.approx(2 * half, rel=0.1)  # percentiles of a few means are coarse
 
 
@@ -141,7 +140,7 @@ def test_the_same_figures_twice():
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_none_or_all_of_the_images(share):
   found = share_interval([np.full(100, share)] * 2)
-  exact = scipy_stats.binomtest(int(200 * share), 200).proportion_ci(0.95, "exact")
+  exact = stats.binomtest(int(200 * share), 200).proportion_ci(0.95, "exact")
   assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
 
 
