@@ -220,8 +220,9 @@ def against(first: Compared, other: Compared) -> Against:
 
 
 def _key(row: pd.Series) -> tuple[Any, ...]:
-  """What a schedule and attack are known by in every run; empty cells agree."""
-  return tuple("" if pd.isna(value) else value for value in row[["attack", *SCHEDULE]])
+  """What a schedule and attack are known by in every run; empty cells agree, and numbers to nine digits."""
+  values = ["" if pd.isna(value) else value for value in row[["attack", *SCHEDULE]]]
+  return tuple(f"{value:.9g}" if isinstance(value, float) else value for value in values)
 
 
 def _comparable(first: Run, other: Run, attack: str) -> bool:

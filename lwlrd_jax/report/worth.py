@@ -67,7 +67,7 @@ def worth(verdict: Verdict) -> Worth | None:
     if (row := _control(name, verdict)) is not None
   ]
   shown = [(name, best, cells) for name, best, cells in table if any(cell.auc for cell in cells)]
-  return Worth(attacks, controls, shown, _text(attacks, verdict))
+  return Worth(attacks, controls, shown, [formats.unbroken(sentence) for sentence in _text(attacks, verdict)])
 
 
 def _control(name: str, verdict: Verdict) -> pd.Series | None:

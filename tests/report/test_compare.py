@@ -104,6 +104,14 @@ def test_nothing_in_common_and_nothing_judged(make, tmp_path):
   assert "no defence was run" in page
 
 
+def test_a_decay_is_the_same_whatever_its_last_digit(make, tmp_path):
+  runs = [
+    make.run(tmp_path / str(i), [*make.controls(), make.row("lwlrd", decay=decay, lr_max=0.03, auc=0.8)], samples=False)
+    for i, decay in enumerate((0.3, 0.1 + 0.2))
+  ]
+  assert "LWLRD 0.3" in [name for name, _, _, _ in against(*read(runs)).rows]
+
+
 def test_runs_of_one_name(make, tmp_path):
   runs = [make.run(tmp_path / folder / "run", make.controls(), samples=False) for folder in "ab"]
   assert [compared.label for compared in read(runs)] == ["a/run", "b/run"]
