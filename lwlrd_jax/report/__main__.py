@@ -1,4 +1,4 @@
-"""`python -m lwlrd_jax.report RUN [RUN ...]`: writes the reports of finished runs again."""
+"""`python -m lwlrd_jax.report RUN [RUN ...]`: writes the reports of finished runs again, and compares several."""
 
 import dataclasses
 import sys
@@ -12,10 +12,13 @@ from lwlrd_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Reports:
-  """Writes report.html and figures/ of finished runs again, from their config.json, results.parquet and samples.npz."""
+  """Writes report.html and figures/ of finished runs again from what is on disk; of two or more also a comparison."""
 
   runs: tyro.conf.Positional[tuple[Path, ...]]
-  """Run directories."""
+  """Run directories; the first is what the others are compared with."""
+
+  out: Path | None = None
+  """File of the comparison; default: comparison.html here. A comparison that is there is replaced."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,13 +32,23 @@ def main(arguments: list[str] | None = None) -> int:
   """
   arguments = sys.argv[1:] if arguments is None else arguments
   try:
-    runs = parse_command_line(Reports, arguments, program="python -m lwlrd_jax.report").runs
+    reports = parse_command_line(Reports, arguments, program="python -m lwlrd_jax.report")
+    runs = list(reports.runs)
     if not runs:
       raise UserError("RUN: none given; allowed: one or more run directories")
-    from lwlrd_jax.report import write_report  # only now wait for Matplotlib  # noqa: PLC0415
+    if reports.out is not None and len(runs) == 1:
+      raise UserError(f"--out {reports.out}: only with two or more runs; a run's report is in its own directory")
+    # Only now wait for Matplotlib.
+    from lwlrd_jax.report import write_report  # noqa: PLC0415
+    from lwlrd_jax.report.compare import check_out, write_comparison  # noqa: PLC0415
 
+    out = reports.out or Path("comparison.html")
+    if len(runs) > 1:
+      check_out(out)  # before any report is written
     for run in runs:
       print(write_report(run))
+    if len(runs) > 1:
+      print(write_comparison(runs, out))
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2

@@ -33,6 +33,8 @@ _QUANTILES = (0.025, 0.975)
 # Images up to which weights are kept ready to multiply (32 MB at most); of more, they are converted block by block.
 _FEW_IMAGES = 4096
 _BLOCK = 250
+# Figures whose replicates are held at once: some tens of MB.
+_AT_ONCE = 200
 # Keys of independent random draws.
 _SEEDS, _IMAGES = 0, 1
 
@@ -48,11 +50,6 @@ class Interval(NamedTuple):
   def known(self) -> bool:
     """Whether there is an interval at all."""
     return math.isfinite(self.low) and math.isfinite(self.high)
-
-  @property
-  def has_zero(self) -> bool:
-    """Of a difference: whether two figures are not distinguishable. False if that is not known."""
-    return self.known and self.low <= 0 <= self.high
 
 
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
@@ -77,11 +74,32 @@ def interval(
   >>> interval([np.ones(9)], crossed=False)
   Interval(value=1.0, low=1.0, high=1.0)
   """
-  found = replicates(samples, crossed=crossed)
-  if found is None:
-    return UNKNOWN
-  low, high = np.clip(np.quantile(found, _QUANTILES), *limits)
-  return Interval(_mean(samples), float(low), float(high))
+  return intervals([samples], crossed=crossed, limits=limits)[0]
+
+
+def intervals(
+  figures: Sequence[Sequence[np.ndarray]], *, crossed: bool, limits: tuple[float, float] = (-math.inf, math.inf)
+) -> list[Interval]:
+  """As `interval` for each of many figures, in less time: their images are drawn in few large matrix products.
+
+  Args:
+    figures: The samples of each.
+    crossed: As for `interval`.
+    limits: Likewise.
+
+  Raises:
+    ValueError: As `interval`.
+  """
+  found = []
+  for start in range(0, len(figures), _AT_ONCE):
+    some = figures[start : start + _AT_ONCE]
+    for samples, values in zip(some, _replicates(some, crossed=crossed, seed_draw=0, image_draw=0), strict=True):
+      if values is None:
+        found.append(UNKNOWN)
+        continue
+      low, high = np.clip(np.quantile(values, _QUANTILES), *limits)
+      found.append(Interval(_mean(samples), float(low), float(high)))
+  return found
 
 
 def difference(
@@ -123,11 +141,24 @@ def share_interval(samples: Sequence[np.ndarray]) -> Interval:
   >>> share_interval([np.zeros(256)]).high.__round__(4)
   0.0143
   """
-  found = interval(samples, crossed=False, limits=(0.0, 1.0))
-  if found.known and found.value in {0.0, 1.0}:
-    bound = 1 - _QUANTILES[0] ** (1 / sum(map(len, samples)))
-    return found._replace(high=bound) if found.value == 0 else found._replace(low=1 - bound)
-  return found
+  return share_intervals([samples])[0]
+
+
+def share_intervals(figures: Sequence[Sequence[np.ndarray]]) -> list[Interval]:
+  """As `share_interval` for each of many figures, in less time.
+
+  Args:
+    figures: The samples of each.
+  """
+  return [
+    _exact(found, sum(map(len, samples))) if found.known and found.value in {0.0, 1.0} else found
+    for samples, found in zip(figures, intervals(figures, crossed=False, limits=(0.0, 1.0)), strict=True)
+  ]
+
+
+def _exact(found: Interval, images: int) -> Interval:
+  bound = 1 - _QUANTILES[0] ** (1 / images)
+  return found._replace(high=bound) if found.value == 0 else found._replace(low=1 - bound)
 
 
 def share_difference(
@@ -171,20 +202,39 @@ def replicates(
   Raises:
     ValueError: As `interval`.
   """
-  if not samples or not all(len(sample) and np.isfinite(sample).all() for sample in samples):
-    return None
-  if crossed and len({len(sample) for sample in samples}) > 1:
+  return _replicates([samples], crossed=crossed, seed_draw=seed_draw, image_draw=image_draw)[0]
+
+
+def _replicates(
+  figures: Sequence[Sequence[np.ndarray]], *, crossed: bool, seed_draw: int, image_draw: int
+) -> list[np.ndarray | None]:
+  usable = [bool(samples) and all(_is_usable(sample) for sample in samples) for samples in figures]
+  known = [samples for samples, yes in zip(figures, usable, strict=True) if yes]
+  if crossed and any(len({len(sample) for sample in samples}) > 1 for samples in known):
     raise ValueError("crossed samples need the same images for all seeds")
-  number = len(samples)
-  means = np.array([np.mean(sample, dtype=np.float64) for sample in samples])
-  drawn = _drawn_seeds(number, seed_draw)
-  between = means[drawn].mean(axis=1) - means.mean()
+  every = [sample for samples in known for sample in samples]
   # A slot is a place in a replicate that a drawn seed takes; crossed, all slots see one draw of images.
-  slots = [0] * number if crossed else range(number)
-  shifts = {slot: _image_shifts(samples, means, slot, image_draw) for slot in set(slots)}
-  every = np.arange(REPLICATES)
-  within = np.mean([shifts[slot][drawn[:, place], every] for place, slot in enumerate(slots)], axis=0)
-  return means.mean() + widening(number) * between + within
+  slots = 1 if crossed else max(map(len, known), default=0)
+  shifts = [_image_shifts(every, slot, image_draw) for slot in range(slots)]
+  found: list[np.ndarray | None] = []
+  start = 0
+  for samples, yes in zip(figures, usable, strict=True):
+    if not yes:
+      found.append(None)
+      continue
+    drawn = _drawn_seeds(len(samples), seed_draw)
+    means = np.array([np.mean(sample, dtype=np.float64) for sample in samples])
+    between = means[drawn].mean(axis=1) - means.mean()
+    moved = [
+      shifts[0 if crossed else place][start + drawn[:, place], np.arange(REPLICATES)] for place in range(len(samples))
+    ]
+    found.append(means.mean() + widening(len(samples)) * between + np.mean(moved, axis=0))
+    start += len(samples)
+  return found
+
+
+def _is_usable(sample: np.ndarray) -> bool:
+  return len(sample) > 0 and bool(np.isfinite(sample).all())
 
 
 def widening(seeds: int) -> float:
@@ -215,15 +265,15 @@ def _mean(samples: Sequence[np.ndarray]) -> float:
   return float(np.mean([np.mean(sample, dtype=np.float64) for sample in samples]))
 
 
-def _image_shifts(samples: Sequence[np.ndarray], means: np.ndarray, slot: int, draw: int) -> np.ndarray:
-  """How far drawn images move each seed's mean: f32[seeds, REPLICATES]."""
+def _image_shifts(samples: Sequence[np.ndarray], slot: int, draw: int) -> np.ndarray:
+  """How far drawn images move each sample's mean: f32[samples, REPLICATES]."""
   shifts = np.empty((len(samples), REPLICATES), np.float32)
   for images in {len(sample) for sample in samples}:
-    of_size = [seed for seed, sample in enumerate(samples) if len(sample) == images]
-    centred = np.stack([samples[seed] - means[seed] for seed in of_size]).astype(np.float32)
-    shifts[of_size] = (
-      centred @ _weights(images, slot, draw).T if images <= _FEW_IMAGES else _in_blocks(centred, slot, draw)
-    )
+    of_size = [place for place, sample in enumerate(samples) if len(sample) == images]
+    stacked = np.stack([samples[place] for place in of_size]).astype(np.float64)
+    centred = (stacked - stacked.mean(axis=1, keepdims=True)).astype(np.float32)
+    few = images <= _FEW_IMAGES
+    shifts[of_size] = centred @ _weights(images, slot, draw).T if few else _in_blocks(centred, slot, draw)
   return shifts
 
 

@@ -32,6 +32,22 @@ def has_intervals(rows: pd.DataFrame) -> bool:
   return bool(rows[[f"{name}_low" for name in BOUNDED]].notna().any(axis=None))
 
 
+def indistinct(found: Interval, form: Callable[[float], str]) -> bool:
+  """Of a difference: whether two figures are not distinguishable. False if that is not known.
+
+  An end that prints as zero counts as zero: a reader sees no more.
+
+  Args:
+    found: The difference.
+    form: How it is printed.
+
+  >>> indistinct(Interval(0.02, -0.01, 0.05), formats.score), indistinct(Interval(0.02, 0.01, 0.03), formats.score)
+  (True, False)
+  """
+  zeros = {form(end) for end in (found.low, found.high)} & {form(0.0)}
+  return found.known and (found.low <= 0 <= found.high or bool(zeros))
+
+
 def apart(found: Interval, other: str, form: Callable[[float], str], below: str = "below", above: str = "above") -> str:
   """A difference in words, where its interval is known.
 
@@ -47,7 +63,7 @@ def apart(found: Interval, other: str, form: Callable[[float], str], below: str 
   >>> apart(Interval(0.01, -0.01, 0.03), "the untreated model's 0.880", formats.score)
   "not distinguishable from the untreated model's 0.880 (difference 0.010 [−0.010, 0.030])"
   """
-  if found.has_zero:
+  if indistinct(found, form):
     return f"not distinguishable from {other} (difference {formats.within(form, *found)})"
   if found.value < 0:
     return f"{formats.within(form, -found.value, -found.high, -found.low)} {below} {other}"
@@ -67,21 +83,21 @@ def auc_difference(verdict: Verdict, schedule: pd.Series, other: pd.Series) -> I
 
 
 def ties(verdict: Verdict) -> str:
-  """How many of the schedules that stop everything are not distinguishable in AUC from the chosen one; else empty."""
+  """How many of the schedules that stop everything are not distinguishable in AUC from the winner; else empty."""
   chosen, schedules = verdict.chosen, verdict.schedules
   assert chosen is not None
   others = schedules[schedules.stops & (schedules.members != chosen.members)]
   found = [auc_difference(verdict, chosen, other) for _, other in others.iterrows()]
   if not found or not all(gap.known for gap in found):
     return ""
-  number, total = sum(gap.has_zero for gap in found), len(found)
+  number, total = sum(indistinct(gap, formats.score) for gap in found), len(found)
   if total == 1:
-    who = "the other schedule that stops as much is"
+    who = "the other stopping schedule is"
   elif number == 0:
-    who = f"all {total} other schedules that stop as much are"
+    who = f"all {total} other stopping schedules are"
   else:
-    who = f"{number} of the {total} other schedules that stop as much {'is' if number == 1 else 'are'}"
-  return f"In AUC {who} {'not ' if number else ''}distinguishable from it."
+    who = f"{number} of the {total} other stopping schedules {'is' if number == 1 else 'are'}"
+  return f"In AUC {who} {'not ' if number else ''}distinguishable from the winner."
 
 
 def rival(verdict: Verdict) -> str:

@@ -1,6 +1,7 @@
 """Numbers as a reader meets them: one format a quantity, in sentences, figures and table alike."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 
 # What the attacks of the column `attack` use, in prose.
@@ -21,6 +22,8 @@ ATTACKS = {
 }
 
 _MINUS = "\u2212"
+# Spaces between a number and its unit, and within an interval.
+_TOGETHER = re.compile(r"(?<=\d) (?=%|MB)|(?<=\d,) (?=[\u2212\d.]+\])")
 _SMALL = 1e-3
 
 # What the values of the column `defense` are called in prose.
@@ -144,6 +147,15 @@ def listed(words: Sequence[str], last: str = "and") -> str:
   ('dec', 'transpose, dec and dec-late')
   """
   return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""
+
+
+def unbroken(text: str) -> str:
+  r"""Prose in which no line ends between a number and its unit, or within an interval.
+
+  >>> unbroken("0.9 [0.8, 1.0] of 9, 10 %").split(" ")
+  ['0.9', '[0.8,\\xa01.0]', 'of', '9,', '10\\xa0%']
+  """
+  return _TOGETHER.sub("\u00a0", text)
 
 
 def _signed(text: str, *, exponents: bool = True) -> str:

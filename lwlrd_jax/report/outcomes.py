@@ -63,11 +63,20 @@ class Outcomes:
       quantity: One of `QUANTITIES`.
       members: Of one schedule and attack, a member a seed.
     """
-    samples = list(self.samples(quantity, members).values())
+    return self.intervals(quantity, [members])[0]
+
+  def intervals(self, quantity: str, figures: Iterable[Iterable[str]]) -> list[Interval]:
+    """Each figure's 95 % interval, in less time than one by one.
+
+    Args:
+      quantity: One of `QUANTITIES`.
+      figures: The members of each, as for `interval`.
+    """
+    samples = [list(self.samples(quantity, members).values()) for members in figures]
     kind = QUANTITIES[quantity]
     if quantity == "reid":
-      return bootstrap.share_interval(samples)
-    return bootstrap.interval(samples, crossed=kind.crossed, limits=kind.limits)
+      return bootstrap.share_intervals(samples)
+    return bootstrap.intervals(samples, crossed=kind.crossed, limits=kind.limits)
 
   def difference(self, quantity: str, ours: Iterable[str], others: Iterable[str]) -> Interval:
     """The difference of two figures of this run, ours less the others'; see `paired`."""

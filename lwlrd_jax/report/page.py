@@ -84,7 +84,7 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
     },
     postprocessings=run.config["postprocessings"],
     config=run.config,
-    settings=_flatten(run.config),
+    settings=flatten(run.config),
     run_name=run.path.resolve().name,
   )
 
@@ -127,10 +127,8 @@ def _facts(run: Run, verdict: Verdict) -> list[tuple[str, str]]:
   bad = int((run.table.status != "ok").sum())
   device = config["device"]
   facts = [
-    (
-      "data set",
-      f"{dataset['name']}: {formats.whole(dataset['train'])} training images, {_stolen(run)} of them stolen",
-    ),
+    ("data set", f"{dataset['name']}: {formats.whole(dataset['train'])} training images"),
+    ("stolen images", _stolen(run)),
     ("model", f"{config['config'].get('model', 'unknown')}, {len(config['layers'])} layers"),
     ("attack", ", ".join(verdict.attacks) or "none"),
     ("rows", f"{len(run.table)}" + (f", of which {bad} diverged or failed" if bad else "")),
@@ -214,11 +212,16 @@ def _no_pictures(run: Run, figures: list[Picture]) -> str:
   return "Pictures of reconstructions are left out, because the run directory has none (samples.npz)."
 
 
-def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-  """Settings as dotted names and values; the members' learning rates are a figure, a search a section."""
+def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+  """Settings as dotted names and values; the members' learning rates are a figure, a search a section.
+
+  Args:
+    value: config.json, or a part of it.
+    prefix: The part's dotted name.
+  """
   if isinstance(value, dict):
     items = [(f"{prefix}.{key}" if prefix else str(key), part) for key, part in value.items()]
-    return [pair for name, part in items if name not in {"members", "search"} for pair in _flatten(part, name)]
+    return [pair for name, part in items if name not in {"members", "search"} for pair in flatten(part, name)]
   if isinstance(value, list):
     return [(prefix, ", ".join(map(str, value)) or "none")]
   return [(prefix, "default" if value is None else str(value))]

@@ -98,8 +98,8 @@ class Search:
       return f"{effort}, none can be recommended: none stops the theft and loses at most {drop} of AUC."
     name = formats.NAMES.get(found.defense, found.defense)
     name += f" with decay {formats.rate(found.decay)}" if math.isfinite(found.decay) else ""
-    return (
-      f"{effort}, {name} ({found.label}) is recommended: re-identification {formats.percent(found.reid)}\u00a0% at AUC "
+    return formats.unbroken(
+      f"{effort}, {name} ({found.label}) is recommended: re-identification {formats.percent(found.reid)} % at AUC "
       f"{formats.score(found.auc)}, {formats.score(found.auc_drop)} lost where {drop} may be."
     )
 

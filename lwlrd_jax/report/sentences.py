@@ -5,7 +5,6 @@ reader who subtracts gets what the sentence says.
 """
 
 import math
-import re
 
 import pandas as pd
 
@@ -17,8 +16,6 @@ from lwlrd_jax.report.summary import COMMON, SCHEDULE, STEPS, Verdict, alike, be
 
 # Ranking quality up to which a model is hardly better than guessing (0.5).
 _USELESS_AUC = 0.6
-# No line break between a number and its unit.
-_UNIT = re.compile(r"(?<=\d) (?=%|MB)")
 
 
 def three_sentences(verdict: Verdict, *, stolen: int, guessing: float) -> list[str]:
@@ -33,14 +30,14 @@ def three_sentences(verdict: Verdict, *, stolen: int, guessing: float) -> list[s
     Winner, cost, leakage.
   """
   sentences = [_winner(verdict) + _images_only(verdict), _cost(verdict, guessing), _leakage(verdict, stolen)]
-  return [_UNIT.sub("\u00a0", sentence) for sentence in sentences]
+  return [formats.unbroken(sentence) for sentence in sentences]
 
 
 def rivals_sentence(verdict: Verdict) -> str:
   """Which schedules the winner can be told apart from in AUC; empty without a winner, or without figures by image."""
   if verdict.case != "winner":
     return ""
-  return _UNIT.sub("\u00a0", " ".join(part for part in (ties(verdict), rival(verdict)) if part))
+  return formats.unbroken(" ".join(part for part in (ties(verdict), rival(verdict)) if part))
 
 
 def _winner(verdict: Verdict) -> str:

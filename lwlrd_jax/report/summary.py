@@ -252,7 +252,7 @@ def average(table: pd.DataFrame, outcomes: Outcomes = by_image.NONE) -> pd.DataF
     untreated model), and of the figures in `BOUNDED` the ends of their 95 % intervals, `<figure>_low` and
     `<figure>_high` (NaN without outcomes).
   """
-  rows = []
+  rows, measured = [], []
   table = with_usual(table)
   for _, group in table.groupby(["attack", *SCHEDULE], sort=False, dropna=False):
     ok = group[group.status == "ok"]
@@ -265,13 +265,14 @@ def average(table: pd.DataFrame, outcomes: Outcomes = by_image.NONE) -> pd.DataF
     row["reid_worst"] = ok.reid.max()
     row["ssim_worst"] = ok.ssim.max()
     row["stolen"] = first.stolen
-    for name in BOUNDED:
-      found = outcomes.interval(name, ok.member)
-      row[f"{name}_low"], row[f"{name}_high"] = found.low, found.high
     rows.append(row)
+    measured.append(tuple(ok.member))
   columns = ["attack", *SCHEDULE, *FIGURES, "status", "seeds", "members", "reid_worst", "ssim_worst", "stolen"]
-  columns += [f"{name}_{end}" for name in BOUNDED for end in ("low", "high")]
   averaged = pd.DataFrame(rows, columns=columns)
+  for name in BOUNDED:
+    found = outcomes.intervals(name, measured)
+    averaged[f"{name}_low"] = [interval.low for interval in found]
+    averaged[f"{name}_high"] = [interval.high for interval in found]
   untreated = averaged[(averaged.defense == "untreated") & (averaged.status == "ok")]
   total = averaged.attack.map(dict(zip(untreated.attack, untreated.surviving_bytes, strict=True))).astype(float)
   averaged["surviving_share"] = averaged.surviving_bytes / total.where(total > 0)

@@ -8,7 +8,7 @@ import pandas as pd
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.bootstrap import Interval
 from lwlrd_jax.report.codes import main_schedules
-from lwlrd_jax.report.distinguish import apart, bounded
+from lwlrd_jax.report.distinguish import apart, bounded, indistinct
 from lwlrd_jax.report.naming import long_name, short_name, subject
 from lwlrd_jax.report.summary import DOWNSTREAM_CONTROLS, Verdict
 
@@ -67,7 +67,7 @@ def worth(verdict: Verdict) -> Worth | None:
     if (row := _control(name, verdict)) is not None
   ]
   shown = [(name, best, cells) for name, best, cells in table if any(cell.auc for cell in cells)]
-  return Worth(attacks, controls, shown, _text(attacks, verdict))
+  return Worth(attacks, controls, shown, [formats.unbroken(sentence) for sentence in _text(attacks, verdict)])
 
 
 def _control(name: str, verdict: Verdict) -> pd.Series | None:
@@ -92,7 +92,7 @@ def _cell(rows: pd.DataFrame, attack: str, verdict: Verdict) -> Cell:
   auc, gap = bounded(row, _FIGURE, formats.score), _gap(row, verdict)
   if gap is None:
     return Cell(auc, "", "")
-  if gap.has_zero:
+  if indistinct(gap, formats.score):
     return Cell(auc, "unusable", "unusable")
   size = formats.within(formats.score, abs(gap.value), *sorted((abs(gap.low), abs(gap.high))))
   return Cell(auc, f"{size} {'better' if gap.value > 0 else 'worse'}", "useful" if gap.value > 0 else "unusable")
@@ -129,7 +129,7 @@ def _judgement(when: str, rows: pd.DataFrame, attacks: list[str], verdict: Verdi
     gap = None if of_attack.empty else _gap(of_attack.iloc[0], verdict)
     if gap is not None:
       gaps[attack] = gap
-  useless = [attack for attack, gap in gaps.items() if gap.has_zero]
+  useless = [attack for attack, gap in gaps.items() if indistinct(gap, formats.score)]
   differing = [attack for attack in gaps if attack not in useless]
   several = len(verdict.attacks) > 1
   parts = [

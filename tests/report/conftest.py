@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lwlrd_jax.report.summary import CONTROLS, DOWNSTREAM_CONTROLS
+from lwlrd_jax.report.outcomes import Outcomes
+from lwlrd_jax.report.summary import CONTROLS, DOWNSTREAM_CONTROLS, judge
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.results import results_table
 
@@ -272,6 +273,13 @@ class Make:
   @staticmethod
   def table(rows):
     return results_table(rows)
+
+  @staticmethod
+  def judged(rows, **kwargs):
+    """A verdict with intervals."""
+    table = results_table(rows)
+    outcomes = Outcomes(make_outcomes(rows, **kwargs), dict(zip(table.member, table.seed, strict=True)))
+    return judge(table, chance=1 / 2048, stolen=256, outcomes=outcomes)
 
 
 @pytest.fixture(scope="session")

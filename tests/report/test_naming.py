@@ -37,3 +37,25 @@ def test_on_figures_a_step_that_all_have_is_not_told(make):
   found = schedules(make, lwlrd(make, finish="scrub"), make.row("vanilla", lr_max=1e-4, finish="scrub", auc=0.8))
   assert short_name(found.iloc[0], found) == "LWLRD 0.8"
   assert long_name(found.iloc[0], found).endswith(", then scrub")
+
+
+@pytest.mark.parametrize(
+  ("cells", "told"),
+  [
+    ({"floor": 0.1}, "floor 0.1"),
+    ({"granularity": "block"}, "by block"),
+    ({"share": 0.25}, "share 0.25"),
+    ({"share": 0.25, "overlap": "none"}, "share 0.25, overlap none"),
+    ({"floor": 0.0, "granularity": "layer", "share": 1.0, "overlap": "any"}, ""),
+  ],
+)
+def test_settings_are_told_where_they_are_unusual(make, cells, told):
+  found = schedules(make, lwlrd(make, **cells), lwlrd(make, finish="scrub", **cells))
+  suffix = f", {told}" if told else ""
+  assert short_name(found.iloc[0], found) == f"LWLRD 0.8{suffix}"
+  assert long_name(found.iloc[0], found) == f"LWLRD with decay 0.8 (lr_max 0.02{suffix})"
+
+
+def test_empty_settings_are_the_usual_ones(make):
+  usual = {"floor": 0.0, "granularity": "layer", "share": 1.0, "overlap": "any"}
+  assert len(schedules(make, lwlrd(make, **usual), lwlrd(make, seed=1))) == 1

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlrd_jax.report.summary import REID_FLOOR, judge, pareto_front
+from lwlrd_jax.report.outcomes import Outcomes
+from lwlrd_jax.report.summary import BOUNDED, REID_FLOOR, judge, pareto_front
 
 
 def verdict(make, rows, *, chance=1 / 2048, stolen=256):
@@ -166,3 +167,66 @@ def test_what_survives_is_of_one_attack(make):
   chosen = verdict(make, rows).chosen
   assert (chosen.surviving_bytes, chosen.surviving_dead) == (12e6, 1e6)  # of dead weights, the most under any attack
   assert chosen.surviving_share == pytest.approx(12 / 36)
+
+
+def test_each_attack_has_the_limit_of_its_own_images(make):
+  rows = make.controls() + [row | {"stolen": 8} for row in make.controls(attack="dec-redundant")[:1]]
+  rows += [lwlrd(make, 0.5, reid=0.04), lwlrd(make, 0.5, reid=0.04, attack="dec-redundant", stolen=8)]
+  found = verdict(make, rows, chance=1 / 500, stolen=1000)
+  assert found.floors.limit("transpose") == REID_FLOOR
+  assert found.floors.limit("dec-redundant") == pytest.approx(0.002 + 2 * math.sqrt(0.002 * 0.998 / 8))
+  assert found.averaged[found.averaged.defense == "lwlrd"].stops.tolist() == [False, False]
+  rows = [{**row, "reid": 0.03} if row["defense"] == "lwlrd" else row for row in rows]
+  assert verdict(make, rows, chance=1 / 500, stolen=1000).schedules.through.tolist() == [("transpose",)]
+
+
+def test_of_eight_images_stopped_means_none(make):
+  rows = make.controls(stolen=8)
+  for reid, stops in ((0.0, True), (1 / 8, False)):
+    assert verdict(make, [*rows, lwlrd(make, 0.5, reid=reid, stolen=8)]).schedules.stops.tolist() == [stops]
+
+
+@pytest.mark.parametrize(("missing", "criterion", "decay"), [(False, "auc_val", 0.7), (True, "auc", 0.5)])
+def test_the_validation_split_chooses_where_all_have_it(make, missing, criterion, decay):
+  rows = [lwlrd(make, 0.5, auc=0.84, auc_val=0.80), lwlrd(make, 0.7, auc=0.82, auc_val=0.81)]
+  rows.append(lwlrd(make, 0.3, reid=0.5, auc_val=None if missing else 0.9))
+  found = verdict(make, make.controls() + rows)
+  assert (found.criterion, found.chosen.decay) == (criterion, decay)
+
+
+def test_an_unjudged_schedule_does_not_keep_the_validation_split_from_choosing(make):
+  rows = [lwlrd(make, 0.5, auc_val=0.8), lwlrd(make, 0.7, status="diverged")]
+  assert verdict(make, make.controls() + rows).criterion == "auc_val"
+
+
+def test_downstream_controls_are_neither_floors_nor_schedules(make):
+  rows = make.sweep((0.5, 0.7))
+  before, after = verdict(make, rows), verdict(make, make.worth(rows))
+  assert after.floors == before.floors
+  assert (after.attacks, len(after.schedules)) == (before.attacks, len(before.schedules))
+  assert after.chosen.members == before.chosen.members
+
+
+def test_intervals_are_around_the_figures(make):
+  rows = make.worth(make.sweep((0.3, 0.5), seeds=3))
+  table = make.table(rows)
+  outcomes = Outcomes(make.outcomes(rows), dict(zip(table.member, table.seed, strict=True)))
+  found = judge(table, chance=1 / 2048, stolen=256, outcomes=outcomes)
+  for name in BOUNDED:
+    known = found.averaged[found.averaged[name].notna() & (found.averaged.defense != "mean_image")]
+    assert (known[f"{name}_low"] <= known[name] + 1e-6).all()
+    assert (known[f"{name}_high"] >= known[name] - 1e-6).all()
+    assert found.averaged[found.averaged[name].isna()][f"{name}_low"].isna().all()
+  assert not judge(table, chance=1 / 2048, stolen=256).averaged.auc_low.notna().any()
+
+
+def test_an_interval_needs_every_infection(make):
+  rows = make.sweep((0.5,), seeds=2)
+  outcomes = {name: array for name, array in make.outcomes(rows).items() if not name.endswith("-0.5-s1")}
+  table = make.table(rows)
+  found = judge(
+    table, chance=1 / 2048, stolen=256, outcomes=Outcomes(outcomes, dict(zip(table.member, table.seed, strict=True)))
+  )
+  lacking = found.averaged[[any(member.endswith("-0.5-s1") for member in some) for some in found.averaged.members]]
+  assert lacking.auc_low.isna().all()
+  assert found.averaged[found.averaged.defense == "vanilla"].auc_low.notna().all()

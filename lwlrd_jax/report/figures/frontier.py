@@ -83,7 +83,7 @@ def _panel(axes: Axes, shown: pd.DataFrame, single: pd.DataFrame, verdict: Verdi
     for _, row in single[~single.defense.isin(CONTROLS)].iterrows():
       tint = colours(scale(row.decay)) if row.defense == "lwlrd" else style.BASELINE
       axes.plot(row.reid, row.auc, ".", color=tint, alpha=0.45, ms=4, zorder=3, clip_on=False)
-  levels += _front(axes, defences)
+  levels += draw_front(axes, defences)
   winner = verdict.chosen if verdict.case == "winner" else None
   is_best = pareto_front(shown.reid.to_numpy(float), shown.auc.to_numpy(float))
   for (_, row), on_front in zip(shown.iterrows(), is_best, strict=True):
@@ -161,15 +161,24 @@ def _levels(axes: Axes, shown: pd.DataFrame, verdict: Verdict) -> list[float]:
   return untreated.auc.tolist()
 
 
-def _front(axes: Axes, defences: pd.DataFrame) -> list[float]:
-  """Steps through the points that no other beats; returns their heights."""
+def draw_front(axes: Axes, defences: pd.DataFrame, colour: str = style.INK) -> list[float]:
+  """Steps through the points that no other beats.
+
+  Args:
+    axes: With re-identification across and AUC up.
+    defences: Rows with both.
+    colour: Of the line.
+
+  Returns:
+    The steps' heights.
+  """
   front = defences[pareto_front(defences.reid.to_numpy(float), defences.auc.to_numpy(float))]
   front = front.drop_duplicates(["reid", "auc"]).sort_values("reid")
   if front.empty:
     return []
   reid = np.append(front.reid, 1.0)
   auc = np.append(front.auc, front.auc.iloc[-1])
-  axes.step(reid, auc, where="post", color=style.INK, lw=1.1, alpha=0.75, zorder=2)
+  axes.step(reid, auc, where="post", color=colour, lw=1.1, alpha=0.75, zorder=2)
   return front.auc.tolist()
 
 

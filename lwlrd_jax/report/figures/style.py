@@ -27,6 +27,9 @@ LR_STYLES = ("-", "--", "-.", ":")
 # One colour a learning rate, where decay is on an axis already.
 LR_COLOURS = ("#0072b2", "#cc79a7", "#56b4e9", "#7a5195", "#8c6d31", "#444444")
 
+# One colour a run (Okabe & Ito 2008, without yellow).
+RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+
 _STYLE: dict[Any, Any] = {
   "font.family": "sans-serif",
   "font.sans-serif": ["DejaVu Sans"],

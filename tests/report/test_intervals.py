@@ -1,0 +1,185 @@
+"""What the page says of intervals, and of figures that cannot be told apart."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lwlrd_jax.report import write_report
+from lwlrd_jax.report.load import load
+from lwlrd_jax.report.page import render
+from lwlrd_jax.report.sentences import rivals_sentence, three_sentences
+from lwlrd_jax.report.summary import judge
+from lwlrd_jax.report.tables import seed_table
+from lwlrd_jax.report.worth import worth
+
+DECAYS = (0.3, 0.5, 0.7)
+
+
+def say(verdict):
+  told = [*three_sentences(verdict, stolen=256, guessing=0.2), rivals_sentence(verdict)]
+  return [text.replace("\u00a0", " ") for text in told]
+
+
+def close(rows, **auc):
+  """The same rows with other AUCs by defence."""
+  return [row | {"auc": auc[row["defense"]]} if row["defense"] in auc else row for row in rows]
+
+
+def test_figures_carry_the_intervals_of_the_table(make):
+  verdict = make.judged(make.sweep(DECAYS, seeds=3))
+  table = seed_table(verdict)
+  names = [text for text, _, _ in table.headers]
+  cells = next(row.cells for row in table.rows if row.kind == "winner")
+  winner = dict(zip(names, [cell.text for cell in cells], strict=True))
+  assert re.fullmatch(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", winner["AUC"])
+  first, cost, leak, _ = say(verdict)
+  assert f"highest AUC, {winner['AUC']} (means of 3 infections)" in first
+  assert cost.startswith(f"Its AUC is {winner['AUC']}, 0.0")
+  assert f"After it, {winner['re-identified, %']} % of the 256 stolen images" in leak
+  assert f"SSIM is {winner['SSIM, best']} where" in leak
+
+
+def test_one_infection_is_said_wherever_there_are_intervals(make, tmp_path):
+  rows = make.worth(make.sweep(DECAYS))
+  assert say(make.judged(rows))[0].endswith("(One infection: the interval is over images only.)")
+  run = make.run(tmp_path / "one", rows, outcomes=True, samples=False)
+  write_report(run)
+  # The sentences, two figures, what images are worth, the table; and the paragraph on intervals.
+  assert (run / "report.html").read_text().lower().count("one infection: the interval") == 6
+  several = make.run(tmp_path / "three", make.sweep(DECAYS, seeds=3), outcomes=True, samples=False)
+  loaded = load(several)
+  verdict = judge(loaded.table, chance=loaded.chance, stolen=loaded.stolen, outcomes=loaded.outcomes)
+  text = render(loaded, verdict, [])
+  assert "one infection: the interval" not in text.lower()
+  assert "In brackets: 95 % intervals." in text
+
+
+def test_without_outcomes_nothing_is_said_of_intervals(make, tmp_path):
+  run = load(make.run(tmp_path / "run", make.sweep(DECAYS), samples=False))
+  text = render(run, judge(run.table, chance=run.chance, stolen=run.stolen, outcomes=run.outcomes), [])
+  assert not re.search(r"interval|distinguishable|Rivals", text.split("<h2>How leakage is measured</h2>")[0])
+  assert "In brackets" not in text
+
+
+def test_what_is_close_is_not_distinguishable(make):
+  verdict = make.judged(close(make.sweep(DECAYS), untreated=0.851, high_lr=0.849))
+  _, cost, leak, rivals = say(verdict)
+  assert "not distinguishable from the untreated model's 0.851 (difference \u22120.001 [" in cost
+  assert re.search(r"and 0\.050 \[0\.\d+, 0\.\d+\] below a never infected model's 0\.900", cost)
+  assert "not distinguishable from the 0 % of a model never infected (difference 0 [\u22121.4, 1.4])" in leak
+  assert rivals.startswith("In AUC 1 of the 2 other stopping schedules is not distinguishable from the winner.")
+  assert (
+    "Its AUC is not distinguishable from that of the best baseline among these, 0.849 (difference 0.001 [" in rivals
+  )
+  assert rivals.endswith("(high-LR (lr_max 0.03)).")
+
+
+def test_what_is_far_is_told_with_its_interval(make):
+  rivals = say(make.judged(make.sweep(DECAYS)))[3]
+  assert rivals.startswith("In AUC all 2 other stopping schedules are distinguishable from the winner.")
+  assert re.search(r"Its AUC is 0\.200 \[0\.\d+, 0\.\d+\] above that of the best baseline among these, 0\.650", rivals)
+
+
+def test_pairing_is_what_tells_schedules_apart(make):
+  # The intervals of both figures overlap by far; that of their difference, over the same test images, is narrow.
+  verdict = make.judged(close(make.sweep((0.5,)), high_lr=0.835))
+  ours, other = (verdict.schedules[verdict.schedules.defense == name].iloc[0] for name in ("lwlrd", "high_lr"))
+  assert other.auc_high > ours.auc
+  assert "distinguishable" in rivals_sentence(verdict)
+  assert "not distinguishable" not in rivals_sentence(verdict)
+
+
+def test_a_baseline_that_wins_is_compared_with_the_method(make):
+  first = say(make.judged(close(make.sweep(DECAYS), high_lr=0.88)))[0]
+  assert re.search(r"has AUC 0\.850 \[[^]]+\], 0\.030 \[0\.\d+, 0\.\d+\] less than that", first)
+
+
+def test_a_winner_of_the_validation_split_is_told_as_such(make, tmp_path):
+  rows = [row | {"auc_val": row["auc"] and row["auc"] + 0.01} for row in make.sweep(DECAYS)]
+  verdict = make.judged(rows)
+  assert "it keeps the highest AUC on the validation split, 0.860; on the test split it has 0.850 [" in say(verdict)[0]
+  run = load(make.run(tmp_path / "run", rows, samples=False))
+  text = " ".join(render(run, judge(run.table, chance=run.chance, stolen=run.stolen), []).split())
+  assert "chosen on the same test split" not in text
+  assert "which had no part in the choice" in text
+
+
+def test_what_stolen_images_are_worth(make):
+  verdict = make.judged(make.worth(make.sweep(DECAYS, seeds=3)))
+  found = worth(verdict)
+  assert found is not None
+  assert [name for name, _ in found.controls] == [
+    "true originals (control)",
+    "mean image (control)",
+    "noise images (control)",
+  ]
+  cells = {name: cell for name, _, (cell,) in found.rows}
+  assert cells["LWLRD 0.5"].verdict == cells["high-LR"].verdict == "unusable"
+  assert re.fullmatch(r"0\.294 \[0\.\d+, 0\.\d+\] better", cells["untreated"].verdict)
+  assert re.fullmatch(r"0\.530 \[0\.\d+, 0\.\d+\]", cells["LWLRD 0.5"].auc)
+  assert [name for name, best, _ in found.rows if best] == ["LWLRD 0.5"]
+  start, before, after = found.text
+  assert re.match(r"A fresh classifier reaches a test AUC of 0\.840 \[[^]]+\] on the true originals, 0\.530 ", start)
+  assert re.match(r"Without a defence, what transpose gives is 0\.294 \[[^]]+\] better than the mean image\.", before)
+  assert after.endswith("what the thief gets is unusable: not distinguishable from the mean image.")
+
+
+def test_unusable_is_never_said_without_an_interval(make):
+  rows = make.worth(make.sweep(DECAYS))
+  without = judge(make.table(rows), chance=1 / 2048, stolen=256)
+  found = worth(without)
+  assert found is not None
+  assert "unusable" not in " ".join(found.text)
+  assert {cell.verdict for _, _, cells in found.rows for cell in cells} == {""}
+  no_floor = worth(make.judged([row for row in rows if row["defense"] != "mean_image"]))
+  assert no_floor is not None
+  assert no_floor.text[-1].startswith("Whether stolen images are usable cannot be said")
+  assert worth(make.judged(make.sweep(DECAYS))) is None
+
+
+def test_a_small_advantage_is_not_called_unusable(make):
+  rows = [
+    row | ({"downstream_auc": 0.55} if row["defense"] == "lwlrd" else {}) for row in make.worth(make.sweep((0.5,)))
+  ]
+  found = worth(make.judged(rows))
+  assert found is not None
+  assert "0.020 [" in found.text[-1]
+  assert "unusable" not in found.text[-1]
+
+
+def test_attacks_with_few_images_are_told_apart(make, tmp_path):
+  rows = [
+    row | ({"stolen": 8} if row["attack"] == "dec-dead" else {"stolen": 256} if row["attack"] != "none" else {})
+    for row in make.carriers((0.5,))
+  ]
+  run = load(make.run(tmp_path / "run", rows, samples=False))
+  text = render(run, judge(run.table, chance=run.chance, stolen=run.stolen), [])
+  assert "Too few stolen images of dec-dead (8) to tell" in text
+  assert "<dd>8 or 256</dd>" in text
+  leak = three_sentences(judge(run.table, chance=run.chance, stolen=run.stolen), stolen=256, guessing=0.2)[2]
+  assert re.search(r"% of the (8|256) stolen images", leak)
+
+
+BROKEN: dict[str, dict[str, Any]] = {
+  "of another test split": {"auc/a": np.zeros(7, np.float32)},
+  "no list": {"reid/a": np.zeros((2, 2), np.float32)},
+  "whole numbers": {"reid/a": np.zeros(9, int)},
+  "empty": {"ssim/a": np.zeros(0, np.float32)},
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_outcomes_are_one_line(make, tmp_path, name):
+  run = make.run(tmp_path / "run", make.controls(), samples=False)
+  np.savez(run / "outcomes.npz", **BROKEN[name])
+  with pytest.raises(Exception, match=r"outcomes\.npz: \w+/a is .*; allowed: float\["):
+    load(run)
+
+
+def test_outcomes_of_a_later_version_do_no_harm(make, tmp_path):
+  run = make.run(tmp_path / "run", make.controls(), samples=False)
+  arrays: dict[str, Any] = {"new/a": np.zeros((3, 3)), "reid/nobody": np.zeros(4, np.float32)}
+  np.savez(run / "outcomes.npz", **arrays)
+  assert load(run).outcomes.samples("reid", ["transpose-untreated-s0"]) == {}

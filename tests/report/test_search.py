@@ -1,0 +1,72 @@
+import json
+
+import pytest
+
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.report.load import load
+from lwlrd_jax.report.page import render
+from lwlrd_jax.report.search import front_table, read_search
+from lwlrd_jax.report.summary import judge
+
+
+def found(tmp_path, entry):
+  return read_search(tmp_path / "config.json", entry)
+
+
+def test_the_recommended_schedule(make, tmp_path):
+  search = found(tmp_path, make.search())
+  assert search.sentence == (
+    "Of 24 schedules tried in 3 rounds, LWLRD with decay 0.5 (lwlrd-0.5) is recommended: re-identification "
+    "0.40\u00a0% at AUC 0.860, 0.020 lost where 0.050 may be."
+  )
+  table = front_table(search)
+  assert [row.cells[0].text for row in table.rows] == ["lwlrd-0.3", "lwlrd-0.5", "lwlrd-0.6"]  # by what is lost
+  assert [row.kind for row in table.rows] == ["", "winner", ""]
+  assert [row.cells[-1].text for row in table.rows] == ["", "recommended", ""]
+  assert all(len(row.cells) == len(table.headers) for row in table.rows)
+
+
+def test_none_is_recommended(make, tmp_path):
+  search = found(tmp_path, make.search(None) | {"rounds": 1})
+  assert search.sentence == (
+    "Of 24 schedules tried in 1 round, none can be recommended: none stops the theft and loses at most 0.050 of AUC."
+  )
+
+
+def test_an_empty_cell_and_no_front(make, tmp_path):
+  entry = make.search()
+  entry["front"][0]["decay"] = None
+  assert front_table(found(tmp_path, entry)).rows[2].cells[1].text == ""
+  assert found(tmp_path, entry | {"front": [], "recommended": None}).front == []
+  assert found(tmp_path, None) is None
+
+
+@pytest.mark.parametrize(
+  "edit",
+  [
+    lambda entry: entry.pop("front"),
+    lambda entry: entry.update(recommended=7),
+    lambda entry: entry.update(recommended="first"),
+    lambda entry: entry.update(max_auc_drop="little"),
+    lambda entry: entry["front"][0].pop("reid"),
+    lambda entry: entry["front"].append(3),
+  ],
+)
+def test_a_broken_search_is_one_line(make, tmp_path, edit):
+  entry = make.search()
+  edit(entry)
+  with pytest.raises(UserError, match=r"config\.json: search cannot be read"):
+    found(tmp_path, entry)
+
+
+def test_its_section(make, tmp_path):
+  run = make.run(tmp_path / "run", make.sweep((0.5,)), samples=False, search=make.search())
+  loaded = load(run)
+  text = render(loaded, judge(loaded.table, chance=loaded.chance, stolen=loaded.stolen), [])
+  assert "<h2>Search</h2>" in text
+  assert "search.front" not in text  # nor is it a setting
+  config = json.loads((run / "config.json").read_text())
+  del config["search"]
+  (run / "config.json").write_text(json.dumps(config))
+  loaded = load(run)
+  assert "<h2>Search</h2>" not in render(loaded, judge(loaded.table, chance=loaded.chance, stolen=loaded.stolen), [])
