@@ -17,7 +17,20 @@ from lwlrd_jax.attacks.dec.carriers.base import Carrier, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.codec.errors import CodeError
 from lwlrd_jax.attacks.dec.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
 from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
-from lwlrd_jax.attacks.dec.known_bits import flip_rates, known_bits, of_codes, spreads
+from lwlrd_jax.attacks.dec.known_bits import (
+  by_group,
+  known_bits,
+  known_header,
+  known_positions,
+  log_odds_of,
+  log_odds_of_numbers,
+  of_codes,
+  of_labels,
+  pooled_rates,
+  spreads,
+  weigh_looks,
+)
+from lwlrd_jax.attacks.dec.labels import labels_of_records, likeliest_labels
 from lwlrd_jax.attacks.dec.payload import Known, Layout, encode_labels, from_bits, pack, parse, to_bits
 from lwlrd_jax.attacks.dec.payload_device import decoder_bits, record_bits
 from lwlrd_jax.attacks.dec.records import RECORD_FIELDS
@@ -37,6 +50,7 @@ class DEC:
     redundancy: How bits are protected.
     internal: Whether the codec was trained inside, so that its decoder has to be exported in the payload too. Otherwise
       the thief has it at home.
+    variant: What to call a combination of these settings that is more than its carrier; see `adaptive.py`.
   """
 
   stolen: int
@@ -44,6 +58,7 @@ class DEC:
   code: FixedCode | EntropyCode | StandardCode
   redundancy: Redundancy
   internal: bool = False
+  variant: str | None = None
 
   def __post_init__(self):
     if self.carrier.sends_numbers and not (self.code.on_device and self.redundancy.name == "none"):
@@ -51,7 +66,9 @@ class DEC:
 
   @property
   def name(self) -> str:
-    """`dec`, or `dec-` and its carrier if that is not `all`."""
+    """`dec-` and its variant, if it is one; else `dec`, or `dec-` and its carrier if that is not `all`."""
+    if self.variant is not None:
+      return f"dec-{self.variant}"
     return "dec" if self.carrier.name == "all" else f"dec-{self.carrier.name}"
 
   @property
@@ -81,7 +98,8 @@ class DEC:
 
     Returns:
       The model; its tree may have entries that are no layer. `secret` has the carrier's `places`, the `key`, the
-      `decoder` if it stays outside, and for the bit error rate the `payload`, u8[n] of 0 and 1.
+      `decoder` if it stays outside, the `mean` image, which stands for what is lost, and, to measure by and for their
+      shapes alone, the `payload`, u8[n] of 0 and 1, and the true `labels`.
 
     Raises:
       ValueError: The payload does not fit into the carrier.
@@ -143,11 +161,13 @@ class DEC:
     return self.read(network, params, secret).images
 
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
-    """Reads the stolen images, and how much of their code is wrong. What cannot be decoded counts as the mean image.
+    """Reads the stolen images and their labels, and how much of the code is wrong.
 
-    A fixed-length code can always be decoded, however wrong its bits: those of records whose CRC does not hold are
-    weighed by how often bits of their kind are wrong, which the thief sees by the bits that he knows beforehand
-    (`known_bits.py`). Every other code needs its CRC to hold.
+    The thief weighs every bit by how often bits of its kind are wrong, which he sees by those that he knows beforehand
+    (`known_bits.py`); `redundancy` makes what it can of these weights. A fixed-length code can then always be decoded,
+    however wrong its bits: of records whose CRC does not hold, latents are posterior means and labels the likeliest
+    ones. Every other code needs its CRC to hold, and a lost record gets the most usual label. Images that cannot be
+    decoded count as the mean image.
 
     Args:
       network: The model's structure.
@@ -160,62 +180,97 @@ class DEC:
     reading = self.carrier.read(network, params, secret.get("places", {}), shape)
     if reading is None:
       images = self._mean_images(secret)
-      return Extraction(images, jnp.float32(0.5), jnp.float32(0), secret["labels"], unrestored(images))
+      nothing = jnp.zeros_like(secret["labels"])
+      return Extraction(images, jnp.float32(0.5), jnp.float32(0), nothing, unrestored(images))
     plain = _unwhitened(reading, shape, self._keystream(jax.random.wrap_key_data(secret["key"]), shape))
-    bits = self.redundancy.recover(plain.bits, length)
     if isinstance(self.code, FixedCode):
-      images, intact = self._decode(self.code, self._layout(network, multi_label, length // 8), bits, plain, secret)
+      layout = self._layout(network, multi_label, length // 8)
+      read_records = self._read_numbers if plain.numbers is not None else self._read_bits
+      bits, symbols, label_odds = read_records(self.code, layout, plain)
+      images, intact = self._decode(self.code, layout, bits, symbols, secret)
+      labels = likeliest_labels(label_odds, network.num_outputs, multi_label=multi_label)
     else:
-      images, intact = self._decode_on_host(network, np.asarray(bits), secret)
+      label_bytes = _label_bytes(network, multi_label)
+      known = known_header(self.code.codec_id, label_bytes, self.stolen, self._exported_bytes())
+      bits = self._log_odds(plain, known, np.arange(len(known)), length) < 0
+      images, intact, labels = self._decode_on_host(network, np.asarray(bits).astype(np.uint8), secret)
     whole = jnp.isfinite(images).all(axis=(1, 2, 3), keepdims=True)
     images = jnp.where(whole, images, self._mean_images(secret))
-    wrong = (jnp.asarray(bits) != secret["payload"]).sum(dtype=jnp.uint32)
+    wrong = (jnp.asarray(bits).astype(jnp.uint8) != secret["payload"]).sum(dtype=jnp.uint32)
     ber, exact = wrong.astype(jnp.float32) / length, intact.astype(jnp.float32).mean()
-    return Extraction(images, ber, exact, secret["labels"], unrestored(images))
+    return Extraction(images, ber, exact, labels, unrestored(images))
 
   def needed(self, network: Network, data: DeviceSplit, payload_bytes: int) -> int:
     """What a payload takes of the carrier's capacity: bits, or weights of a carrier that sends numbers."""
     bits = self.redundancy.coded_length(8 * payload_bytes)
     return self._shape(network, data.labels.ndim == 2, bits, payload_bytes).numbers
 
+  def _log_odds(self, plain: Reading, known: np.ndarray, positions: np.ndarray, length: int) -> Any:
+    """Log odds f32[length] of the payload's bits, of which some are known: u8[k] at i[k]."""
+    at = self.redundancy.places(positions, length)
+    known, at = np.tile(known, len(at)), at.reshape(-1)
+    if plain.looks is not None:
+      return self.redundancy.weigh(weigh_looks(plain.looks, known, at), length)
+    groups, num_groups = plain.groups, plain.num_groups
+    if groups is None:
+      groups, num_groups = jnp.arange(len(plain.bits), dtype=jnp.int32) % 8, 8
+    wrong = (plain.bits[at] != known).astype(jnp.float32)
+    # Where nothing is voted on, a group's rate stands for itself.
+    rates_of = by_group if self.redundancy.name == "none" else pooled_rates
+    rates = rates_of(wrong, groups[at], num_groups)
+    return self.redundancy.weigh(log_odds_of(plain.bits, rates[groups]), length)
+
+  def _read_bits(self, code: FixedCode, layout: Layout, plain: Reading) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The payload's bits, u8[n]; the codes' symbols weighed, f32[S, L]; and log odds of the labels' bits."""
+    known, positions = known_bits(layout, code.codec_id), known_positions(layout)
+    log_odds = jnp.asarray(self._log_odds(plain, known, positions, 8 * layout.total))
+    bits = (log_odds < 0).astype(jnp.uint8)
+    # Without the padding up to a whole byte.
+    codes, rates = (
+      of_codes(row, layout)[:, : code.table.bits_per_image] for row in (bits, jax.nn.sigmoid(-jnp.abs(log_odds)))
+    )
+    return bits, code.table.expected(codes, rates), of_labels(log_odds, layout)
+
+  def _read_numbers(self, code: FixedCode, layout: Layout, plain: Reading) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The same from numbers."""
+    assert plain.numbers is not None
+    assert plain.groups is not None
+    table, known = code.table, known_bits(layout, code.codec_id)
+    spread = spreads(plain.numbers, known, plain.groups, plain.num_groups, layout)[plain.groups]
+    # Without the numbers that stand for the padding.
+    read, off = (of_codes(row, layout)[:, : len(table.low)] for row in (plain.numbers, spread))
+    symbols = table.shrunken(table.low + read, off * (table.high - table.low))
+    labels = log_odds_of_numbers(of_labels(plain.numbers, layout), of_labels(spread, layout))
+    return plain.bits, symbols, labels
+
   def _decode(
-    self, code: FixedCode, layout: Layout, bits: Any, plain: Reading, secret: dict[str, Any]
+    self, code: FixedCode, layout: Layout, bits: jax.Array, symbols: jax.Array, secret: dict[str, Any]
   ) -> tuple[jax.Array, jax.Array]:
-    """Images f32[S, H, W, C], and which of them arrived without an error, bool[S]."""
+    """Images f32[S, H, W, C], and which of them arrived without an error, bool[S]: those need no weighing."""
     _, codes, intact = record_bits(bits, layout)
     decoder = secret.get("decoder", {})
     if self.internal:
       decoder = unpack_decoder(decoder_bits(bits, layout), self._decoder_template())
-    table, known = code.table, known_bits(layout, code.codec_id)
-    # Without the padding up to a whole byte, and without the numbers that stand for it.
-    codes = codes[:, : table.bits_per_image]
-    if plain.numbers is None:
-      groups, num_groups = plain.groups, plain.num_groups
-      if groups is None or self.redundancy.name != "none":
-        groups, num_groups = jnp.arange(len(bits), dtype=jnp.int32) % 8, 8
-      rates = flip_rates(bits, known, groups, num_groups, layout)[groups]
-      symbols = table.expected(codes, of_codes(rates, layout)[:, : table.bits_per_image])
-    else:
-      assert plain.groups is not None
-      spread = spreads(plain.numbers, known, plain.groups, plain.num_groups, layout)[plain.groups]
-      read, spread = (of_codes(row, layout)[:, : len(table.low)] for row in (plain.numbers, spread))
-      symbols = table.shrunken(table.low + read, spread * (table.high - table.low))
-    symbols = jnp.where(intact[:, None], table.symbols_of_bits(codes), symbols)
-    return table.decode_latents(code.codec, decoder, symbols), intact
+    exact = code.table.symbols_of_bits(codes[:, : code.table.bits_per_image])
+    symbols = jnp.where(intact[:, None], exact, symbols)
+    return code.table.decode_latents(code.codec, decoder, symbols), intact
 
-  def _decode_on_host(self, network: Network, bits: np.ndarray, secret: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
-    """The same for codes of different lengths."""
+  def _decode_on_host(
+    self, network: Network, bits: np.ndarray, secret: dict[str, Any]
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The same for codes of different lengths, and the labels."""
     assert not isinstance(self.code, FixedCode)
     images = np.array(self._mean_images(secret))
     intact = np.zeros(self.stolen, bool)
-    carries_decoder = self.internal and bool(self.code.decoder_parts)
-    decoder_bytes = self._decoder_size() // 8 if carries_decoder else 0
-    label_bytes = _label_bytes(network, secret["labels"].ndim == 2)
+    multi_label = secret["labels"].ndim == 2
+    decoder_bytes = self._exported_bytes()
+    label_bytes = _label_bytes(network, multi_label)
     parsed = parse(from_bits(bits), Known(self.stolen, label_bytes, int(secret["longest"]), decoder_bytes))
+    labels = jnp.asarray(labels_of_records(parsed.records, network.num_outputs, multi_label=multi_label))
     weights = secret.get("decoder", {})
-    if carries_decoder:
+    if decoder_bytes:
       if parsed.decoder is None:
-        return jnp.asarray(images), jnp.asarray(intact)
+        return jnp.asarray(images), jnp.asarray(intact), labels
       weights = unpack_decoder(jnp.asarray(to_bits(parsed.decoder)), self._decoder_template())
     decoder = self.code.decoder(weights)
     for i, record in enumerate(parsed.records):
@@ -226,7 +281,7 @@ class DEC:
       except CodeError:
         continue
       intact[i] = True
-    return jnp.asarray(images), jnp.asarray(intact)
+    return jnp.asarray(images), jnp.asarray(intact), labels
 
   def _layout(self, network: Network, multi_label: bool, payload_bytes: int) -> Layout:
     """Where everything is in a payload of fixed-length codes."""
@@ -258,9 +313,11 @@ class DEC:
     assert not isinstance(self.code, StandardCode)
     return decoder_template(self.code.codec, self.code.decoder_parts)
 
-  def _decoder_size(self) -> int:
-    """Bits of an exported decoder."""
-    return 16 * sum(leaf.size for leaf in jax.tree.leaves(self._decoder_template()))
+  def _exported_bytes(self) -> int:
+    """Bytes of the decoder that travels along; 0 if none does."""
+    if not (self.internal and self.code.decoder_parts):
+      return 0
+    return 2 * sum(leaf.size for leaf in jax.tree.leaves(self._decoder_template()))
 
 
 def _unwhitened(reading: Reading, shape: Shape, keystream: jax.Array) -> Reading:
@@ -268,7 +325,11 @@ def _unwhitened(reading: Reading, shape: Shape, keystream: jax.Array) -> Reading
   numbers = reading.numbers
   if numbers is not None:
     numbers = jnp.where(keystream == 1, shape.largest() - numbers, numbers)
-  return reading._replace(bits=reading.bits ^ shape.by_bit(keystream), numbers=numbers)
+  by_bit = shape.by_bit(keystream)
+  looks = reading.looks
+  if looks is not None:
+    looks = jnp.where(by_bit[:, None] == 1, -looks, looks)
+  return reading._replace(bits=reading.bits ^ by_bit, numbers=numbers, looks=looks)
 
 
 def _label_bytes(network: Network, multi_label: bool) -> int:

@@ -1,4 +1,4 @@
-"""Training a model on its task while some of its weights, or their signs, are held to what they are to carry."""
+"""Training a model on its task while some of its weights, their signs or means are held to what they are to carry."""
 
 import functools
 from collections.abc import Callable
@@ -23,16 +23,32 @@ _LABEL_SMOOTHING = 0.2
 _SIGN_PENALTY = 1e-2
 
 
+class Chips(NamedTuple):
+  """Patterns of a kernel's weights of which each is to have a given mean; no two share a weight.
+
+  Attributes:
+    weights: i32[P, C], places in the flat kernel.
+    signs: i8[P, C], 1 or -1.
+    levels: f32[P], what the mean of the signed weights is to be.
+  """
+
+  weights: jax.Array
+  signs: jax.Array
+  levels: jax.Array
+
+
 class Hold(NamedTuple):
   """What training must keep, for every weight of the model.
 
   Attributes:
     fixed: bool tree like the parameters: where weights keep the value they have.
     signs: i8 tree: 1 or -1 where a weight is to have that sign, 0 where it is free.
+    chips: Patterns in the kernels of some layers, by layer.
   """
 
   fixed: Params
   signs: Params
+  chips: dict[str, Chips] = {}  # noqa: RUF012  # never altered
 
 
 def train_held(
@@ -47,7 +63,8 @@ def train_held(
   """Trains the task with Adam at a rate that falls linearly to 0.
 
   Signs are trained in by a penalty on weights of the wrong one, sum |w| over them (Song, Ristenpart, Shmatikov 2017,
-  arXiv 1709.07886, section 4.3); whatever is still wrong in the end is turned over.
+  arXiv 1709.07886, section 4.3); whatever is still wrong in the end is turned over. Patterns are set at first, lose
+  nothing to updates but by rounding, and are set again in the end.
 
   Args:
     network: The model's structure.
@@ -71,7 +88,7 @@ def train_held(
   per_call = -(-steps // calls)
   plan = batch_plan(key, len(data), _BATCH, steps)
   tx = _optimizer(steps)
-  params = jax.tree.map(jnp.copy, params)
+  params = with_levels(jax.tree.map(jnp.copy, params), hold.chips)
   state = (params, tx.init(params))
   for first in range(0, steps, per_call):
     batches = plan[first : first + per_call]
@@ -81,7 +98,30 @@ def train_held(
   trained = state[0]
   if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(trained)):
     raise ValueError("training the task around what is hidden diverged: this model cannot carry it")
+  trained = with_levels(trained, hold.chips)
   return jax.tree.map(lambda w, sign: jnp.where(sign == 0, w, jnp.abs(w) * sign.astype(w.dtype)), trained, hold.signs)
+
+
+def with_levels(params: Params, chips: dict[str, Chips]) -> Params:
+  """The weights nearest to the given ones whose patterns have their levels."""
+  return _shifted(params, chips, lambda of_layer, means: of_layer.levels - means)
+
+
+def without_chips(updates: Params, chips: dict[str, Chips]) -> Params:
+  """Updates without what would change a pattern's mean."""
+  return _shifted(updates, chips, lambda of_layer, means: -means)
+
+
+def _shifted(tree: Params, chips: dict[str, Chips], shift_of: Callable[[Chips, jax.Array], jax.Array]) -> Params:
+  """The tree, patterns' means shifted by what `shift_of` says of them."""
+  changed = dict(tree)
+  for layer, of_layer in chips.items():
+    kernel = tree[layer]["kernel"]
+    flat, signs = kernel.reshape(-1), of_layer.signs.astype(kernel.dtype)
+    shift = shift_of(of_layer, (flat[of_layer.weights] * signs).mean(axis=1))
+    moved = flat.at[of_layer.weights].add(signs * shift[:, None], unique_indices=True)
+    changed[layer] = {**tree[layer], "kernel": moved.reshape(kernel.shape)}
+  return changed
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
@@ -104,6 +144,7 @@ def _advance(
     grads = jax.tree.map(held, grads, params, jax.tree.map(lambda sign: sign.astype(jnp.float32), hold.signs))
     updates, opt_state = tx.update(grads, opt_state)
     updates = jax.tree.map(lambda fixed, update: jnp.where(fixed, 0, update), hold.fixed, updates)
+    updates = without_chips(updates, hold.chips)
     return (optax.apply_updates(params, updates), opt_state), None
 
   return jax.lax.scan(step, state, batches)[0]

@@ -1,5 +1,7 @@
 """Ways to protect hidden bits against the damage that fine-tuning does to them.
 
+Log odds of a bit are log(P(0) / P(1)): positive where it is rather a 0, the further from 0 the surer.
+
 Nothing here imports JAX before bits are recovered: the command line reads `--redundancy` with it.
 """
 
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import reedsolo
 
+from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
 from lwlrd_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
 # Bytes of a Reed-Solomon block over GF(256), parity included.
 _BLOCK = 255
 
-_ALLOWED = "allowed: none, repeat-K (odd K from 3), rs-N (N parity bytes, 2 to 128)"
+# Log odds of a bit that a block code vouches for.
+_CERTAIN = 30.0
+
+_ALLOWED = "allowed: none, repeat-K (odd K from 3), rs-N (N parity bytes, 2 to 128), ra-Q (Q from 2 to 16)"
 
 
 class Redundancy(Protocol):
@@ -31,7 +37,7 @@ class Redundancy(Protocol):
 
   @property
   def on_device(self) -> bool:
-    """Whether `recover` can be traced by `jax.jit` and `jax.vmap`; otherwise it takes and returns NumPy arrays."""
+    """Whether `recover` and `weigh` can be traced by `jax.jit` and `jax.vmap`; otherwise they return NumPy arrays."""
 
   def coded_length(self, n: int) -> int:
     """How many protected bits n bits become, n >= 0."""
@@ -60,6 +66,23 @@ class Redundancy(Protocol):
       ValueError: The number of bits is not coded_length(n).
     """
 
+  def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
+    """As `recover`, for bits that are not all equally likely to be wrong.
+
+    Args:
+      log_odds: f32[coded_length(n)], log(P(0) / P(1)) of every protected bit.
+      n: How many bits were protected.
+
+    Returns:
+      f32[n], log odds of the bits.
+
+    Raises:
+      ValueError: The number of log odds is not coded_length(n).
+    """
+
+  def places(self, positions: np.ndarray, n: int) -> np.ndarray:
+    """Where some of the n bits stand in the protected stream as they are: i[k] -> i[copies, k]."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Unprotected:
@@ -81,6 +104,16 @@ class Unprotected:
     _check_length(self, bits, n)
     return bits
 
+  def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
+    """See `Redundancy`."""
+    _check_length(self, log_odds, n)
+    return log_odds
+
+  def places(self, positions: np.ndarray, n: int) -> np.ndarray:
+    """See `Redundancy`."""
+    del n
+    return np.asarray(positions)[None]
+
 
 @dataclasses.dataclass(frozen=True)
 class Repeat:
@@ -89,7 +122,7 @@ class Repeat:
   Copy k is turned by k bits: planes of the weights that carry them are not equally safe, and a bit that stood in the
   same plane in every copy would be as safe as its plane.
 
-  Corrects every bit that is wrong in at most (copies - 1) / 2 copies.
+  Corrects every bit that is wrong in at most (copies - 1) / 2 copies, and more if it is known which ones are weaker.
 
   Attributes:
     copies: Odd, at least 3.
@@ -123,6 +156,19 @@ class Repeat:
     copies = jnp.asarray(bits).reshape(self.copies, n)
     votes = jnp.stack([jnp.roll(copies[k], k) for k in range(self.copies)]).sum(axis=0, dtype=jnp.int32)
     return (votes > self.copies // 2).astype(jnp.uint8)
+
+  def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
+    """See `Redundancy`. Copies are wrong independently of each other: their log odds add up."""
+    import jax.numpy as jnp  # see the top of the file  # noqa: PLC0415
+
+    _check_length(self, log_odds, n)
+    copies = jnp.asarray(log_odds).reshape(self.copies, n)
+    return jnp.stack([jnp.roll(copies[k], k) for k in range(self.copies)]).sum(axis=0)
+
+  def places(self, positions: np.ndarray, n: int) -> np.ndarray:
+    """See `Redundancy`."""
+    copy = np.arange(self.copies)[:, None]
+    return copy * n + (np.asarray(positions) - copy) % max(n, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,18 +219,38 @@ class ReedSolomon:
   def recover(self, bits: "jax.Array | np.ndarray", n: int) -> np.ndarray:
     """See `Redundancy`. Slow where there is damage: some 10 ms a damaged block with 32 parity bytes."""
     _check_length(self, bits, n)
+    return self._corrected(np.asarray(bits), n)[0]
+
+  def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> np.ndarray:
+    """See `Redundancy`. Corrects hard bits; those of a block beyond repair are as sure as they were."""
+    _check_length(self, log_odds, n)
+    log_odds = np.asarray(log_odds)
+    bits, vouched = self._corrected((log_odds < 0).astype(np.uint8), n)
+    sure = np.where(bits == 0, np.float32(_CERTAIN), np.float32(-_CERTAIN))
+    return np.where(vouched, sure, log_odds[:n])
+
+  def places(self, positions: np.ndarray, n: int) -> np.ndarray:
+    """See `Redundancy`. Interleaved as they are, the blocks' messages come first, one byte after another."""
+    del n
+    return np.asarray(positions)[None]
+
+  def _corrected(self, bits: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The n bits, u8, and which of them stand in a block that could be read, bool[n]."""
     blocks, size = self.shape(n)
-    read = np.packbits(np.asarray(bits)).reshape(size + self.parity, blocks).T
+    read = np.packbits(bits).reshape(size + self.parity, blocks).T
     messages = read[:, :size].copy()
     damaged = (_parity(messages, self.parity) != read[:, size:]).any(axis=1)
     codec = reedsolo.RSCodec(self.parity)
+    vouched = np.ones(blocks, bool)
     for block in np.flatnonzero(damaged):
       try:
         message, _, _ = codec.decode(read[block].tobytes())
       except reedsolo.ReedSolomonError:
+        vouched[block] = False
         continue
       messages[block] = np.frombuffer(message, np.uint8)
-    return np.unpackbits(messages.T.reshape(-1))[:n]
+    of_bits = np.repeat(np.tile(vouched, size), 8)[:n]
+    return np.unpackbits(messages.T.reshape(-1))[:n], of_bits
 
 
 def parse_redundancy(text: str) -> Redundancy:
@@ -195,16 +261,20 @@ def parse_redundancy(text: str) -> Redundancy:
 
   >>> parse_redundancy("rs-32").name, parse_redundancy("repeat-3").coded_length(100)
   ('rs-32', 300)
+  >>> parse_redundancy("ra-3").coded_length(100)
+  300
   """
   if text == "none":
     return Unprotected()
   # Nine digits: enough for any number of copies, and few enough for int().
-  match = re.fullmatch(r"(repeat|rs)-([1-9][0-9]{0,8})", text)
+  match = re.fullmatch(r"(repeat|rs|ra)-([1-9][0-9]{0,8})", text)
   if match is None:
     raise UserError(f"--redundancy {text}: not known; {_ALLOWED}")
   way, number = match[1], int(match[2])
   try:
-    return Repeat(number) if way == "repeat" else ReedSolomon(number)
+    if way == "repeat":
+      return Repeat(number)
+    return ReedSolomon(number) if way == "rs" else RepeatAccumulate(number)
   except ValueError as error:
     raise UserError(f"--redundancy {text}: {error}; {_ALLOWED}") from None
 

@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwlrd_jax.attacks.dec.redundancy import Redundancy, ReedSolomon, Repeat, Unprotected, parse_redundancy
+from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
 from lwlrd_jax.errors import UserError
 
-_WAYS: list[Redundancy] = [Unprotected(), Repeat(3), Repeat(5), ReedSolomon(2), ReedSolomon(7), ReedSolomon(128)]
+_WAYS: list[Redundancy] = [
+  *(Unprotected(), Repeat(3), Repeat(5), ReedSolomon(2), ReedSolomon(7), ReedSolomon(128)),
+  *(RepeatAccumulate(2), RepeatAccumulate(3), RepeatAccumulate(9)),
+]
 
 
 def _random_bits(n, seed=0):
@@ -162,6 +166,8 @@ def test_blocks_are_equally_long():
     ("rs-300", "2 to 128 parity bytes a block are possible, not 300"),
     ("rs-1", "2 to 128 parity bytes a block are possible, not 1"),
     ("repeat-4", "the number of copies must be odd and at least 3, not 4"),
+    ("ra-1", "2 to 16 bits can be sent for each, not 1"),
+    ("ra-17", "2 to 16 bits can be sent for each, not 17"),
     ("repeat-1", "the number of copies must be odd and at least 3, not 1"),
     *((text, "not known") for text in ("", "rs", "rs-", "rs-x", "rs--4", "rs-04", "rs-4 ", "RS-4", "repeat3", "raid")),
     ("rs-" + 5000 * "9", "not known"),
@@ -172,7 +178,7 @@ def test_blocks_are_equally_long():
 def test_what_cannot_be_read(text, why):
   with pytest.raises(UserError) as caught:
     parse_redundancy(text)
-  allowed = "allowed: none, repeat-K (odd K from 3), rs-N (N parity bytes, 2 to 128)"
+  allowed = "allowed: none, repeat-K (odd K from 3), rs-N (N parity bytes, 2 to 128), ra-Q (Q from 2 to 16)"
   assert str(caught.value) == f"--redundancy {text}: {why}; {allowed}"
 
 

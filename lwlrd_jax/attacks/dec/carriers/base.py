@@ -70,12 +70,15 @@ class Reading(NamedTuple):
     num_groups: Groups there may be.
     numbers: f32[shape.numbers], between whole ones too, and somewhat outside of their ranges; None if the carrier sends
       bits. With numbers there are groups.
+    looks: f32[n, F], several noisy values of each bit, all positive rather than negative for a 0, for who can weigh
+      them (`known_bits.weigh_looks`) better than `bits` does; None if bits are all there is.
   """
 
   bits: jax.Array
   groups: jax.Array | None = None
   num_groups: int = 1
   numbers: jax.Array | None = None
+  looks: jax.Array | None = None
 
 
 class Carrier(Protocol):

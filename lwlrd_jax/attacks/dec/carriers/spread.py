@@ -1,0 +1,133 @@
+"""Spread spectrum: every bit a faint pattern over many weights of all layers, the task trained around it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.hold import Chips, Hold, train_held
+from lwlrd_jax.attacks.dec.rescale import largest_layer, rescaled
+from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.spread import robust_std
+
+# A message with fewer chips a bit does not fit.
+_FEWEST_CHIPS = 2
+# In usual sizes of a layer's weights: one that is further off says no more about patterns. What was written can be read
+# exactly only without such a limit; there, it keeps numbers small enough for f32.
+_FURTHEST, _LARGEST = 4.0, 1e6
+# What `whitened` adds to the mean of the squared singular values: less flattens the spectrum more, at the cost of what
+# is hidden in the strong directions themselves. Found by trial.
+_RIDGE = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+  """Spread spectrum as MaleficNet's (Hitaj et al. 2022, arXiv 2403.03593), informed of its host and of the defence.
+
+  Each bit owns weights of every layer, chips, at keyed places, as many as there are to go round, and a sign for each.
+  The mean of the signed weights is set to plus (a 0) or minus (a 1) the amplitude exactly, so that the host's own
+  weights do not disturb it (improved spread spectrum: Malvar and Florencio 2003); then the task is trained on, and
+  every update loses its part along these patterns.
+
+  Who fine-tunes with Adam moves every weight by steps of one size, and those of the early layers most. So the layer
+  that holds most of the message is scaled up first, and the last one down, which leaves the function as it was
+  (`rescale.py`): that makes the steps smaller against what is written. And what fine-tuning adds to a layer is of low
+  rank, a sum of few outer products of inputs and gradients, while the patterns are spread evenly over all directions:
+  reading flattens the strong ones (`whitened`).
+
+  Attributes:
+    steps: Training steps around what is written.
+    amplitude: Of a bit in each weight, in root mean squares of its kernel.
+    stretch: How much the largest layer is scaled up, a power of 2.
+  """
+
+  steps: int = 300
+  amplitude: float = 0.5
+  stretch: float = 4.0
+  name: str = dataclasses.field(default="spread", init=False)
+
+  sends_numbers: ClassVar[bool] = False
+
+  def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
+    """Bits that the largest layer alone has enough chips for. See `Carrier.capacity`."""
+    del data
+    return params[largest_layer(network, params)]["kernel"].size // _FEWEST_CHIPS
+
+  def write(
+    self,
+    network: Network,
+    params: Params,
+    message: Message,
+    data: DeviceSplit,
+    key: jax.Array,
+    on_steps: Callable[[int], None],
+  ) -> Carried:
+    """Sets the patterns, and trains around them. See `Carrier.write`; a kernel of zeros is refused too."""
+    bits = len(message.bits)
+    largest = largest_layer(network, params)
+    if bits > self.capacity(network, params, data):
+      size = params[largest]["kernel"].size
+      raise ValueError(f"{_FEWEST_CHIPS * bits} weights are needed in one layer, the largest has {size}")
+    params = rescaled(network, params, data, largest, self.stretch)
+    key_places, key_training = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
+    wanted = 1 - 2 * message.bits.astype(jnp.float32)
+    chips, places = {}, {}
+    for depth, layer in enumerate(network.layers):
+      kernel = params[layer]["kernel"]
+      count = kernel.size // bits if bits else 0
+      if not count:
+        continue
+      level = self.amplitude * jnp.sqrt(jnp.square(kernel).mean())
+      if not bool(jnp.isfinite(level) & (level > 0)):
+        raise ValueError(f"patterns are scaled to a kernel's weights, and those of {layer} are 0 or too large for f32")
+      layer_key = jax.random.fold_in(key_places, depth)
+      order = jax.random.permutation(layer_key, kernel.size)[: bits * count].reshape(bits, count).astype(jnp.int32)
+      signs = jax.random.rademacher(jax.random.fold_in(layer_key, 1), order.shape, jnp.int8)
+      chips[layer] = Chips(order, signs, level * wanted)
+      places[layer] = {"weights": order, "chips": signs}
+    unheld = jax.tree.map(lambda w: jnp.zeros(w.shape, jnp.int8), params)
+    hold = Hold(jax.tree.map(lambda w: jnp.zeros(w.shape, bool), params), unheld, chips)
+    return Carried(train_held(network, params, data, key_training, hold, self.steps, on_steps), places)
+
+  def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:
+    """See `Carrier.read`. Looks at a bit are its patterns' means in every layer, as it is and whitened."""
+    looks = [jnp.zeros(shape.bits, jnp.float32)]
+    for layer in network.layers:
+      if layer in places:
+        usual = in_usual_sizes(params[layer]["kernel"])
+        flat = whitened(jnp.clip(usual, -_FURTHEST, _FURTHEST))
+        looks += [correlate(of_layer, **places[layer]) for of_layer in (usual, flat)]
+    # All layers as they are together: enough to read an untouched message, and where there is nothing to weigh by.
+    looks[0] = sum(looks[1::2], looks[0])
+    return Reading((looks[0] < 0).astype(jnp.uint8), looks=jnp.stack(looks, axis=1))
+
+
+def in_usual_sizes(kernel: jax.Array) -> jax.Array:
+  """A kernel f32[..., outputs] as a matrix f32[n, outputs] of usual size 1; 0 where it is no number."""
+  matrix = jnp.where(jnp.isfinite(kernel), kernel, 0).reshape(-1, kernel.shape[-1])
+  usual = robust_std(matrix)
+  return jnp.where(usual > 0, jnp.clip(matrix / jnp.where(usual > 0, usual, 1), -_LARGEST, _LARGEST), 0)
+
+
+def whitened(matrix: jax.Array) -> jax.Array:
+  """A matrix f32[n, m] with the singular values s turned into s / (s^2 + their mean square).
+
+  That is what is best guessed of a white pattern under the others (Wiener): strong directions are not to be trusted.
+  """
+  wide = matrix.shape[0] < matrix.shape[1]
+  tall = matrix.T if wide else matrix
+  size = tall.shape[1]
+  with jax.default_matmul_precision("highest"):
+    gram = tall.T @ tall
+    ridge = jnp.maximum(_RIDGE * jnp.trace(gram) / size, jnp.finfo(jnp.float32).tiny)
+    flat = jnp.linalg.solve(gram + ridge * jnp.eye(size), tall.T)
+  return flat if wide else flat.T
+
+
+def correlate(matrix: jax.Array, weights: jax.Array, chips: jax.Array) -> jax.Array:
+  """Mean of every bit's signed weights: places i32[bits, count], signs i8[bits, count] -> f32[bits]."""
+  return (matrix.reshape(-1)[weights] * chips.astype(jnp.float32)).mean(axis=1)
