@@ -1,0 +1,108 @@
+"""What several runs say of the paper's claims: one Markdown file, a section a claim."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.report.claims import adaptive, downstream, rivals, stopping, utility, vanilla
+from lwlrd_jax.report.claims.finding import Section
+from lwlrd_jax.report.claims.head import head
+from lwlrd_jax.report.claims.markdown import bold, bullets, capital, plain
+from lwlrd_jax.report.claims.source import Source
+from lwlrd_jax.report.files import replace_file
+from lwlrd_jax.report.load import load
+from lwlrd_jax.report.summary import judge
+
+# First line of every file written here: what tells it from others' files.
+MARKER = "<!-- Generated from finished runs by lwlrd_jax.report.claims; changes by hand will be lost. -->"
+_SECTIONS = (vanilla, stopping, utility, rivals, downstream, adaptive)
+_FIGURE = "frontier.png"
+
+
+def write_claims(runs: Sequence[Path], file: Path) -> Path:
+  """Writes what finished runs say of the paper's claims, and copies their frontiers beside it.
+
+  The same runs give the same bytes. Pictures of reconstructions are never copied.
+
+  Args:
+    runs: Run directories, in the order of the file.
+    file: Markdown file to write; one that was written here before is replaced. Figures go into a folder beside it that
+      is named like its stem.
+
+  Returns:
+    The file.
+
+  Raises:
+    UserError: A run cannot be read, or the file is somebody else's or cannot be written.
+  """
+  if not runs:
+    raise UserError("RUN: none given; allowed: one or more run directories")
+  _check(file)
+  sources = [_source(path, name) for path, name in zip(runs, _names(runs), strict=True)]
+  sections = [module.section(sources) for module in _SECTIONS]
+  blocks = [MARKER, *head(sources, sections)]
+  for section in sections:
+    blocks += _render(section)
+  blocks += _figures(sources, file.with_suffix(""))
+  replace_file(file, ("\n\n".join(blocks) + "\n").encode())
+  return file
+
+
+def _check(file: Path) -> None:
+  """Refuses what was not written here."""
+  if not file.exists():
+    return
+  try:
+    with file.open(encoding="utf-8") as lines:
+      found = lines.readline().rstrip("\n")
+  except (OSError, ValueError):
+    found = ""
+  if found != MARKER:
+    raise UserError(f"{file}: is there already and was not written by this program; allowed: a new file")
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+  """The folders' names; with that of the folder above where two agree."""
+  paths = [run.resolve() for run in runs]
+  twice = [run for run, number in zip(runs, map(Counter(paths).__getitem__, paths), strict=True) if number > 1]
+  if twice:
+    raise UserError(f"{twice[0]}: given twice; allowed: every run once")
+  count = Counter(path.name for path in paths)
+  return [path.name if count[path.name] == 1 else f"{path.parent.name}/{path.name}" for path in paths]
+
+
+def _source(path: Path, name: str) -> Source:
+  run = load(path)
+  return Source(name, run, judge(run.table, chance=run.chance, stolen=run.stolen, outcomes=run.outcomes))
+
+
+def _render(section: Section) -> list[str]:
+  statement = section.statement[0] if len(section.statement) == 1 else bullets(section.statement)
+  return [f"## {section.title}", bold(capital(section.verdict) + "."), statement, *section.blocks]
+
+
+def _figures(sources: Sequence[Source], folder: Path) -> list[str]:
+  """Copies frontiers, and links them."""
+  blocks = ["## Privacy-utility frontiers"]
+  copies = {}
+  for source in sources:
+    try:
+      picture = (source.run.path / "figures" / _FIGURE).read_bytes()
+    except OSError:
+      blocks.append(f"{plain(source.name)}: no figure (its report was not written).")
+      continue
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in source.name)
+    copies[f"{name}-{_FIGURE}"] = picture
+    link = f"{folder.name}/{name}-{_FIGURE}".replace(" ", "%20")
+    blocks.append(f"![Re-identification against AUC of every schedule of {plain(source.name)}]({link})")
+  try:
+    folder.mkdir(exist_ok=True, parents=True)
+    for stale in folder.glob(f"*-{_FIGURE}"):
+      if stale.name not in copies:
+        stale.unlink()
+  except OSError as error:
+    raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
+  for name, picture in copies.items():
+    replace_file(folder / name, picture)
+  return blocks

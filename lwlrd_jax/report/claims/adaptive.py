@@ -1,0 +1,99 @@
+"""What attackers change who know the defence: each beside its plain counterpart."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from lwlrd_jax.report import formats
+from lwlrd_jax.report.claims import cells
+from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, by_run, names, overall, share
+from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
+from lwlrd_jax.report.claims.source import COUNTERPARTS, Source
+
+# From the defender's side: a harder attacker is one of whom more is left.
+_WORDS = {cells.HIGHER: "harder", cells.SAME: "not distinguishable", cells.LOWER: "weaker", "": "no interval"}
+
+
+def section(sources: Sequence[Source]) -> Section:
+  """Re-identification after the LWLRD schedules shown under claim (ii)."""
+  statement, blocks = [], []
+  harder: list[tuple[str, str]] = []
+  no_harder: list[tuple[str, str]] = []
+  for source in sources:
+    adaptive = [attack for attack in source.verdict.attacks if attack in COUNTERPARTS]
+    if not adaptive or source.shown.empty:
+      why = "no LWLRD schedule was run" if adaptive else "no adaptive attacker was run"
+      statement.append(f"{plain(source.name)}: {NOT_MEASURED} ({why}).")
+      continue
+    rows, told = [], []
+    for attack in adaptive:
+      other = _counterpart(source, attack)
+      words, row = _compare(source, attack, other)
+      rows.append([attack, other or NOT_MEASURED, *row])
+      known = [word for word in words if word and word != _WORDS[""]]
+      if known:
+        (harder if _WORDS[cells.HIGHER] in known else no_harder).append((source.name, attack))
+      told.append(f"{attack} {_told(known, other)}")
+    statement.append(f"{plain(source.name)}: {'; '.join(told)}.")
+    headers = ["attacker", "against", "untreated", *(source.short(schedule) for _, schedule in source.shown.iterrows())]
+    blocks += [f"### {plain(source.name)}: re-identified, % (and images)", table(headers, rows)]
+  total = len(harder) + len(no_harder)
+  return Section(
+    "",
+    "Attackers who know the defence get no further",
+    overall(len(no_harder), 0, len(harder)),
+    f"{share(len(no_harder), total, 'adaptive attacker')} under no schedule shown" if no_harder else "",
+    f"further than the plain one: {plain(by_run(harder))}" if harder else "",
+    statement,
+    blocks,
+  )
+
+
+def _counterpart(source: Source, attack: str) -> str | None:
+  return next((name for name in COUNTERPARTS[attack] if name in source.verdict.attacks), None)
+
+
+def _compare(source: Source, attack: str, other: str | None) -> tuple[list[str], list[str]]:
+  """Words for the schedules, and cells for the untreated model and them."""
+  cell, _ = _cell(source, source.untreated(attack), None if other is None else source.untreated(other))
+  row, words = [cell], []
+  for _, schedule in source.shown.iterrows():
+    cell, word = _cell(source, source.row(schedule, attack), None if other is None else source.row(schedule, other))
+    row.append(cell)
+    words.append(word)
+  return words, row
+
+
+def _cell(source: Source, mine: pd.Series | None, theirs: pd.Series | None) -> tuple[str, str]:
+  if mine is None or not math.isfinite(mine.reid):
+    return cells.missing(mine), ""
+  lines = [_share(source, mine)]
+  if theirs is None or not math.isfinite(theirs.reid):
+    return lines[0], ""
+  gap = source.difference("reid", mine, theirs)
+  word = _WORDS[cells.side(gap)]
+  lines.append(f"plain {_share(source, theirs)}")
+  lines.append(f"{bold(word) if word == _WORDS[cells.HIGHER] else word} {cells.gap(gap, formats.percent)}")
+  return BREAK.join(lines), word
+
+
+def _share(source: Source, row: pd.Series) -> str:
+  """Re-identified images: percent, number, and how many were taken in all infections."""
+  taken = row.stolen * len(source.members(row))
+  number = f"{row.reid * taken:.1f}".removesuffix(".0")
+  text = f"{formats.percent(row.reid)} ({number} of {formats.whole(taken)})"
+  return text + (f" {cells.PARTLY}" if row.status != "ok" else "")
+
+
+def _told(known: list[str], other: str | None) -> str:
+  if other is None:
+    return f"{NOT_MEASURED} (no plain counterpart in this run)"
+  if not known:
+    return f"{NOT_MEASURED} (no intervals, or no figures)"
+  counts = [
+    f"{word} than {other} under {number}" if word != _WORDS[cells.SAME] else f"{word} from {other} under {number}"
+    for word in (_WORDS[cells.HIGHER], _WORDS[cells.SAME], _WORDS[cells.LOWER])
+    if (number := known.count(word))
+  ]
+  return f"is {names(counts)} of {len(known)} schedules"

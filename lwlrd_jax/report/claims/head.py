@@ -1,0 +1,137 @@
+"""What was run: machine, versions, commands and a table of runs."""
+
+from collections.abc import Callable, Sequence
+
+from lwlrd_jax.report import formats
+from lwlrd_jax.report.claims.cells import PARTLY
+from lwlrd_jax.report.claims.finding import Section
+from lwlrd_jax.report.claims.fingerprint import fingerprint
+from lwlrd_jax.report.claims.markdown import bold, bullets, capital, plain, table
+from lwlrd_jax.report.claims.source import Source
+from lwlrd_jax.report.naming import short_name
+from lwlrd_jax.report.summary import CONTROLS
+
+_RULE = (
+  "Intervals are 95 %, by bootstrap over infections and images (one infection: over images only). An attack is "
+  "*stopped* (bold) if re-identification and SSIM are both at most the limits of the report's rule, in the table of "
+  "runs; the rule looks at the figures, not at the ends of their intervals. Two figures are *not distinguishable* if the "
+  "interval of their paired difference holds 0, and "
+  "*lower* or *higher* if not; an attack *works* if it is not stopped without a defence. Of many comparisons one in "
+  "twenty leaves its interval by chance."
+)
+_COMMIT = 12
+
+
+def head(sources: Sequence[Source], sections: Sequence[Section]) -> list[str]:
+  """The blocks before the sections."""
+  blocks = [
+    "# Results",
+    "What finished runs say of the claims of Thellier, Li, Ayache and Delingette, 2025 (arXiv 2509.00027): every "
+    "statement is generated from the table below it.",
+    _RULE,
+    table(
+      ["claim", "verdict", "holds", "depends or fails"],
+      [[section.title, bold(section.verdict), section.holds, section.otherwise] for section in sections],
+    ),
+    "## Runs",
+  ]
+  common, differing = [], []
+  for name, of in (("machine", _machine), ("versions", _versions)):
+    values = [of(source) for source in sources]
+    if len(set(values)) == 1:
+      common.append(f"{capital(name)}: {values[0]}.")
+    else:
+      differing.append([name, *values])
+  commands = [_command(source) for source in sources]
+  if len(set(commands)) == 1:
+    blocks.append(f"    {commands[0]}")
+  else:
+    blocks.append(
+      "\n".join(f"    {command}  # {source.name}" for source, command in zip(sources, commands, strict=True))
+    )
+  blocks += common
+  rows = [[name, *(of(source) for source in sources)] for name, of in _ROWS.items()]
+  blocks.append(table(["run", *(plain(source.name) for source in sources)], [*rows, *differing]))
+  blocks.append(
+    "*hash*: the first 12 digits of a SHA-256 over the results without `seconds`, and over that of the data: the same "
+    "command on the same machine and versions gives the same."
+  )
+  left_out = [line for source in sources for line in _left_out(source)]
+  if left_out:
+    blocks += [f"Left out, because not ok ({PARTLY} marks means over the other infections):", bullets(left_out)]
+  return blocks
+
+
+def _machine(source: Source) -> str:
+  config = source.run.config
+  device = config["device"]
+  kind = f"{device.get('count', '?')} × {device.get('kind', '?')} ({device.get('platform', '?')})"
+  return plain(f"{kind}, matmul precision {config.get('matmul_precision') or 'default'}")
+
+
+def _versions(source: Source) -> str:
+  return plain(", ".join(f"{name} {version}" for name, version in source.run.config["versions"].items()))
+
+
+def _command(source: Source) -> str:
+  """The command in one line; of absolute paths the last part, since the others say where somebody keeps things."""
+  words = source.run.config["command"].split()
+  return " ".join(f"…/{word.rstrip('/').rsplit('/', 1)[-1]}" if word.startswith("/") else word for word in words)
+
+
+def _stolen(source: Source) -> str:
+  averaged = source.verdict.averaged
+  numbers = {
+    attack: formats.whole(averaged.stolen[averaged.attack == attack].iloc[0]) for attack in source.verdict.attacks
+  }
+  usual = formats.whole(source.run.stolen)
+  others = [f"{attack} {number}" for attack, number in numbers.items() if number != usual]
+  return usual + (f" ({', '.join(others)})" if others else "")
+
+
+def _seconds(source: Source) -> str:
+  seconds = source.run.config.get("run_seconds")
+  return "not finished" if seconds is None else formats.duration(seconds)
+
+
+def _sizes(source: Source) -> str:
+  data = source.run.config["dataset"]
+  return f"{formats.whole(data['train'])} / {formats.whole(data['test'])}"
+
+
+def _commit(source: Source) -> str:
+  commit = source.run.config.get("git_commit")
+  return "none" if not commit else plain(str(commit))[:_COMMIT]
+
+
+def _members(source: Source) -> str:
+  table = source.run.table
+  return f"{(table.status == 'ok').sum()} of {len(table)}"
+
+
+_ROWS: dict[str, Callable[[Source], str]] = {
+  "data set": lambda source: plain(source.run.config["dataset"]["name"]),
+  "image shape": lambda source: " × ".join(str(side) for side in source.run.config["dataset"].get("image_shape", [])),
+  "train / test images": _sizes,
+  "model": lambda source: plain(", ".join(dict.fromkeys(source.run.table.model))),
+  "attacks": lambda source: ", ".join(source.verdict.attacks) or "none",
+  "infections (seeds)": lambda source: str(source.run.table.seed.nunique()),
+  "images stolen": _stolen,
+  "members ok": _members,
+  "stopped means": lambda source: source.rule(),
+  "run time": _seconds,
+  "hash": lambda source: f"`{fingerprint(source.run)}`",
+  "git commit": _commit,
+}
+
+
+def _left_out(source: Source) -> list[str]:
+  """Who is not ok: a line a schedule and status."""
+  found: dict[tuple[str, str], list[str]] = {}
+  averaged = source.verdict.averaged
+  for _, row in averaged[averaged.status != "ok"].iterrows():
+    name = row.defense if row.defense in CONTROLS else short_name(row, source.verdict.schedules)
+    found.setdefault((name, row.status), []).append(row.attack)
+  return [
+    f"{plain(source.name)}: {name}, {plain(status)} ({', '.join(attacks)})" for (name, status), attacks in found.items()
+  ]

@@ -1,0 +1,175 @@
+"""Claim (iv): LWLRD beats high-LR fine-tuning and Super-Fine-Tuning."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from lwlrd_jax.report import formats
+from lwlrd_jax.report.bootstrap import Interval
+from lwlrd_jax.report.claims import cells
+from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, overall, share
+from lwlrd_jax.report.claims.markdown import plain, table
+from lwlrd_jax.report.claims.source import Source, group_name
+from lwlrd_jax.report.distinguish import auc_difference
+
+# Families, those of the claim first.
+_FAMILIES = {
+  "high-LR": ("high_lr",),
+  "Super-FT": ("super_ft_long", "super_ft_short"),
+  "vanilla": ("vanilla",),
+  "reversed": ("reversed",),
+}
+_CLAIMED = ("high-LR", "Super-FT")
+_WINS, _SAME, _LOSES, _MIXED = "wins", "not distinguishable", "loses", "mixed"
+_HEADERS = ["schedule", "attacks stopped", "worst re-id, %", "lets through", "worst AUC difference to untreated"]
+_DUEL_HEADERS = ["steps", "LWLRD", "rival", "stopped", "AUC difference", "re-id difference, points", "LWLRD"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Duel:
+  """The best LWLRD schedule against the best of a family, with the same steps."""
+
+  family: str
+  group: tuple[str, str]
+  cells: list[str]
+  result: str
+  reason: str
+
+
+def section(sources: Sequence[Source]) -> Section:
+  """The claim, judged on duels with the two families it names, one for each run and pair of steps."""
+  statement, blocks = [], []
+  counted: list[tuple[str, _Duel]] = []
+  for source in sources:
+    if not source.working:
+      statement.append(f"{plain(source.name)}: {NOT_MEASURED} ({source.why_nothing_works}).")
+      continue
+    duels = [duel for group in source.groups for family in _FAMILIES if (duel := _duel(source, family, group))]
+    statement.append(f"{plain(source.name)}: {_sentence(duels)}")
+    counted += [(source.name, duel) for duel in duels if duel.family in _CLAIMED and duel.result]
+    blocks += [f"### {plain(source.name)}: all schedules", _table(source)]
+    if duels:
+      blocks += ["The best LWLRD schedule against the best of each rival family, with the same finishing steps:"]
+      blocks.append(table(_DUEL_HEADERS, [duel.cells for duel in duels]))
+  won = [duel for _, duel in counted if duel.result == _WINS]
+  others = [
+    f"{share(number, len(counted), 'duel')} {word}"
+    for word in (_SAME, _MIXED, _LOSES)
+    if (number := sum(duel.result == word for _, duel in counted))
+  ]
+  return Section(
+    "(iv)",
+    "LWLRD beats high-LR fine-tuning and Super-Fine-Tuning",
+    overall(len(won), 0, len(counted) - len(won)),
+    f"wins {share(len(won), len(counted), 'duel')} with high-LR and Super-FT" if won else "",
+    "; ".join(others),
+    statement,
+    blocks,
+  )
+
+
+def _duel(source: Source, family: str, group: tuple[str, str]) -> _Duel | None:
+  """None where LWLRD itself was not run or not judged."""
+  ours = source.best(source.family(["lwlrd"], group))
+  if ours is None:
+    return None
+  theirs = source.best(source.family(_FAMILIES[family], group))
+  lead = [group_name(group), source.short(ours)]
+  if theirs is None:
+    why = NOT_MEASURED if source.family(_FAMILIES[family], group).empty else "not ok"
+    return _Duel(family, group, [*lead, f"{family}: {why}", "", "", "", NOT_MEASURED], "", "")
+  stopped = source.stops(ours), source.stops(theirs)
+  auc = auc_difference(source.verdict, ours, theirs)
+  if not auc.known:
+    auc = Interval(float(ours.auc - theirs.auc), math.nan, math.nan)
+  leaks = source.difference("reid", _worst(source, ours), _worst(source, theirs))
+  result, reason = _judge(stopped, len(source.working), auc, leaks)
+  told = [*lead, source.short(theirs), f"{stopped[0]} to {stopped[1]}", cells.gap(auc)]
+  told += [cells.gap(leaks, formats.percent), f"{result or NOT_MEASURED}{f' ({reason})' if reason else ''}"]
+  return _Duel(family, group, told, result, reason)
+
+
+def _worst(source: Source, schedule: pd.Series) -> pd.Series | None:
+  """The averaged row of the attack that a schedule leaves most to."""
+  return source.row(schedule, schedule.reid_attack)
+
+
+def _judge(stopped: tuple[int, int], working: int, auc: Interval, leaks: Interval) -> tuple[str, str]:
+  """The number of attacks stopped decides; of as many, AUC; and leakage, where not all is stopped.
+
+  Returns:
+    The result for LWLRD, empty where intervals are not known, and the reason.
+  """
+  if stopped[0] != stopped[1]:
+    return (_WINS, "stops more attacks") if stopped[0] > stopped[1] else (_LOSES, "stops fewer attacks")
+  if not auc.known or not (leaks.known or stopped[0] == working):
+    return "", ""
+  useful = {cells.HIGHER: 1, cells.LOWER: -1}.get(cells.side(auc), 0)
+  tight = 0 if stopped[0] == working else {cells.LOWER: 1, cells.HIGHER: -1}.get(cells.side(leaks), 0)
+  reasons = [{1: "higher AUC", -1: "lower AUC"}.get(useful, ""), {1: "leaks less", -1: "leaks more"}.get(tight, "")]
+  reason = ", ".join(word for word in reasons if word)
+  if useful * tight < 0:
+    return _MIXED, reason
+  return {1: _WINS, -1: _LOSES}.get(useful or tight, _SAME), reason
+
+
+def _sentence(duels: list[_Duel]) -> str:
+  if not duels:
+    return f"{NOT_MEASURED} (no LWLRD schedule could be judged)."
+  parts = []
+  for family in _FAMILIES:
+    mine = [duel for duel in duels if duel.family == family]
+    told = [
+      f"{duel.result or NOT_MEASURED} {group_name(duel.group)}{f' ({duel.reason})' if duel.reason else ''}"
+      for duel in mine
+    ]
+    if any(duel.result for duel in mine):
+      parts.append(f"Against {family}, LWLRD {', '.join(told)}.")
+    else:
+      parts.append(f"Against {family}: {NOT_MEASURED}.")
+  return " ".join(parts).replace(f"LWLRD {_SAME}", f"LWLRD is {_SAME}")
+
+
+def _table(source: Source) -> str:
+  rows = []
+  for group in source.groups:
+    families = [source.family(names, group) for names in _FAMILIES.values()]
+    shown = source.shown
+    for schedules in (shown[(shown.prepare == group[0]) & (shown.finish == group[1])], *families):
+      rows += [_row(source, schedule) for _, schedule in schedules.iterrows()]
+  return table(_HEADERS, rows)
+
+
+def _row(source: Source, schedule: pd.Series) -> list[str]:
+  name = source.short(schedule)
+  if not schedule.judged:
+    return [
+      name,
+      "not judged",
+      *([f"{plain(schedule.status) if schedule.status != 'ok' else NOT_MEASURED}"] * 1),
+      "",
+      "",
+    ]
+  worst = formats.within(formats.percent, schedule.reid, schedule.reid_low, schedule.reid_high)
+  through = [
+    f"{attack} {formats.percent(row.reid)}"
+    for attack in source.working
+    if (row := source.row(schedule, attack)) is not None and not source.stopped(row)
+  ]
+  stopped = f"{source.stops(schedule)} of {len(source.working)}"
+  return [name, stopped, f"{worst} ({schedule.reid_attack})", ", ".join(through) or "none", _drop(source, schedule)]
+
+
+def _drop(source: Source, schedule: pd.Series) -> str:
+  """The lowest difference in AUC to the untreated model, over attacks."""
+  gaps = {
+    attack: source.difference("auc", source.row(schedule, attack), source.untreated(attack))
+    for attack in source.verdict.attacks
+  }
+  known = {attack: found for attack, found in gaps.items() if math.isfinite(found.value)}
+  if not known:
+    return NOT_MEASURED
+  attack = min(known, key=lambda name: known[name].value)
+  return f"{cells.gap(known[attack])} ({attack})"

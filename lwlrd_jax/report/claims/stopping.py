@@ -1,0 +1,132 @@
+"""Claim (ii): LWLRD stops the attacks."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import pandas as pd
+
+from lwlrd_jax.report.claims import cells
+from lwlrd_jax.report.claims.finding import DEPENDS, HOLDS, Section, by_run, names, overall, share
+from lwlrd_jax.report.claims.markdown import capital, plain, table
+from lwlrd_jax.report.claims.source import ALONE, COUNTERPARTS, Source, group_name
+
+
+@dataclasses.dataclass(frozen=True)
+class _Outcome:
+  """What stops which working attack of a run.
+
+  Attributes:
+    by: Words for the schedules that stop it, by attack, for each pair of steps.
+    whole: Name of a schedule that stops all of them, for each pair of steps that has one.
+  """
+
+  by: dict[tuple[str, str], dict[str, str]]
+  whole: dict[tuple[str, str], str]
+
+
+def section(sources: Sequence[Source]) -> Section:
+  """The claim, judged on every working attack of every run, over all LWLRD schedules of the run."""
+  statement, blocks = [], []
+  alone: list[tuple[str, str]] = []
+  with_steps: list[tuple[str, str]] = []
+  never: list[tuple[str, str]] = []
+  one_for_all = True
+  for source in sources:
+    if source.lwlrd.empty or not source.working:
+      why = source.why_nothing_works if not source.working else "no LWLRD schedule was run"
+      statement.append(f"{plain(source.name)}: not measured ({why}).")
+    else:
+      found = _outcome(source)
+      one_for_all &= ALONE in found.whole
+      for attack in source.working:
+        case = (source.name, attack)
+        if attack in found.by.get(ALONE, {}):
+          alone.append(case)
+        else:
+          (with_steps if any(attack in by for by in found.by.values()) else never).append(case)
+      statement.append(_sentence(source, found))
+    if not source.lwlrd.empty:
+      blocks += [f"### {plain(source.name)}: re-identified, %", _table(source)]
+  total = len(alone) + len(with_steps) + len(never)
+  verdict = overall(len(alone), len(with_steps), len(never))
+  parts = [f"only with finishing steps: {plain(by_run(with_steps))}"] * bool(with_steps)
+  parts += [f"never: {plain(by_run(never))}"] * bool(never)
+  if verdict == HOLDS and not one_for_all:
+    verdict = DEPENDS
+    parts.append("no one schedule stops every attack of each run")
+  return Section(
+    "(ii)",
+    "LWLRD stops the attacks",
+    verdict,
+    f"LWLRD alone: {share(len(alone), total, 'working attack')}" if alone else "",
+    "; ".join(parts),
+    statement,
+    blocks,
+  )
+
+
+def _outcome(source: Source) -> _Outcome:
+  by: dict[tuple[str, str], dict[str, str]] = {}
+  whole: dict[tuple[str, str], str] = {}
+  for group in source.groups:
+    schedules = _in_order(source, group)
+    if schedules.empty:
+      continue
+    by[group] = {}
+    for attack in source.working:
+      stopping = schedules[_stops(source, schedules, attack)]
+      if len(stopping):
+        by[group][attack] = source.told(stopping)
+    leader = source.best(schedules)
+    if leader is not None and source.stops(leader) == len(source.working):
+      whole[group] = source.short(leader)
+  return _Outcome(by, whole)
+
+
+def _in_order(source: Source, group: tuple[str, str]) -> pd.DataFrame:
+  rows = source.lwlrd
+  return rows[(rows.prepare == group[0]) & (rows.finish == group[1])]
+
+
+def _stops(source: Source, schedules: pd.DataFrame, attack: str) -> list[bool]:
+  return [source.stopped(source.row(schedule, attack)) is True for _, schedule in schedules.iterrows()]
+
+
+def _sentence(source: Source, found: _Outcome) -> str:
+  parts = []
+  for group, by in found.by.items():
+    told = [f"{attack} ({by[attack]})" for attack in source.working if attack in by]
+    lead = "LWLRD alone" if group == ALONE else f"LWLRD with {group_name(group)}"
+    whole = f"; {found.whole[group]} stops all at once" if group in found.whole and len(source.working) > 1 else ""
+    parts.append(f"{lead} stops {names(told)} of {share(len(by), len(source.working), 'working attack')}{whole}.")
+  stopped = {attack for by in found.by.values() for attack in by}
+  survivors = [attack for attack in source.working if attack not in stopped]
+  adaptive = [attack for attack in survivors if attack in COUNTERPARTS]
+  common = [attack for attack in survivors if attack not in COUNTERPARTS]
+  parts.append(
+    f"Every LWLRD schedule is survived by {names(common)} of the plain attackers and {names(adaptive)} of the adaptive "
+    "ones."
+    if survivors
+    else "No working attack survives every LWLRD schedule."
+  )
+  return f"{plain(source.name)}: {' '.join(parts)}"
+
+
+def _table(source: Source) -> str:
+  shown = [schedule for _, schedule in source.shown.iterrows()]
+  left_out = len(source.lwlrd) > len(shown)
+  groups = [group for group in source.groups if len(_in_order(source, group))] if left_out else []
+  headers = ["attack", "untreated", *(source.short(schedule) for schedule in shown)]
+  headers += [f"stopped by, of all {len(_in_order(source, group))} {group_name(group)}" for group in groups]
+  headers.append("clean model (measured chance)")
+  rows = []
+  for attack in source.verdict.attacks:
+    row = [attack, cells.reid(source, source.untreated(attack))]
+    row += [cells.reid(source, source.row(schedule, attack)) for schedule in shown]
+    for group in groups:
+      schedules = _in_order(source, group)
+      row.append(source.told(schedules[_stops(source, schedules, attack)]))
+    # What a model gives away that has seen no attack is no attack's success, stopped or not.
+    row.append(cells.reid(source, source.verdict.control("clean", attack)).replace("**", ""))
+    rows.append(row)
+  return table([capital(header) if header == "attack" else header for header in headers], rows)

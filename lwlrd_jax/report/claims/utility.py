@@ -1,0 +1,125 @@
+"""Claim (iii): utility is kept."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from lwlrd_jax.report import formats
+from lwlrd_jax.report.bootstrap import Interval
+from lwlrd_jax.report.claims import cells
+from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, overall, share
+from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
+from lwlrd_jax.report.claims.source import Source
+from lwlrd_jax.report.distinguish import bounded
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Case:
+  """An attack and a schedule: differences to the untreated model."""
+
+  where: str
+  auc: Interval
+  balanced: float
+  stops: bool
+
+  @property
+  def side(self) -> str:
+    """Of AUC; empty where that cannot be said."""
+    return cells.side(self.auc)
+
+
+def section(sources: Sequence[Source]) -> Section:
+  """The claim, judged where the schedules shown under claim (ii) stop an attack; anywhere, if they stop none."""
+  statement, blocks = [], []
+  judged: list[_Case] = []
+  for source in sources:
+    cases, rows = _measure(source)
+    statement.append(f"{plain(source.name)}: {_sentence(cases)}")
+    judged += [case for case in _relevant(cases) if case.side]
+    if rows:
+      headers = ["attack", "untreated", *(source.short(schedule) for _, schedule in source.shown.iterrows())]
+      blocks += [f"### {plain(source.name)}: AUC, difference to untreated", table(headers, rows)]
+  lower = [case for case in judged if case.side == cells.LOWER]
+  kept = len(judged) - len(lower)
+  return Section(
+    "(iii)",
+    "Utility is kept",
+    overall(kept, 0, len(lower)),
+    f"AUC not lower in {share(kept, len(judged), 'case')}" if kept else "",
+    f"lower in {share(len(lower), len(judged), 'case')}, by up to {_size(lower)}" if lower else "",
+    statement,
+    blocks,
+  )
+
+
+def _relevant(cases: list[_Case]) -> list[_Case]:
+  return [case for case in cases if case.stops] or cases
+
+
+def _measure(source: Source) -> tuple[list[_Case], list[list[str]]]:
+  cases, rows = [], []
+  for attack in source.verdict.attacks if not source.shown.empty else []:
+    untreated = source.untreated(attack)
+    row = [attack, cells.missing(untreated) if untreated is None else bounded(untreated, "auc", formats.score)]
+    for _, schedule in source.shown.iterrows():
+      treated = source.row(schedule, attack)
+      case = _case(source, attack, schedule, treated, untreated)
+      row.append(cells.missing(treated) if case is None else _cell(case, treated))
+      cases += [] if case is None else [case]
+    rows.append(row)
+  return cases, rows
+
+
+def _case(
+  source: Source, attack: str, schedule: pd.Series, treated: pd.Series | None, untreated: pd.Series | None
+) -> _Case | None:
+  auc = source.difference("auc", treated, untreated)
+  if treated is None or untreated is None or not math.isfinite(auc.value):
+    return None
+  balanced = float(treated.balanced_accuracy - untreated.balanced_accuracy)
+  stops = attack in source.working and source.stopped(treated) is True
+  return _Case(f"{attack}, {source.short(schedule)}", auc, balanced, stops)
+
+
+def _cell(case: _Case, treated: pd.Series | None) -> str:
+  text = cells.gap(case.auc)
+  text = bold(text) if case.side in {cells.SAME, cells.HIGHER} else text
+  if treated is not None and treated.status != "ok":
+    text += f" {cells.PARTLY}"
+  if math.isfinite(case.balanced):
+    text += f"{BREAK}balanced acc. {formats.score(case.balanced)}"
+  return text + f"{BREAK}(stops it)" * case.stops
+
+
+def _sentence(cases: list[_Case]) -> str:
+  if not cases:
+    return f"{NOT_MEASURED}."
+  known = [case for case in _relevant(cases) if case.side]
+  if not known:
+    return f"{NOT_MEASURED} (the run has no figures by image, so no intervals)."
+  where = "Where an attack is stopped, AUC is" if any(case.stops for case in cases) else "No attack is stopped; AUC is"
+  counts = {word: sum(case.side == word for case in known) for word in (cells.LOWER, cells.SAME, cells.HIGHER)}
+  told = [
+    f"{words} in {counts[word]}"
+    for word, words in (
+      (cells.LOWER, "lower"),
+      (cells.SAME, "not distinguishable from the untreated model's"),
+      (cells.HIGHER, "higher"),
+    )
+  ]
+  text = f"{where} {formats.listed(told)} of {share(sum(counts.values()), len(known), 'case').split(' of ')[1]}."
+  lowest = min(known, key=lambda case: case.auc.value)
+  if lowest.auc.value < 0:
+    text += f" The largest difference downwards is {cells.gap(lowest.auc)} ({lowest.where})."
+  balanced = [case for case in known if math.isfinite(case.balanced)]
+  if balanced:
+    worst = min(balanced, key=lambda case: case.balanced)
+    if worst.balanced < 0:
+      text += f" Balanced accuracy falls by up to {formats.score(-worst.balanced)} ({worst.where})."
+  return text
+
+
+def _size(lower: list[_Case]) -> str:
+  return formats.score(-min(case.auc.value for case in lower))
