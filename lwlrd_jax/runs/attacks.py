@@ -11,9 +11,10 @@ from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
 from lwlrd_jax.attacks.dec.carriers.signs import Signs
 from lwlrd_jax.attacks.dec.carriers.values import Values
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
+from lwlrd_jax.attacks.transpose import Flat, Rehearsed, Restorer
 from lwlrd_jax.config import SweepConfig, parse_planes
 from lwlrd_jax.runs.codec import Coding
-from lwlrd_jax.runs.resolve import Resolved
+from lwlrd_jax.runs.resolve import Resolved, infect_steps
 
 _OTHER_CARRIERS: dict[str, Callable[[], Carrier]] = {
   "dead": Dead,
@@ -23,19 +24,34 @@ _OTHER_CARRIERS: dict[str, Callable[[], Carrier]] = {
 }
 
 
-def make_attacks(config: SweepConfig, resolved: Resolved, coding: Coding | None) -> list[Attack]:
-  """Every attack of a sweep, in the order of its flags."""
-  return [_make_attack(name, config, resolved, coding) for name in resolved.attacks]
+def make_attacks(config: SweepConfig, resolved: Resolved, coding: Coding | None, public_size: int) -> list[Attack]:
+  """Every attack of a sweep, in the order of its flags.
+
+  Args:
+    config: The flags.
+    resolved: Their defaults.
+    coding: How DEC turns images into bits; None if it is not among the attacks.
+    public_size: Images that a thief has from elsewhere.
+  """
+  return [_make_attack(name, config, resolved, coding, public_size) for name in resolved.attacks]
 
 
-def _make_attack(name: str, config: SweepConfig, resolved: Resolved, coding: Coding | None) -> Attack:
+def _make_attack(name: str, config: SweepConfig, resolved: Resolved, coding: Coding | None, public_size: int) -> Attack:
   """One attack, by its name in the results table."""
+  plain = resolved.transpose
   if name == "transpose":
-    return resolved.transpose
+    return plain
+  if name == "transpose-flat":
+    return Flat(stolen=plain.stolen, steps=plain.steps)
+  if name == "transpose-rehearsed":
+    return Rehearsed(stolen=plain.stolen, steps=plain.steps)
+  if name == "transpose-restorer":
+    pilots = min(plain.stolen, public_size)
+    return Restorer(stolen=plain.stolen, steps=infect_steps(config, plain.stolen + pilots), pilots=pilots)
   assert coding is not None
   carrier = make_carrier(name.removeprefix("dec-") if name != "dec" else "all", *parse_planes(config.dec.planes))
   return DEC(
-    stolen=resolved.transpose.stolen,
+    stolen=plain.stolen,
     carrier=carrier,
     code=coding.code,
     redundancy=parse_redundancy(config.dec.redundancy),

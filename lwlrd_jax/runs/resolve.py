@@ -67,11 +67,15 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
     stolen = min(_GENERATED_STOLEN if data.name.startswith("phantom") else _STOLEN, max(train // 4, 1))
   if stolen > train:
     raise UserError(f"--stolen {stolen}: the training set has {train} images; allowed: 1 to {train}")
-  steps = config.infection.infect_steps or max(math.ceil(_STEPS_PER_STOLEN * stolen), _FEWEST_INFECT_STEPS)
   batch_size = config.tuning.batch_size
   epochs = config.tuning.epochs or max(_EPOCHS, math.ceil(_FEWEST_STEPS / steps_per_epoch(train, batch_size)))
   attacks = parse_attacks(config.infection.attacks, config.dec.carriers)
-  return Resolved(attacks, Transpose(stolen=stolen, steps=steps), epochs, batch_size)
+  return Resolved(attacks, Transpose(stolen=stolen, steps=infect_steps(config, stolen)), epochs, batch_size)
+
+
+def infect_steps(config: SweepConfig, images: int) -> int:
+  """Training steps of an infection that memorises so many images."""
+  return config.infection.infect_steps or max(math.ceil(_STEPS_PER_STOLEN * images), _FEWEST_INFECT_STEPS)
 
 
 def defenses_of(config: SweepConfig, resolved: Resolved, train_size: int, network: Network) -> list[Defense]:

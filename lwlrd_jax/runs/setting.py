@@ -53,7 +53,7 @@ class Setting:
     hides_codes = any(name.startswith("dec") for name in resolved.attacks)
     coding = make_coding(config, data) if hides_codes else None
     self.origin = dataclasses.replace(self.origin, coding=coding)
-    self.attacks: list[Attack] = make_attacks(config, resolved, coding)
+    self.attacks: list[Attack] = make_attacks(config, resolved, coding, len(data.val))
     for attack in self.attacks:
       self._check_capacity(attack)
     self.finisher = Finisher(self.network, params, self.train, self.val, config.finishing)
