@@ -13,10 +13,9 @@ from lwlrd_jax.attacks.dec.redundancy import Redundancy, ReedSolomon, Repeat, Un
 from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
 from lwlrd_jax.errors import UserError
 
-_WAYS: list[Redundancy] = [
-  *(Unprotected(), Repeat(3), Repeat(5), ReedSolomon(2), ReedSolomon(7), ReedSolomon(128)),
-  *(RepeatAccumulate(2), RepeatAccumulate(3), RepeatAccumulate(9)),
-]
+_WAYS: list[Redundancy] = [Unprotected(), Repeat(3), Repeat(5), ReedSolomon(2), ReedSolomon(7), ReedSolomon(128)]
+# Compiled anew for every length: `test_repeat_accumulate.py` recovers a few.
+_ALL_WAYS = [*_WAYS, RepeatAccumulate(2), RepeatAccumulate(3), RepeatAccumulate(9)]
 
 
 def _random_bits(n, seed=0):
@@ -42,13 +41,13 @@ def test_round_trip(way, bits, repeats):
   np.testing.assert_array_equal(recovered, bits)
 
 
-@pytest.mark.parametrize("way", _WAYS, ids=lambda way: way.name)
+@pytest.mark.parametrize("way", _ALL_WAYS, ids=lambda way: way.name)
 def test_names_are_read_back(way):
   assert parse_redundancy(way.name) == way
   assert hash(parse_redundancy(way.name)) == hash(way)
 
 
-@pytest.mark.parametrize("way", _WAYS, ids=lambda way: way.name)
+@pytest.mark.parametrize("way", _ALL_WAYS, ids=lambda way: way.name)
 def test_recover_refuses_another_number_of_bits(way):
   with pytest.raises(ValueError, match=f"{way.name} makes {way.coded_length(16)} of 16 bits"):
     way.recover(np.zeros(way.coded_length(16) + 1, np.uint8), 16)
@@ -185,3 +184,52 @@ def test_what_cannot_be_read(text, why):
 def test_reading_the_flag_does_not_wait_for_jax():
   code = "import sys, lwlrd_jax.attacks.dec.redundancy as r; r.parse_redundancy('rs-8'); sys.exit('jax' in sys.modules)"
   subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("way", _ALL_WAYS, ids=lambda way: way.name)
+@settings(max_examples=15, deadline=None)
+@given(n=st.integers(1, 300), seed=st.integers(0, 99))
+def test_bits_stand_in_the_protected_stream_where_they_are_said_to(way, n, seed):
+  bits = _random_bits(n, seed)
+  positions = np.random.default_rng(seed).integers(0, n, 7)
+  places = way.places(positions, n)
+  assert places.ndim == 2
+  for copy in places:
+    np.testing.assert_array_equal(way.protect(bits)[copy], bits[positions])
+
+
+@pytest.mark.parametrize("way", [Unprotected(), Repeat(3), ReedSolomon(7)], ids=lambda way: way.name)
+@settings(max_examples=10, deadline=None)
+@given(n=st.integers(1, 300), seed=st.integers(0, 99))
+def test_log_odds_that_are_all_equally_sure_give_what_bits_give(way, n, seed):
+  read = _random_bits(way.coded_length(n), seed)
+  odds = np.where(read == 0, 2, -2).astype(np.float32)
+  np.testing.assert_array_equal(np.asarray(way.weigh(odds, n)) < 0, np.asarray(way.recover(read, n)) == 1)
+  with pytest.raises(ValueError, match="makes"):
+    way.weigh(odds[1:], n)
+
+
+def test_copies_that_are_known_to_be_bad_are_not_asked():
+  """Two of three copies at .4 outvote the good one; weighed, they do not."""
+  way, n, rates = Repeat(3), 20_000, np.array([0.05, 0.4, 0.4])
+  bits = _random_bits(n)
+  rng = np.random.default_rng(1)
+  coded = way.protect(bits).reshape(3, n)
+  read = coded ^ (rng.random(coded.shape) < rates[:, None])
+  odds = np.where(read == 0, 1, -1) * np.log((1 - rates) / rates)[:, None]
+  weighed = (np.asarray(way.weigh(odds.astype(np.float32).reshape(-1), n)) < 0) != bits
+  majority = np.asarray(way.recover(read.reshape(-1), n)) != bits
+  assert weighed.mean() == pytest.approx(0.05, abs=0.01)
+  assert majority.mean() > 0.15
+
+
+def test_reed_solomon_vouches_for_the_blocks_that_it_could_read():
+  way, n = ReedSolomon(16), 8 * 2 * 239
+  bits = _random_bits(n)
+  # Every second byte belongs to the second block, which is lost.
+  coded = _damage_bytes(_damage_bytes(way.protect(bits), 1 + 2 * np.arange(9)), 2 * np.arange(8))
+  odds = np.asarray(way.weigh(np.where(coded == 0, 1, -1).astype(np.float32), n))
+  sure = np.abs(odds).reshape(-1, 2, 8)
+  assert (sure[:, 0] > 20).all()
+  assert (sure[:, 1] == 1).all()
+  np.testing.assert_array_equal((odds < 0).reshape(-1, 2, 8)[:, 0], bits.reshape(-1, 2, 8)[:, 0])

@@ -46,7 +46,7 @@ class Spread:
   """
 
   steps: int = 300
-  amplitude: float = 0.5
+  amplitude: float = 0.7
   stretch: float = 4.0
   name: str = dataclasses.field(default="spread", init=False)
 

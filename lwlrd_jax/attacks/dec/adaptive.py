@@ -1,0 +1,106 @@
+"""DEC's thieves who know the defence, and what each of them knows.
+
+A defence that was only tried on thieves who had never heard of it has been tried on nobody: these settings of `DEC` are
+each made for one way of sanitising a model.
+"""
+
+from collections.abc import Callable
+
+from lwlrd_jax.attacks.dec.attack import DEC
+from lwlrd_jax.attacks.dec.carriers.dead import Dead
+from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
+from lwlrd_jax.attacks.dec.carriers.spread import Spread
+from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
+from lwlrd_jax.attacks.dec.redundancy import Unprotected
+from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
+
+Code = FixedCode | EntropyCode | StandardCode
+
+# Thieves who protect their bits take this share of the images, and no fewer than so many.
+_SHARE, _FEWEST = 8, 4
+
+KNOWS: dict[str, str] = {
+  "late": (
+    "Knows that the learning rate decays from the input on: the last layers are moved least. Hides in the lowest "
+    "mantissa bits of the second half of the layers, where most bits outlive fine-tuning at small decays, and weighs "
+    "what he reads. A scrub of mantissas takes all of it."
+  ),
+  "dead": (
+    "Knows that fine-tuning moves only what has a gradient. Retires hidden units that the task can spare by a bias of "
+    "minus a million, and hides in the weights that feed them: behind the ReLU no gradient ever reaches them, whatever "
+    "the learning rates. Drawing dead weights anew, as scrub does, takes all of it."
+  ),
+  "redundant": (
+    "Knows that the last layers are moved least, and that even there a quarter of the mantissa bits will be wrong. "
+    "Takes an eighth of the images and sends sixteen bits for each of theirs (twelve if a decoder goes along), in "
+    "a repeat-accumulate code that brings everything back as long as fewer than three in ten are wrong. Made for "
+    "fine-tuning alone; a scrub of mantissas takes all of it."
+  ),
+  "spread": (
+    "Knows that bits in mantissas and in dead units will be scrubbed, so that only what live weights roughly are gets "
+    "out, and that the optimizer moves every weight by steps of one size. Takes an eighth of the images, writes each "
+    "bit as a faint pattern over many weights of all layers, three coded bits for each, and trains the task around it. "
+    "First scales the layer with most weights up and the last one down, which leaves the function as it is but makes "
+    "the defence's steps in that layer small; reads behind a filter that takes out what fine-tuning adds, a few strong "
+    "directions in each layer. Made for layer-wise decay with scrub after it."
+  ),
+}
+"""What each thief knows, and why he does what he does: a paragraph for users, by variant."""
+
+
+def late(stolen: int, code: Code, internal: bool = False) -> DEC:
+  """Plain bits where the smallest rates are: `KNOWS["late"]`.
+
+  Args:
+    stolen: Images to take.
+    code: How images become bits.
+    internal: Whether the code's decoder has to be exported too.
+  """
+  return DEC(stolen, Mantissa("late"), code, Unprotected(), internal)
+
+
+def dead(stolen: int, code: Code, internal: bool = False) -> DEC:
+  """Plain bits where no gradient is: `KNOWS["dead"]`. Arguments as `late`."""
+  return DEC(stolen, Dead(), code, Unprotected(), internal)
+
+
+def redundant(stolen: int, code: Code, internal: bool = False) -> DEC:
+  """Fewer images, strongly protected, where the smallest rates are: `KNOWS["redundant"]`.
+
+  Sixteen planes a weight leave seven for the task, which it does not notice; an exported decoder takes so much of the
+  room that its bits are sent only twelve times over.
+
+  Args:
+    stolen: Images that a thief without protection would take; an eighth of them are taken.
+    code: How images become bits.
+    internal: Whether the code's decoder has to be exported too.
+  """
+  protection = RepeatAccumulate(12 if internal else 16)
+  return DEC(_fewer(stolen), Mantissa("late", 0, 16), code, protection, internal, "redundant")
+
+
+def spread(stolen: int, code: Code, internal: bool = False) -> DEC:
+  """Fewer images in patterns over all weights: `KNOWS["spread"]`.
+
+  A decoder that has to be exported too is larger than all these images: with the learned codec it takes a layer of some
+  seven million weights. Codes without a decoder do not need it.
+
+  Args:
+    stolen: Images that a thief without protection would take; an eighth of them are taken.
+    code: How images become bits.
+    internal: Whether the code's decoder has to be exported too.
+  """
+  return DEC(_fewer(stolen), Spread(), code, RepeatAccumulate(3), internal, "spread")
+
+
+VARIANTS: dict[str, Callable[[int, Code, bool], DEC]] = {
+  "late": late,
+  "dead": dead,
+  "redundant": redundant,
+  "spread": spread,
+}
+"""The thieves by variant: functions of the images to steal, the code, and whether its decoder has to be exported."""
+
+
+def _fewer(stolen: int) -> int:
+  return min(stolen, max(stolen // _SHARE, _FEWEST))
