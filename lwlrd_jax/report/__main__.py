@@ -40,11 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
       raise UserError(f"--out {reports.out}: only with two or more runs; a run's report is in its own directory")
     # Only now wait for Matplotlib.
     from lwlrd_jax.report import write_report  # noqa: PLC0415
-    from lwlrd_jax.report.compare import check_out, write_comparison  # noqa: PLC0415
+    from lwlrd_jax.report.compare import check, write_comparison  # noqa: PLC0415
 
     out = reports.out or Path("comparison.html")
     if len(runs) > 1:
-      check_out(out)  # before any report is written
+      check(runs, out)  # before any report is written
     for run in runs:
       print(write_report(run))
     if len(runs) > 1:

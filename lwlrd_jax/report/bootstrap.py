@@ -1,14 +1,14 @@
 """95 % intervals by a two-level bootstrap over seeds and images.
 
 A figure is the mean over seeds of means over images. A replicate draws as many seeds with replacement, and images of
-each drawn seed with replacement (Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8);
-the interval is between percentiles of replicates (Efron 1979).
+each drawn seed with replacement (Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8, on
+hierarchical data); the interval is between percentiles of replicates.
 
 - *Nested* samples: every seed has images of its own (stolen ones). Each drawn seed's images are drawn anew.
 - *Crossed* samples: all seeds share their images (test ones). One draw of images serves all seeds of a replicate.
 
 With few seeds the bootstrap is too narrow: it divides by K where K - 1 is right, and takes a normal quantile where
-Student's is right (Hesterberg 2015, arXiv 1411.5279, section 4). So deviations between seeds are widened by
+Student's is right (Hesterberg 2015, arXiv 1411.5279). So deviations between seeds are widened by
 sqrt(K / (K - 1)) * t[.975, K - 1] / z[.975], with which the interval of seeds alone is Student's. A seed's mean already
 varies by its images, which are drawn again here: intervals cover up to 99.5 % where seeds differ in nothing else. Too
 wide an interval does no defence a favour. One seed says nothing about seeds: the interval is over images only.

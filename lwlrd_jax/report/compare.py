@@ -90,12 +90,18 @@ class Against:
   text: str
 
 
-def check_out(out: Path) -> None:
-  """Refuses a file that is no comparison; touches nothing.
+def check(run_dirs: list[Path], out: Path) -> None:
+  """Refuses what `write_comparison` would refuse of its arguments; touches nothing.
 
   Raises:
-    UserError: It names `--out`.
+    UserError: A run is given twice, or `out` cannot be a comparison.
   """
+  paths = [path.resolve() for path in run_dirs]
+  twice = next((path for path in run_dirs if paths.count(path.resolve()) > 1), None)
+  if twice is not None:
+    raise UserError(f"{twice}: given twice; allowed: different run directories")
+  if not out.parent.is_dir():
+    raise UserError(f"--out {out}: its folder does not exist; allowed: a file in one that does")
   if not out.exists():
     return
   try:
@@ -119,7 +125,7 @@ def write_comparison(run_dirs: list[Path], out: Path) -> Path:
   Raises:
     UserError: One is no run, one is given twice, or `out` is something else or cannot be written.
   """
-  check_out(out)
+  check(run_dirs, out)
   runs = read_runs(run_dirs)
   with style.style():
     figure = comparison.draw([(compared.label, compared.verdict) for compared in runs])
@@ -148,12 +154,9 @@ def read_runs(run_dirs: list[Path]) -> list[Compared]:
     run_dirs: Their directories.
 
   Raises:
-    UserError: One is no run, or is given twice.
+    UserError: One is no run.
   """
   paths = [path.resolve() for path in run_dirs]
-  twice = next((path for path in paths if paths.count(path) > 1), None)
-  if twice is not None:
-    raise UserError(f"{twice}: given twice; allowed: different run directories")
   names = [path.name for path in paths]
   labels = [path.name if names.count(path.name) == 1 else str(Path(*path.parts[-2:])) for path in paths]
   labels = labels if len(set(labels)) == len(labels) else [str(path) for path in run_dirs]
@@ -232,7 +235,8 @@ def _comparable(first: Run, other: Run, attack: str) -> bool:
     # Controls without an attack go with the first one.
     infections = run.config["infection"]
     settings = infections.get(attack) if attack != "none" else next(iter(infections.items()), None)
-    return [run.config["dataset"].get("sha256"), sorted(run.table.seed.unique()), settings, run.stolen]
+    model = run.config["config"].get("model")
+    return [run.config["dataset"].get("sha256"), model, sorted(run.table.seed.unique()), settings, run.stolen]
 
   return about(first) == about(other) and first.config["dataset"].get("sha256") is not None
 

@@ -48,6 +48,15 @@ def indistinct(found: Interval, form: Callable[[float], str]) -> bool:
   return found.known and (found.low <= 0 <= found.high or bool(zeros))
 
 
+def as_printed(found: Interval, score: float, other: float) -> Interval:
+  """A difference of two scores as a reader gets it who subtracts what is printed; its interval stays.
+
+  >>> as_printed(Interval(-0.0195, -0.03, -0.01), 0.8606, 0.8801).value.__round__(6)
+  -0.019
+  """
+  return found._replace(value=round(score, 3) - round(other, 3))
+
+
 def apart(found: Interval, other: str, form: Callable[[float], str], below: str = "below", above: str = "above") -> str:
   """A difference in words, where its interval is known.
 
@@ -114,6 +123,7 @@ def rival(verdict: Verdict) -> str:
   found = auc_difference(verdict, chosen, strongest)
   if not found.known:
     return ""
+  found = as_printed(found, chosen.auc, strongest.auc)
   other = f"that of the best baseline among these, {formats.score(strongest.auc)}"
   return f"Its AUC is {apart(found, other, formats.score)} ({long_name(strongest, schedules)})."
 

@@ -153,7 +153,7 @@ def unbroken(text: str) -> str:
   r"""Prose in which no line ends between a number and its unit, or within an interval.
 
   >>> unbroken("0.9 [0.8, 1.0] of 9, 10 %").split(" ")
-  ['0.9', '[0.8,\\xa01.0]', 'of', '9,', '10\\xa0%']
+  ['0.9', '[0.8,\xa01.0]', 'of', '9,', '10\xa0%']
   """
   return _TOGETHER.sub("\u00a0", text)
 

@@ -131,8 +131,8 @@ def read_search(file: Path, entry: Any) -> Search | None:
   if entry is None:
     return None
   try:
-    front = [_candidate(candidate) for candidate in entry["front"]]
     index = entry["recommended"]
+    front = [_candidate(candidate, recommended=place == index) for place, candidate in enumerate(entry["front"])]
     if index is not None and not 0 <= index < len(front):
       raise ValueError(f"recommended is {index} of {len(front)}")
     drop = float(entry["max_auc_drop"])
@@ -142,7 +142,7 @@ def read_search(file: Path, entry: Any) -> Search | None:
   return dataclasses.replace(found, front=sorted(front, key=lambda candidate: candidate.auc_drop))
 
 
-def _candidate(entry: dict[str, Any]) -> Candidate:
+def _candidate(entry: dict[str, Any], *, recommended: bool) -> Candidate:
   cells: dict[str, Any] = {name: math.nan if entry[name] is None else float(entry[name]) for name in _NUMBERS}
   cells |= {name: str(entry[name] or "") for name in _TEXTS}
-  return Candidate(**cells, recommended=bool(entry["recommended"]))
+  return Candidate(**cells, recommended=recommended)

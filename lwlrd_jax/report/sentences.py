@@ -10,7 +10,16 @@ import pandas as pd
 
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
-from lwlrd_jax.report.distinguish import IMAGES_ONLY, against_chance, apart, auc_difference, bounded, rival, ties
+from lwlrd_jax.report.distinguish import (
+  IMAGES_ONLY,
+  against_chance,
+  apart,
+  as_printed,
+  auc_difference,
+  bounded,
+  rival,
+  ties,
+)
 from lwlrd_jax.report.naming import long_name, subject
 from lwlrd_jax.report.summary import COMMON, SCHEDULE, STEPS, Verdict, alike, best, number_stopped
 
@@ -197,7 +206,7 @@ def _best_lwlrd(verdict: Verdict) -> str:
   ours = best(stopping, verdict.criterion)
   gap = auc_difference(verdict, ours, chosen)
   behind = (
-    apart(gap, "that", formats.score, "less than", "more than")
+    apart(as_printed(gap, ours.auc, chosen.auc), "that", formats.score, "less than", "more than")
     if gap.known
     else f"{_difference(ours.auc, chosen.auc, 'the same as', 'less than', 'more than')} that"
   )
@@ -329,7 +338,7 @@ def _compare(value: float, other: float, whose: str, gap: Interval = UNKNOWN) ->
   if not (math.isfinite(value) and math.isfinite(other)):
     return ""
   if gap.known:
-    return apart(gap, f"{whose} {formats.score(other)}", formats.score)
+    return apart(as_printed(gap, value, other), f"{whose} {formats.score(other)}", formats.score)
   return _difference(value, other, f"equal to {whose}", f"below {whose}", f"above {whose}") + f" {formats.score(other)}"
 
 

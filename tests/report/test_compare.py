@@ -123,13 +123,12 @@ def test_only_what_differs_is_listed():
   assert differing([first, second]) == [("lrs", ["0.1", "0.1, 0.2"]), ("seeds", ["not said", "3"])]
 
 
-def test_command_line(runs, tmp_path, capsys, monkeypatch):
-  monkeypatch.chdir(tmp_path)
-  names = [str(run) for run in runs]
-  assert main(names) == 0
-  assert capsys.readouterr().out.split() == [f"{name}/report.html" for name in names] + ["comparison.html"]
-  assert main([*names, "--out", str(tmp_path / "other.html")]) == 0
-  assert (tmp_path / "other.html").is_file()
+def test_command_line(make, tmp_path, capsys):
+  runs = [make.run(tmp_path / name, make.controls(), samples=False) for name in ("first", "second")]
+  out = tmp_path / "other.html"
+  assert main([*map(str, runs), "--out", str(out)]) == 0
+  assert capsys.readouterr().out.split() == [*(str(run / "report.html") for run in runs), str(out)]
+  assert "Runs compared" in out.read_text()
 
 
 @pytest.mark.parametrize(
@@ -137,14 +136,16 @@ def test_command_line(runs, tmp_path, capsys, monkeypatch):
   [
     (["first", "second", "--out", "notes.txt"], "notes.txt: exists and is no comparison"),
     (["first", "second", "--out", "first"], "first: exists and is no comparison"),
-    (["first", "second", "--out", "nowhere/page.html"], "nowhere/page.html: cannot be written"),
+    (["first", "second", "--out", "nowhere/page.html"], "nowhere/page.html: its folder does not exist"),
     (["first", "first"], "given twice"),
     (["first", "--out", "page.html"], "--out page.html: only with two or more runs"),
     (["first", "nothing"], "nothing: no such folder"),
   ],
 )
-def test_mistakes_are_one_line(runs, tmp_path, capsys, monkeypatch, arguments, said):
+def test_mistakes_are_one_line(make, tmp_path, capsys, monkeypatch, arguments, said):
   monkeypatch.chdir(tmp_path)
+  for name in ("first", "second"):
+    make.run(tmp_path / name, make.controls(), samples=False)
   (tmp_path / "notes.txt").write_text("mine")
   assert main(arguments) == 2
   error = capsys.readouterr().err
@@ -153,3 +154,5 @@ def test_mistakes_are_one_line(runs, tmp_path, capsys, monkeypatch, arguments, s
   assert said in error
   assert (tmp_path / "notes.txt").read_text() == "mine"
   assert not (tmp_path / "comparison.html").exists()
+  # Nothing was written for a command that could not be carried out, but where a run turns out to be none.
+  assert (tmp_path / "first" / "report.html").exists() == ("no such folder" in said)

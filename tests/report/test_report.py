@@ -256,10 +256,13 @@ def test_a_broken_run_is_one_line_and_code_2(make, tmp_path, capsys, damage):
   assert not (run / "report.html").exists()
 
 
-def test_command_line(make, tmp_path, capsys):
+def test_command_line(make, tmp_path, capsys, monkeypatch):
+  monkeypatch.chdir(tmp_path)
   runs = [make.run(tmp_path / name, make.controls(), samples=False) for name in ("a", "b")]
   assert main([str(run) for run in runs]) == 0
-  assert capsys.readouterr().out.split() == [str(run / "report.html") for run in runs]
+  assert capsys.readouterr().out.split() == [*(str(run / "report.html") for run in runs), "comparison.html"]
+  assert main([str(runs[0])]) == 0
+  assert capsys.readouterr().out.split() == [str(runs[0] / "report.html")]
   assert main([str(tmp_path / "nowhere")]) == 2
   assert "no such folder" in capsys.readouterr().err
   assert main([]) == 2

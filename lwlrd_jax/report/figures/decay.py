@@ -60,7 +60,7 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
     curves |= {curve.name: curve for curve in drawn}
     references = rows[rows.attack.isin([attack, "none"])]
     for axes, (name, title) in zip(grid[:, column], _PANELS, strict=True):
-      named.append((axes, _panel(axes, name, title, drawn, references, verdict)))
+      named.append((axes, _panel(axes, name, title, drawn, references, verdict, attack)))
     grid[0, column].set_title(f"{attack} attack" if len(attacks) > 1 else "")
     grid[-1, column].set_xlabel("decay: learning-rate factor from one layer to the next")
     decays = sorted(lwlrd.decay.unique())
@@ -124,7 +124,7 @@ def _curves(
 
 
 def _panel(
-  axes: Axes, name: str, title: str, curves: list[_Curve], references: pd.DataFrame, verdict: Verdict
+  axes: Axes, name: str, title: str, curves: list[_Curve], references: pd.DataFrame, verdict: Verdict, attack: str
 ) -> list[tuple[float, str, str]]:
   """Draws one figure against decay; returns labels for the right edge."""
   axes.grid(True)
@@ -160,7 +160,7 @@ def _panel(
   floors = verdict.floors
   if name == "reid":
     style.reid_axis(axes, "y", floors.chance)
-    axes.axhspan(-floors.chance, floors.reid_limit, color=style.FLOOR, alpha=0.07, lw=0, zorder=0)
+    axes.axhspan(-floors.chance, floors.limit(attack), color=style.FLOOR, alpha=0.07, lw=0, zorder=0)
     axes.axhline(floors.chance, color=style.FLOOR, lw=1, ls=":", zorder=1)
     labels.append((floors.chance, "chance", style.FLOOR))
   elif name == "ssim" and math.isfinite(floors.ssim):

@@ -48,7 +48,8 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
   for axes, attack in zip(panels, titles, strict=True):
     shown = rows[rows.attack.isin([attack, "none"])]
     single = run.table[(run.table.attack == attack) & (run.table.status == "ok")]
-    labels.append(_panel(axes, shown, single, verdict, kinds, (colours, scale)))
+    limit = verdict.floors.limit(attack) if attack != _WORST else min(map(verdict.floors.limit, attacks))
+    labels.append(_panel(axes, shown, single, verdict, limit, kinds, (colours, scale)))
     if len(titles) > 1:
       axes.set_title(titles[attack], pad=16)
   if not lwlrd.empty:
@@ -70,11 +71,13 @@ def _kind(row: pd.Series) -> tuple[float, str, str]:
   return (row.lr_max, row.prepare, row.finish)
 
 
-def _panel(axes: Axes, shown: pd.DataFrame, single: pd.DataFrame, verdict: Verdict, kinds: list, colour) -> tuple:
+def _panel(
+  axes: Axes, shown: pd.DataFrame, single: pd.DataFrame, verdict: Verdict, limit: float, kinds: list, colour
+) -> tuple:
   colours, scale = colour
   floors = verdict.floors
   _scales(axes, shown, floors.chance)
-  levels = _levels(axes, shown, verdict)
+  levels = _levels(axes, shown, floors.chance, limit)
   labels: list[Label] = []
   points: list[tuple[float, float]] = []
   several = shown.seeds.max() > 1
@@ -121,7 +124,8 @@ def _look(row: pd.Series, kinds: list, colour: tuple) -> dict[str, Any]:
 
 def _scales(axes: Axes, shown: pd.DataFrame, chance: float) -> None:
   style.reid_axis(axes, "x", chance)
-  low, high = shown.auc.min(), shown.auc.max()
+  ends = shown[["auc", "auc_low", "auc_high"]]
+  low, high = ends.min().min(), ends.max().max()
   margin = max(0.12 * (high - low), 0.01)
   axes.set_ylim(low - margin, high + 1.6 * margin)
   axes.grid(True)
@@ -129,17 +133,14 @@ def _scales(axes: Axes, shown: pd.DataFrame, chance: float) -> None:
   axes.set_ylabel("utility: AUC on the test split")
 
 
-def _levels(axes: Axes, shown: pd.DataFrame, verdict: Verdict) -> list[float]:
+def _levels(axes: Axes, shown: pd.DataFrame, chance: float, limit: float) -> list[float]:
   """Chance, the untreated model, guessing; returns the heights of lines that labels should not cross."""
-  floors = verdict.floors
   left, _ = axes.get_xlim()
-  axes.axvspan(left, floors.reid_limit, color=style.FLOOR, alpha=0.07, lw=0, zorder=0)
-  axes.axvline(floors.chance, color=style.FLOOR, lw=1, ls=":", zorder=1)
+  axes.axvspan(left, limit, color=style.FLOOR, alpha=0.07, lw=0, zorder=0)
+  axes.axvline(chance, color=style.FLOOR, lw=1, ls=":", zorder=1)
   above = axes.get_xaxis_transform()
-  axes.text(floors.chance, 1.01, " chance", transform=above, color=style.FLOOR, fontsize=7.5, va="bottom", ha="center")
-  axes.text(
-    floors.reid_limit, 1.01, "re-id stopped ", transform=above, color=style.FLOOR, fontsize=7.5, va="bottom", ha="right"
-  )
+  axes.text(chance, 1.01, " chance", transform=above, color=style.FLOOR, fontsize=7.5, va="bottom", ha="center")
+  axes.text(limit, 1.01, "re-id stopped ", transform=above, color=style.FLOOR, fontsize=7.5, va="bottom", ha="right")
   untreated = shown[shown.defense == "untreated"]
   if len(untreated):
     level = float(untreated.auc.iloc[0])
