@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from lwlrd_jax.attacks.base import Attack
+from lwlrd_jax.attacks.dec.adaptive import VARIANTS
 from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.attacks.dec.carriers.base import Carrier
 from lwlrd_jax.attacks.dec.carriers.dead import Dead
@@ -49,13 +50,17 @@ def _make_attack(name: str, config: SweepConfig, resolved: Resolved, coding: Cod
     pilots = min(plain.stolen, public_size)
     return Restorer(stolen=plain.stolen, steps=infect_steps(config, plain.stolen + pilots), pilots=pilots)
   assert coding is not None
-  carrier = make_carrier(name.removeprefix("dec-") if name != "dec" else "all", *parse_planes(config.dec.planes))
+  internal = config.dec.scenario == "internal"
+  variant = name.removeprefix("dec-")
+  if variant in {"redundant", "spread"}:
+    return VARIANTS[variant](plain.stolen, coding.code, internal)
+  carrier = make_carrier("all" if name == "dec" else variant, *parse_planes(config.dec.planes))
   return DEC(
     stolen=plain.stolen,
     carrier=carrier,
     code=coding.code,
     redundancy=parse_redundancy(config.dec.redundancy),
-    internal=config.dec.scenario == "internal",
+    internal=internal,
   )
 
 
