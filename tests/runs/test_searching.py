@@ -1,0 +1,101 @@
+"""A search from the command line, on a data set small enough to run it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import lwlrd_jax
+from lwlrd_jax.runs import members
+from lwlrd_jax.sweep import main
+
+BUDGET = 5
+
+
+@pytest.fixture(scope="module")
+def flags(tmp_path_factory):
+  rng = np.random.default_rng(0)
+  arrays = {}
+  for split, count in (("train", 96), ("val", 24), ("test", 40)):
+    labels = np.arange(count) % 2
+    coarse = rng.uniform(0, 160, (count, 3, 3, 1)) + 60 * labels[:, None, None, None]
+    arrays[f"{split}_images"] = np.kron(coarse, np.ones((1, 3, 3, 1))).astype(np.uint8)
+    arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
+  file = tmp_path_factory.mktemp("data") / "small.npz"
+  np.savez(file, **arrays)  # type: ignore[arg-type]
+  return [
+    *("--dataset", "npz", "--npz", str(file), "--attacks", "transpose,flat", "--stolen", "8", "--infect-steps", "60"),
+    *("--epochs", "2", "--batch-size", "32", "--no-baselines"),
+    *("--search", str(BUDGET), "--population", "3", "--max-auc-drop", "0.2"),
+  ]
+
+
+@pytest.fixture(scope="module")
+def run(flags, tmp_path_factory):
+  out = tmp_path_factory.mktemp("runs") / "first"
+  assert main([*flags, "--out", str(out)]) == 0
+  return lwlrd_jax.load_run(out)
+
+
+def comparable(path):
+  return pd.read_parquet(path / "results.parquet").drop(columns="seconds")
+
+
+def test_every_candidate_is_run_against_every_attack(run):
+  table = run.results
+  searched = table[table.defense == "lwlrd"]
+  by_attack = searched.groupby("attack").size().to_dict()
+  assert by_attack == {"transpose": BUDGET, "transpose-flat": BUDGET}
+  assert set(run.config["members"]) == set(searched.member)
+  assert set(searched.finish) <= {"none", "scrub"}
+  assert searched.decay.between(0.1, 0.9).all()
+  assert searched.lr_max.between(0.02 / 5, 0.02 * 5).all()
+
+
+def test_the_front_is_of_the_table_and_worst_over_attacks(run):
+  found = run.config["search"]
+  assert (found["tried"], found["rounds"]) == (BUDGET, 2)
+  table = run.results
+  untreated = table[table.defense == "untreated"].set_index("attack")
+  for entry in found["front"]:
+    rows = table[
+      (table.defense == "lwlrd")
+      & np.isclose(table.decay, entry["decay"])
+      & np.isclose(table.lr_max, entry["lr_max"])
+      & (table.finish == entry["finish"])
+      & (table.epochs == entry["epochs"])
+      & (table["shape"] == entry["shape"])
+      & np.isclose(table.floor, entry["floor"])
+    ].set_index("attack")
+    assert len(rows) == 2
+    assert entry["reid"] == pytest.approx(rows.reid.max())
+    assert entry["auc_drop"] == pytest.approx((untreated.auc - rows.auc).max())
+    assert entry["auc_drop_val"] == pytest.approx((untreated.auc_val - rows.auc_val).max())
+  assert "Search" in (run.path / "report.html").read_text()
+
+
+def test_a_stopped_search_goes_on_and_finds_the_same(run, flags, tmp_path, monkeypatch):
+  out = tmp_path / "stopped"
+  calls = []
+
+  def stop(*args, **kwargs):
+    calls.append(1)
+    if len(calls) == 4:
+      raise KeyboardInterrupt
+    return finetune(*args, **kwargs)
+
+  finetune = members.finetune
+  monkeypatch.setattr(members, "finetune", stop)
+  assert main([*flags, "--out", str(out)]) == 130
+  assert main([*flags, "--out", str(out), "--resume"]) == 0
+  pd.testing.assert_frame_equal(comparable(out), comparable(run.path), check_exact=True)
+  assert lwlrd_jax.load_run(out).config["search"] == run.config["search"]
+
+
+def test_what_a_search_refuses(flags, tmp_path, capsys):
+  for more, said in (
+    (["--prepare", "scrub"], "--prepare scrub: "),
+    (["--search", "0"], "--search 0: "),
+    (["--max-auc-drop", "2"], "--max-auc-drop 2"),
+  ):
+    assert main([*flags, *more, "--out", str(tmp_path / "never")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {said}")

@@ -1,0 +1,84 @@
+"""Several sweeps under one command, on a data set small enough to run them."""
+
+import numpy as np
+import pytest
+
+import lwlrd_jax
+from lwlrd_jax.runs import study
+from lwlrd_jax.sweep import main
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+  """A study of two short sweeps."""
+  folder = tmp_path_factory.mktemp("study")
+  rng = np.random.default_rng(0)
+  arrays = {}
+  for split, count in (("train", 96), ("val", 24), ("test", 40)):
+    labels = np.arange(count) % 2
+    coarse = rng.uniform(0, 160, (count, 3, 3, 1)) + 60 * labels[:, None, None, None]
+    arrays[f"{split}_images"] = np.kron(coarse, np.ones((1, 3, 3, 1))).astype(np.uint8)
+    arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
+  np.savez(folder / "small.npz", **arrays)  # type: ignore[arg-type]
+  (folder / "two.py").write_text(
+    "from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig\n"
+    "CONFIGS = {\n"
+    "  f'decay-{decay}': SweepConfig(\n"
+    "    tuning=FineTuning(decays=str(decay), epochs=1, batch_size=32, baselines=False),\n"
+    f"    data=Data(dataset='npz', npz={str(folder / 'small.npz')!r}),\n"
+    "    infection=Infection(attacks='transpose', stolen=8, infect_steps=20),\n"
+    "  )\n"
+    "  for decay in (0.3, 0.7)\n"
+    "}\n"
+  )
+  return ["--config", str(folder / "two.py")]
+
+
+@pytest.fixture(scope="module")
+def done(command, tmp_path_factory):
+  out = tmp_path_factory.mktemp("runs") / "done"
+  assert main([*command, "--out", str(out)]) == 0
+  return out
+
+
+def test_each_run_has_a_folder_and_all_are_told_of_together(done):
+  assert {path.name for path in done.iterdir()} >= {"decay-0.3", "decay-0.7", "comparison.html", "results.md"}
+  assert done.stat().st_mode & 0o777 == 0o700
+  for decay in (0.3, 0.7):
+    run = lwlrd_jax.load_run(done / f"decay-{decay}")
+    assert run.find(decay=decay).status == "ok"
+    assert (run.path / "report.html").exists()
+    text = (done / "results.md").read_text()
+    assert f"decay-{decay}" in text
+    assert f"decay-{decay}" in (done / "comparison.html").read_text()
+
+
+def test_it_goes_on_where_it_stopped(command, tmp_path, monkeypatch, capsys):
+  out = tmp_path / "r"
+  calls = []
+
+  def stop_before_the_second(config, command):
+    calls.append(config.run.out.name)
+    if len(calls) == 2:
+      raise KeyboardInterrupt
+    return execute(config, command)
+
+  execute = study.execute
+  monkeypatch.setattr(study, "execute", stop_before_the_second)
+  assert main([*command, "--out", str(out)]) == 130
+  assert not (out / "results.md").exists()
+  assert main([*command, "--out", str(out)]) == 2
+  assert "is there already; allowed: another folder, --resume or --overwrite" in capsys.readouterr().err
+  assert main([*command, "--out", str(out), "--resume"]) == 0
+  # What was done is not done again.
+  assert calls == ["decay-0.3", "decay-0.7", "decay-0.7"]
+  assert (out / "results.md").exists()
+
+
+def test_overwrite_replaces_every_run(command, done, tmp_path):
+  out = tmp_path / "r"
+  assert main([*command, "--out", str(out), "--epochs", "1"]) == 0
+  before = {path: path.stat().st_mtime_ns for path in out.glob("*/results.parquet")}
+  assert len(before) == 2
+  assert main([*command, "--out", str(out), "--overwrite"]) == 0
+  assert all(path.stat().st_mtime_ns > time for path, time in before.items())
