@@ -54,10 +54,11 @@ def worth(verdict: Verdict) -> Worth | None:
   attacks = [attack for attack in verdict.attacks if (known.attack == attack).any()]
   if not attacks:
     return None
+  winners = set(verdict.chosen.members) if verdict.case == "winner" and verdict.chosen is not None else set()
   schedules = [("untreated", False, averaged[averaged.defense == "untreated"])]
   for _, schedule in main_schedules(verdict).iterrows():
     members = set(schedule.members)
-    is_winner = verdict.case == "winner" and members == set(verdict.chosen.members)  # type: ignore[union-attr]
+    is_winner = members == winners
     rows = averaged[[members.issuperset(some) for some in averaged.members]]
     schedules.append((short_name(schedule, verdict.schedules), is_winner, rows))
   table = [(name, best, [_cell(rows, attack, verdict) for attack in attacks]) for name, best, rows in schedules]
