@@ -97,7 +97,7 @@ def _figures(sources: Sequence[Source], folder: Path) -> list[str]:
     link = f"{folder.name}/{name}-{_FIGURE}".replace(" ", "%20")
     blocks.append(f"![Re-identification against AUC of every schedule of {plain(source.name)}]({link})")
   try:
-    folder.mkdir(exist_ok=True, parents=True)
+    folder.mkdir(exist_ok=True)
     for stale in folder.glob(f"*-{_FIGURE}"):
       if stale.name not in copies:
         stale.unlink()

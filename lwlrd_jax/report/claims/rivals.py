@@ -11,7 +11,7 @@ from lwlrd_jax.report.bootstrap import Interval
 from lwlrd_jax.report.claims import cells
 from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, overall, share
 from lwlrd_jax.report.claims.markdown import plain, table
-from lwlrd_jax.report.claims.source import Source, group_name, with_group
+from lwlrd_jax.report.claims.source import ALONE, Source, group_name, with_group
 from lwlrd_jax.report.distinguish import auc_difference
 
 # Families, those of the claim first.
@@ -60,7 +60,7 @@ def section(sources: Sequence[Source]) -> Section:
       blocks.append(table(_DUEL_HEADERS, [duel.cells for duel in duels]))
   won = [duel for _, duel in counted if duel.result == _WINS]
   others = [
-    f"{share(number, len(counted), 'duel')} {word}"
+    f"{word}: {share(number, len(counted), 'duel')}"
     for word in (_SAME, _MIXED, _LOSES)
     if (number := sum(duel.result == word for _, duel in counted))
   ]
@@ -127,11 +127,13 @@ def _sentence(duels: list[_Duel]) -> str:
   for family in _FAMILIES:
     mine = [duel for duel in duels if duel.family == family]
     told = [
-      f"{duel.result or NOT_MEASURED} {with_group(duel.group)}{f' ({duel.reason})' if duel.reason else ''}"
+      ("" if duel.group == ALONE else f"{with_group(duel.group)} ")
+      + (duel.result or NOT_MEASURED)
+      + (f" ({duel.reason})" if duel.reason else "")
       for duel in mine
     ]
     if any(duel.result for duel in mine):
-      parts.append(f"Against {family}: {', '.join(told)}.")
+      parts.append(f"Against {family}: {'; '.join(told)}.")
     else:
       parts.append(f"Against {family}: {NOT_MEASURED}.")
   return " ".join(parts)

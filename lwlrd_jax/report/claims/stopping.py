@@ -19,10 +19,12 @@ class _Outcome:
 
   Attributes:
     by: Words for the schedules that stop each attack that is stopped at all, for each pair of steps.
+    unsure: Those of these attacks whose interval reaches above the limit under each such schedule, likewise.
     whole: Name of a schedule that stops all of them, for each pair of steps that has one.
   """
 
   by: dict[tuple[str, str], dict[str, str]]
+  unsure: dict[tuple[str, str], list[str]]
   whole: dict[tuple[str, str], str]
 
 
@@ -69,21 +71,24 @@ def section(sources: Sequence[Source]) -> Section:
 
 def _outcome(source: Source) -> _Outcome:
   by: dict[tuple[str, str], dict[str, str]] = {}
+  unsure: dict[tuple[str, str], list[str]] = {}
   whole: dict[tuple[str, str], str] = {}
   for group in source.groups:
     schedules = _in_order(source, group)
     if schedules.empty:
       continue
-    by[group] = {}
+    by[group], unsure[group] = {}, []
     for attack in source.working:
       stopping = schedules[_stops(source, schedules, attack)]
       if len(stopping):
         every = len(stopping) == len(schedules)
         by[group][attack] = _EVERY if every and len(schedules) > 1 else source.told(stopping)
+        rows = [source.row(schedule, attack) for _, schedule in stopping.iterrows()]
+        unsure[group] += [attack] * all(row is not None and source.unsure(row) for row in rows)
     leader = source.best(schedules)
     if leader is not None and source.stops(leader) == len(source.working):
       whole[group] = source.short(leader)
-  return _Outcome(by, whole)
+  return _Outcome(by, unsure, whole)
 
 
 def _in_order(source: Source, group: tuple[str, str]) -> pd.DataFrame:
@@ -100,7 +105,7 @@ def _sentence(source: Source, found: _Outcome) -> str:
   for group, by in found.by.items():
     alike: dict[str, list[str]] = {}
     for attack, words in by.items():
-      alike.setdefault(words, []).append(attack)
+      alike.setdefault(words, []).append(f"{attack} {cells.UNSURE}" if attack in found.unsure[group] else attack)
     told = "; ".join(f"{names(attacks)} ({words})" for words, attacks in alike.items())
     number = share(len(by), len(source.working), "working attack") if by else "no working attack"
     whole = f"; {found.whole[group]} stops all at once" if group in found.whole and len(source.working) > 1 else ""

@@ -105,7 +105,8 @@ def _sentence(cases: list[_Case]) -> str:
   known = [case for case in _relevant(cases) if case.side]
   if not known:
     return f"{NOT_MEASURED} (the run has no figures by image, so no intervals)."
-  where = "Where an attack is stopped, AUC is" if any(case.stops for case in cases) else "No attack is stopped; AUC is"
+  stops = any(case.stops for case in cases)
+  where = "Where an attack is stopped, AUC is" if stops else "AUC is (here nothing is known to be stopped)"
   told = [
     f"{words} in {number}" for word, words in _WORDS.items() if (number := sum(case.side == word for case in known))
   ]
