@@ -50,7 +50,11 @@ def write_claims(runs: Sequence[Path], file: Path) -> Path:
 
 
 def _check(file: Path) -> None:
-  """Refuses what was not written here."""
+  """Refuses what was not written here, and a folder that is not there."""
+  if not file.parent.is_dir():
+    raise UserError(
+      f"{file}: cannot be written (no such folder {file.parent}); allowed: a file in a folder that exists"
+    )
   if not file.exists():
     return
   try:
