@@ -50,7 +50,11 @@ def write_claims(runs: Sequence[Path], file: Path) -> Path:
 
 
 def _check(file: Path) -> None:
-  """Refuses what was not written here."""
+  """Refuses what was not written here, and a folder that is not there."""
+  if not file.parent.is_dir():
+    raise UserError(
+      f"{file}: cannot be written (no such folder {file.parent}); allowed: a file in a folder that exists"
+    )
   if not file.exists():
     return
   try:
@@ -97,7 +101,7 @@ def _figures(sources: Sequence[Source], folder: Path) -> list[str]:
     link = f"{folder.name}/{name}-{_FIGURE}".replace(" ", "%20")
     blocks.append(f"![Re-identification against AUC of every schedule of {plain(source.name)}]({link})")
   try:
-    folder.mkdir(exist_ok=True, parents=True)
+    folder.mkdir(exist_ok=True)
     for stale in folder.glob(f"*-{_FIGURE}"):
       if stale.name not in copies:
         stale.unlink()

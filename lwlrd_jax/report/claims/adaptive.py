@@ -7,12 +7,15 @@ import pandas as pd
 
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.claims import cells
-from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, by_run, names, overall, share
+from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, counted, names, overall, share
 from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
 from lwlrd_jax.report.claims.source import COUNTERPARTS, Source
 
 # From the defender's side: a harder attacker is one of whom more is left.
 _WORDS = {cells.HIGHER: "harder", cells.SAME: "not distinguishable", cells.LOWER: "weaker", "": "no interval"}
+
+# What float32 leaves of a whole number.
+_WHOLE = 0.05
 
 
 def section(sources: Sequence[Source]) -> Section:
@@ -41,10 +44,10 @@ def section(sources: Sequence[Source]) -> Section:
   total = len(harder) + len(no_harder)
   return Section(
     "",
-    "Attackers who know the defence get no further",
+    "Attackers who know the defence get no further (ours, no claim of the paper)",
     overall(len(no_harder), 0, len(harder)),
     f"{share(len(no_harder), total, 'adaptive attacker')} under no schedule shown" if no_harder else "",
-    f"further than the plain one: {plain(by_run(harder))}" if harder else "",
+    f"further than their plain counterparts: {counted(harder, total)}" if harder else "",
     statement,
     blocks,
   )
@@ -81,7 +84,9 @@ def _cell(source: Source, mine: pd.Series | None, theirs: pd.Series | None) -> t
 def _share(source: Source, row: pd.Series) -> str:
   """Re-identified images: percent, number, and how many were taken in all infections."""
   taken = row.stolen * len(source.members(row))
-  number = f"{row.reid * taken:.1f}".removesuffix(".0")
+  hits = row.reid * taken
+  # Ties count by halves and less.
+  number = formats.whole(hits) if abs(hits - round(hits)) < _WHOLE else f"{hits:.1f}"
   text = f"{formats.percent(row.reid)} ({number} of {formats.whole(taken)})"
   return text + (f" {cells.PARTLY}" if row.status != "ok" else "")
 

@@ -14,6 +14,8 @@ from lwlrd_jax.report.distinguish import bounded
 
 # After a figure that some infections are missing from.
 PARTLY = "†"
+# After a figure that counts as stopped, though its interval reaches above the limit.
+UNSURE = "(?)"
 LOWER, SAME, HIGHER = "lower", "not distinguishable", "higher"
 
 
@@ -26,12 +28,31 @@ def reid(source: Source, row: pd.Series | None) -> str:
     return missing(row)
   text = bounded(row, "reid", formats.percent)
   if source.stopped(row):
-    return bold(text)
+    return bold(text) + (f" {UNSURE}" if source.unsure(row) else "")
   if row.status != "ok":
     text += f" {PARTLY}"
-  if source.has_floor and row.reid <= source.verdict.floors.limit(row.attack) and math.isfinite(row.ssim):
-    text += f"{BREAK}SSIM {formats.score(row.ssim)}"
-  return text
+  limit = source.verdict.floors.limit(row.attack)
+  if source.has_floor and row.reid <= limit and math.isfinite(row.ssim):
+    return f"{text}{BREAK}SSIM {formats.score(row.ssim)}"
+  # Rounded, a figure just above the limit looks as if it were none.
+  return f"{text} (above)" if formats.percent(row.reid) == formats.percent(limit) else text
+
+
+def brief(source: Source, row: pd.Series) -> str:
+  """Re-identification of an attack that gets through, in percent without its interval."""
+  if row.reid <= source.verdict.floors.limit(row.attack):
+    return f"SSIM {formats.score(row.ssim)}"
+  return formats.percent(row.reid)
+
+
+def worst_auc(source: Source, schedule: pd.Series) -> tuple[str, Interval] | None:
+  """The attack under which a schedule costs most AUC, and the difference to the untreated model; None if unknown."""
+  gaps = {
+    attack: source.difference("auc", source.row(schedule, attack), source.untreated(attack))
+    for attack in source.verdict.attacks
+  }
+  known = {attack: found for attack, found in gaps.items() if math.isfinite(found.value)}
+  return min(known.items(), key=lambda item: item[1].value) if known else None
 
 
 def missing(row: pd.Series | None) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
 from lwlrd_jax.report.claims import cells
-from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, by_run, names, overall, share
+from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, counted, names, overall, share
 from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
 from lwlrd_jax.report.claims.source import ALONE, Source
 from lwlrd_jax.report.distinguish import bounded
@@ -29,17 +29,17 @@ def section(sources: Sequence[Source]) -> Section:
     if why:
       statement.append(f"{plain(source.name)}: {NOT_MEASURED} ({why}).")
     else:
-      by_group, counted = _unusable_after(source)
-      for attack in counted:
+      by_group, useful = _unusable_after(source)
+      for attack in useful:
         after = [group for group, attacks in by_group.items() if attack in attacks]
         (alone if ALONE in after else with_steps if after else usable).append((source.name, attack))
-      statement.append(f"{plain(source.name)}: {_sentence(source, by_group, counted)}")
+      statement.append(f"{plain(source.name)}: {_sentence(source, by_group, useful)}")
     if source.run.table[_FIGURE].notna().any():
       blocks += [f"### {plain(source.name)}: AUC of a classifier trained on what the thief gets", _controls(source)]
       blocks.append(_table(source))
   total = len(alone) + len(with_steps) + len(usable)
-  parts = [f"only with finishing steps: {plain(by_run(with_steps))}"] * bool(with_steps)
-  parts += [f"still of use: {plain(by_run(usable))}"] * bool(usable)
+  parts = [f"only with finishing steps: {counted(with_steps, total)}"] * bool(with_steps)
+  parts += [f"not shown to be useless: {counted(usable, total)}"] * bool(usable)
   return Section(
     "(v)",
     "Stolen data is useless for training afterwards",
@@ -86,34 +86,36 @@ def _leaders(source: Source) -> dict[tuple[str, str], pd.Series]:
 
 def _unusable_after(source: Source) -> tuple[dict[tuple[str, str], list[str]], list[str]]:
   """Attacks whose images the best LWLRD schedule makes unusable, for each pair of steps; and those that count."""
-  counted = [attack for attack in source.working if cells.side(_gap(source, source.untreated(attack))) == cells.HIGHER]
+  useful = [attack for attack in source.working if cells.side(_gap(source, source.untreated(attack))) == cells.HIGHER]
   leaders = _leaders(source)
   sides = {
-    group: {attack: cells.side(_gap(source, source.row(schedule, attack))) for attack in counted}
+    group: {attack: cells.side(_gap(source, source.row(schedule, attack))) for attack in useful}
     for group, schedule in leaders.items()
   }
-  counted = [attack for attack in counted if any(by[attack] for by in sides.values())]
-  by_group = {group: [attack for attack in counted if by[attack] == cells.SAME] for group, by in sides.items()}
-  return by_group, counted
+  useful = [attack for attack in useful if any(by[attack] for by in sides.values())]
+  by_group = {group: [attack for attack in useful if by[attack] == cells.SAME] for group, by in sides.items()}
+  return by_group, useful
 
 
-def _sentence(source: Source, by_group: dict[tuple[str, str], list[str]], counted: list[str]) -> str:
-  if not counted:
+def _sentence(source: Source, by_group: dict[tuple[str, str], list[str]], useful: list[str]) -> str:
+  if not useful:
     return f"{NOT_MEASURED} (no attack's images are of use without a defence, or none was measured after LWLRD)."
   leaders = _leaders(source)
   parts = []
   for group, attacks in by_group.items():
     lead = source.short(leaders[group]) + (" alone" if group == ALONE else "")
-    rest = [attack for attack in counted if attack not in attacks]
+    rest = [attack for attack in useful if attack not in attacks]
     told = [
-      f"{attack} ({cells.gap(gap)})" if (gap := _gap(source, source.row(leaders[group], attack))).known else attack
+      f"{attack} {cells.gap(gap)}"
+      if (gap := _gap(source, source.row(leaders[group], attack))).known
+      else f"{attack} {NOT_MEASURED}"
       for attack in rest
     ]
-    parts.append(
-      f"After {lead}, what {share(len(attacks), len(counted), 'attack')} {'gives' if len(attacks) == 1 else 'give'} is "
-      f"{_UNUSABLE}" + (f"; not that of {names(told)}." if told else ".")
-    )
-  skipped = [attack for attack in source.working if attack not in counted]
+    number = share(len(attacks), len(useful), "attack") if attacks else "no attack"
+    which = f" ({', '.join(attacks)})" if attacks and rest else ""
+    text = f"After {lead}, the images of {number}{which} are {_UNUSABLE}"
+    parts.append(f"{text}; difference to the mean image: {', '.join(told)}." if told else f"{text}.")
+  skipped = [attack for attack in source.working if attack not in useful]
   if skipped:
     parts.append(f"Not counted, because not shown to be of use without a defence or not measured: {names(skipped)}.")
   return " ".join(parts)

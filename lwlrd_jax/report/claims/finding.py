@@ -3,8 +3,11 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from lwlrd_jax.report.claims.markdown import plain
 from lwlrd_jax.report.formats import listed
 
+# Cases up to which a cell names them.
+_NAMED = 8
 HOLDS, DEPENDS, FAILS, NOT_MEASURED = "holds", "depends", "fails", "not measured"
 
 
@@ -67,6 +70,20 @@ def by_run(cases: Iterable[tuple[str, str]]) -> str:
   for run, attack in cases:
     grouped.setdefault(run, []).append(attack)
   return "; ".join(f"{run}: {', '.join(attacks)}" for run, attacks in grouped.items())
+
+
+def counted(cases: Sequence[tuple[str, str]], total: int) -> str:
+  """So many of all cases, and which, where a table's cell has room for their names.
+
+  Args:
+    cases: As for `by_run`.
+    total: All there are.
+
+  >>> counted([("a", "dec")], 3)
+  '1 of 3 (a: dec)'
+  """
+  number = f"{len(cases)} of {total}"
+  return f"{number} ({plain(by_run(cases))})" if len(cases) <= _NAMED else number
 
 
 def share(part: int, total: int, what: str) -> str:

@@ -1,6 +1,7 @@
 """A run's figures as one short word: the same command on the same machine and versions gives the same."""
 
 import hashlib
+import math
 from typing import Any
 
 from lwlrd_jax.report.load import Run
@@ -27,4 +28,4 @@ def _cell(value: Any) -> str:
   if isinstance(value, str):
     return value
   number = float(value)
-  return "" if number != number else repr(number)  # NaN alone differs from itself
+  return "" if math.isnan(number) else repr(number)

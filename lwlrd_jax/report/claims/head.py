@@ -1,9 +1,10 @@
 """What was run: machine, versions, commands and a table of runs."""
 
+import re
 from collections.abc import Callable, Sequence
 
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.claims.cells import PARTLY
+from lwlrd_jax.report.claims.cells import PARTLY, UNSURE
 from lwlrd_jax.report.claims.finding import Section
 from lwlrd_jax.report.claims.fingerprint import fingerprint
 from lwlrd_jax.report.claims.markdown import bold, bullets, capital, plain, table
@@ -14,12 +15,14 @@ from lwlrd_jax.report.summary import CONTROLS
 _RULE = (
   "Intervals are 95 %, by bootstrap over infections and images (one infection: over images only). An attack is "
   "*stopped* (bold) if re-identification and SSIM are both at most the limits of the report's rule, in the table of "
-  "runs; the rule looks at the figures, not at the ends of their intervals. Two figures are *not distinguishable* if the "
-  "interval of their paired difference holds 0, and "
-  "*lower* or *higher* if not; an attack *works* if it is not stopped without a defence. Of many comparisons one in "
-  "twenty leaves its interval by chance."
+  f"runs; where the interval of re-identification reaches above its limit, {UNSURE} stands behind the figure. "
+  "An attack *works* if it is not stopped without a defence. Two figures are *not distinguishable* if the interval of "
+  "their paired difference holds 0, and *lower* or *higher* if not: of few images that does not say that they are "
+  "equal, and of many comparisons one in twenty is off by chance."
 )
 _COMMIT = 12
+# What stands before the last part of an absolute path.
+_FOLDERS = re.compile(r"(?<![^\s=,])/(?:[^/\s,]+/)*(?=[^/\s,])")
 
 
 def head(sources: Sequence[Source], sections: Sequence[Section]) -> list[str]:
@@ -44,11 +47,10 @@ def head(sources: Sequence[Source], sections: Sequence[Section]) -> list[str]:
       differing.append([name, *values])
   commands = [_command(source) for source in sources]
   if len(set(commands)) == 1:
-    blocks.append(f"    {commands[0]}")
+    lines = commands[:1]
   else:
-    blocks.append(
-      "\n".join(f"    {command}  # {source.name}" for source, command in zip(sources, commands, strict=True))
-    )
+    lines = [f"{command}  # {source.name}" for source, command in zip(sources, commands, strict=True)]
+  blocks.append("\n".join(["```", *lines, "```"]))
   blocks += common
   rows = [[name, *(of(source) for source in sources)] for name, of in _ROWS.items()]
   blocks.append(table(["run", *(plain(source.name) for source in sources)], [*rows, *differing]))
@@ -65,7 +67,7 @@ def head(sources: Sequence[Source], sections: Sequence[Section]) -> list[str]:
 def _machine(source: Source) -> str:
   config = source.run.config
   device = config["device"]
-  kind = f"{device.get('count', '?')} × {device.get('kind', '?')} ({device.get('platform', '?')})"
+  kind = f"{device.get('count', '?')} x {device.get('kind', '?')} ({device.get('platform', '?')})"
   return plain(f"{kind}, matmul precision {config.get('matmul_precision') or 'default'}")
 
 
@@ -75,8 +77,7 @@ def _versions(source: Source) -> str:
 
 def _command(source: Source) -> str:
   """The command in one line; of absolute paths the last part, since the others say where somebody keeps things."""
-  words = source.run.config["command"].split()
-  return " ".join(f"…/{word.rstrip('/').rsplit('/', 1)[-1]}" if word.startswith("/") else word for word in words)
+  return _FOLDERS.sub("…/", " ".join(source.run.config["command"].split()))
 
 
 def _stolen(source: Source) -> str:
@@ -111,7 +112,7 @@ def _members(source: Source) -> str:
 
 _ROWS: dict[str, Callable[[Source], str]] = {
   "data set": lambda source: plain(source.run.config["dataset"]["name"]),
-  "image shape": lambda source: " × ".join(str(side) for side in source.run.config["dataset"].get("image_shape", [])),
+  "image shape": lambda source: " x ".join(str(side) for side in source.run.config["dataset"].get("image_shape", [])),
   "train / test images": _sizes,
   "model": lambda source: plain(", ".join(dict.fromkeys(source.run.table.model))),
   "attacks": lambda source: ", ".join(source.verdict.attacks) or "none",

@@ -9,10 +9,10 @@ _SPECIAL = re.compile(r"([\\|*<`\[\]])")
 
 
 def plain(text: str) -> str:
-  """Text from outside in one line that Markdown leaves as it is.
+  r"""Text from outside in one line that Markdown leaves as it is.
 
-  >>> plain("a|b *c*")
-  'a\\\\|b \\\\*c\\\\*'
+  >>> print(plain("a|b *c*"))
+  a\|b \*c\*
   """
   return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 

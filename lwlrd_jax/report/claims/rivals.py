@@ -11,7 +11,7 @@ from lwlrd_jax.report.bootstrap import Interval
 from lwlrd_jax.report.claims import cells
 from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, overall, share
 from lwlrd_jax.report.claims.markdown import plain, table
-from lwlrd_jax.report.claims.source import Source, group_name
+from lwlrd_jax.report.claims.source import ALONE, Source, group_name, with_group
 from lwlrd_jax.report.distinguish import auc_difference
 
 # Families, those of the claim first.
@@ -24,7 +24,12 @@ _FAMILIES = {
 _CLAIMED = ("high-LR", "Super-FT")
 _WINS, _SAME, _LOSES, _MIXED = "wins", "not distinguishable", "loses", "mixed"
 _HEADERS = ["schedule", "attacks stopped", "worst re-id, %", "lets through", "worst AUC difference to untreated"]
-_DUEL_HEADERS = ["steps", "LWLRD", "rival", "stopped", "AUC difference", "re-id difference, points", "LWLRD"]
+_DUEL_HEADERS = ["steps", "LWLRD", "rival", "stopped", "AUC difference", "re-id difference, points", "result for LWLRD"]
+
+_DUELS = (
+  "The best LWLRD schedule against the best of each rival family, with the same finishing steps. The number of attacks "
+  "stopped decides; of as many, AUC, and where not all are stopped, also the worst re-identification."
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,11 +56,11 @@ def section(sources: Sequence[Source]) -> Section:
     counted += [(source.name, duel) for duel in duels if duel.family in _CLAIMED and duel.result]
     blocks += [f"### {plain(source.name)}: all schedules", _table(source)]
     if duels:
-      blocks += ["The best LWLRD schedule against the best of each rival family, with the same finishing steps:"]
+      blocks += [_DUELS]
       blocks.append(table(_DUEL_HEADERS, [duel.cells for duel in duels]))
   won = [duel for _, duel in counted if duel.result == _WINS]
   others = [
-    f"{share(number, len(counted), 'duel')} {word}"
+    f"{word}: {share(number, len(counted), 'duel')}"
     for word in (_SAME, _MIXED, _LOSES)
     if (number := sum(duel.result == word for _, duel in counted))
   ]
@@ -122,14 +127,16 @@ def _sentence(duels: list[_Duel]) -> str:
   for family in _FAMILIES:
     mine = [duel for duel in duels if duel.family == family]
     told = [
-      f"{duel.result or NOT_MEASURED} {group_name(duel.group)}{f' ({duel.reason})' if duel.reason else ''}"
+      ("" if duel.group == ALONE else f"{with_group(duel.group)} ")
+      + (duel.result or NOT_MEASURED)
+      + (f" ({duel.reason})" if duel.reason else "")
       for duel in mine
     ]
     if any(duel.result for duel in mine):
-      parts.append(f"Against {family}, LWLRD {', '.join(told)}.")
+      parts.append(f"Against {family}: {'; '.join(told)}.")
     else:
       parts.append(f"Against {family}: {NOT_MEASURED}.")
-  return " ".join(parts).replace(f"LWLRD {_SAME}", f"LWLRD is {_SAME}")
+  return " ".join(parts)
 
 
 def _table(source: Source) -> str:
@@ -145,31 +152,15 @@ def _table(source: Source) -> str:
 def _row(source: Source, schedule: pd.Series) -> list[str]:
   name = source.short(schedule)
   if not schedule.judged:
-    return [
-      name,
-      "not judged",
-      *([f"{plain(schedule.status) if schedule.status != 'ok' else NOT_MEASURED}"] * 1),
-      "",
-      "",
-    ]
+    why = NOT_MEASURED if schedule.status == "ok" else f"not judged: {plain(schedule.status)}"
+    return [name, why, "", "", ""]
   worst = formats.within(formats.percent, schedule.reid, schedule.reid_low, schedule.reid_high)
   through = [
-    f"{attack} {formats.percent(row.reid)}"
+    f"{attack} {cells.brief(source, row)}"
     for attack in source.working
     if (row := source.row(schedule, attack)) is not None and not source.stopped(row)
   ]
   stopped = f"{source.stops(schedule)} of {len(source.working)}"
-  return [name, stopped, f"{worst} ({schedule.reid_attack})", ", ".join(through) or "none", _drop(source, schedule)]
-
-
-def _drop(source: Source, schedule: pd.Series) -> str:
-  """The lowest difference in AUC to the untreated model, over attacks."""
-  gaps = {
-    attack: source.difference("auc", source.row(schedule, attack), source.untreated(attack))
-    for attack in source.verdict.attacks
-  }
-  known = {attack: found for attack, found in gaps.items() if math.isfinite(found.value)}
-  if not known:
-    return NOT_MEASURED
-  attack = min(known, key=lambda name: known[name].value)
-  return f"{cells.gap(known[attack])} ({attack})"
+  lowest = cells.worst_auc(source, schedule)
+  cost = NOT_MEASURED if lowest is None else f"{cells.gap(lowest[1])} ({lowest[0]})"
+  return [name, stopped, f"{worst} ({schedule.reid_attack})", ", ".join(through) or "none", cost]

@@ -4,12 +4,13 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import Interval
+from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name, steps
 from lwlrd_jax.report.summary import SCHEDULE, STEPS, TUNING, Verdict, alike, best, number_stopped, stops_most
@@ -76,15 +77,21 @@ class Source:
 
   def row(self, schedule: pd.Series, attack: str) -> pd.Series | None:
     """The averaged row of a schedule and an attack; None if they were not run together."""
-    rows = self.verdict.averaged
-    rows = rows[(rows.attack == attack) & alike(rows, schedule, SCHEDULE)]
-    return None if rows.empty else rows.iloc[0]
+    return self._rows.get((attack, *_key(schedule)))
+
+  @functools.cached_property
+  def _rows(self) -> dict[tuple[Any, ...], pd.Series]:
+    return {(row.attack, *_key(row)): row for _, row in self.verdict.averaged.iterrows()}
 
   def stopped(self, row: pd.Series | None) -> bool | None:
     """Whether an attack is stopped; None where that cannot be said."""
     if row is None or not self.has_floor or row.status != "ok" or not np.isfinite([row.reid, row.ssim]).all():
       return None
     return bool(row.stops)
+
+  def unsure(self, row: pd.Series) -> bool:
+    """Whether the interval of re-identification reaches above the limit."""
+    return bool(row.reid_high > self.verdict.floors.limit(row.attack))
 
   def members(self, row: pd.Series) -> list[str]:
     """Those members of an averaged row that are ok: whose mean it is."""
@@ -94,9 +101,18 @@ class Source:
   def difference(self, figure: str, row: pd.Series | None, other: pd.Series | None) -> Interval:
     """A figure's difference, the first row's less the other's; without figures by image, without an interval."""
     if row is None or other is None:
-      return Interval(math.nan, math.nan, math.nan)
-    found = self.verdict.outcomes.difference(figure, self.members(row), self.members(other))
-    return found if found.known else Interval(float(row[figure] - other[figure]), math.nan, math.nan)
+      return UNKNOWN
+    key = (figure, row.members, other.members)
+    if key not in self._differences:
+      found = self.verdict.outcomes.difference(figure, self.members(row), self.members(other))
+      value = Interval(float(row[figure] - other[figure]), math.nan, math.nan)
+      self._differences[key] = found if found.known else value
+    return self._differences[key]
+
+  @functools.cached_property
+  def _differences(self) -> dict[tuple[str, tuple[str, ...], tuple[str, ...]], Interval]:
+    """Those that were asked for: several claims ask for the same, and each is a bootstrap."""
+    return {}
 
   def knows(self, figure: str) -> bool:
     """Whether the run has a figure image by image, and so with intervals."""
@@ -150,9 +166,10 @@ class Source:
 
   def told(self, rows: pd.DataFrame) -> str:
     """Some LWLRD schedules of the same steps in words: their decays where nothing else tells them apart."""
+    if rows.empty:
+      return "none"
     if len(rows) > _NAMES:
-      ends = listed_ends(rows.decay)
-      return f"{len(rows)} schedules, {ends}"
+      return f"{len(rows)} schedules, {listed_ends(rows.decay)}"
     if len(self.lwlrd[[name for name in TUNING if name != "decay"]].drop_duplicates()) == 1:
       return f"decay {', '.join(formats.rate(decay) for decay in rows.decay)}"
     return ", ".join(self.short(row) for _, row in rows.iterrows())
@@ -170,6 +187,11 @@ class Source:
     ]
     reid = f"{usual} %" + (f" ({', '.join(others)})" if others else "")
     return f"re-id ≤ {reid}, SSIM ≤ {formats.score(floors.ssim_limit)}"
+
+
+def _key(row: pd.Series) -> tuple[Any, ...]:
+  """What tells a schedule from others; empty cells agree."""
+  return tuple(None if pd.isna(value) else value for value in row[SCHEDULE])
 
 
 def evenly(length: int, number: int, needed: set[int]) -> list[int]:
@@ -205,7 +227,16 @@ def group_name(group: tuple[str, str]) -> str:
   """Steps before and after a fine-tuning in words.
 
   >>> group_name(("none", "none")), group_name(("noise", "strip+scrub"))
-  ('without finishing step', 'noise before, strip and scrub after')
+  ('no finishing step', 'noise before, strip and scrub after')
   """
   before, after = (formats.listed(steps(cell)) for cell in group)
-  return ", ".join([f"{before} before"] * bool(before) + [f"{after} after"] * bool(after)) or "without finishing step"
+  return ", ".join([f"{before} before"] * bool(before) + [f"{after} after"] * bool(after)) or "no finishing step"
+
+
+def with_group(group: tuple[str, str]) -> str:
+  """The same in a sentence.
+
+  >>> with_group(ALONE), with_group(("none", "scrub"))
+  ('alone', 'with scrub after')
+  """
+  return "alone" if group == ALONE else f"with {group_name(group)}"

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lwlrd_jax.report.claims import cells
-from lwlrd_jax.report.claims.finding import DEPENDS, HOLDS, Section, by_run, names, overall, share
-from lwlrd_jax.report.claims.markdown import capital, plain, table
-from lwlrd_jax.report.claims.source import ALONE, COUNTERPARTS, Source, group_name
+from lwlrd_jax.report.claims.finding import DEPENDS, HOLDS, Section, counted, names, overall, share
+from lwlrd_jax.report.claims.markdown import plain, table
+from lwlrd_jax.report.claims.source import ALONE, COUNTERPARTS, Source, group_name, with_group
+
+_EVERY = "every schedule"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,11 +18,13 @@ class _Outcome:
   """What stops which working attack of a run.
 
   Attributes:
-    by: Words for the schedules that stop it, by attack, for each pair of steps.
+    by: Words for the schedules that stop each attack that is stopped at all, for each pair of steps.
+    unsure: Those of these attacks whose interval reaches above the limit under each such schedule, likewise.
     whole: Name of a schedule that stops all of them, for each pair of steps that has one.
   """
 
   by: dict[tuple[str, str], dict[str, str]]
+  unsure: dict[tuple[str, str], list[str]]
   whole: dict[tuple[str, str], str]
 
 
@@ -46,11 +50,11 @@ def section(sources: Sequence[Source]) -> Section:
           (with_steps if any(attack in by for by in found.by.values()) else never).append(case)
       statement.append(_sentence(source, found))
     if not source.lwlrd.empty:
-      blocks += [f"### {plain(source.name)}: re-identified, %", _table(source)]
+      blocks += [f"### {plain(source.name)}: re-identified, %; bold: stopped", _table(source)]
   total = len(alone) + len(with_steps) + len(never)
   verdict = overall(len(alone), len(with_steps), len(never))
-  parts = [f"only with finishing steps: {plain(by_run(with_steps))}"] * bool(with_steps)
-  parts += [f"never: {plain(by_run(never))}"] * bool(never)
+  parts = [f"only with finishing steps: {counted(with_steps, total)}"] * bool(with_steps)
+  parts += [f"never: {counted(never, total)}"] * bool(never)
   if verdict == HOLDS and not one_for_all:
     verdict = DEPENDS
     parts.append("no one schedule stops every attack of each run")
@@ -67,20 +71,24 @@ def section(sources: Sequence[Source]) -> Section:
 
 def _outcome(source: Source) -> _Outcome:
   by: dict[tuple[str, str], dict[str, str]] = {}
+  unsure: dict[tuple[str, str], list[str]] = {}
   whole: dict[tuple[str, str], str] = {}
   for group in source.groups:
     schedules = _in_order(source, group)
     if schedules.empty:
       continue
-    by[group] = {}
+    by[group], unsure[group] = {}, []
     for attack in source.working:
       stopping = schedules[_stops(source, schedules, attack)]
       if len(stopping):
-        by[group][attack] = source.told(stopping)
+        every = len(stopping) == len(schedules)
+        by[group][attack] = _EVERY if every and len(schedules) > 1 else source.told(stopping)
+        rows = [source.row(schedule, attack) for _, schedule in stopping.iterrows()]
+        unsure[group] += [attack] * all(row is not None and source.unsure(row) for row in rows)
     leader = source.best(schedules)
     if leader is not None and source.stops(leader) == len(source.working):
       whole[group] = source.short(leader)
-  return _Outcome(by, whole)
+  return _Outcome(by, unsure, whole)
 
 
 def _in_order(source: Source, group: tuple[str, str]) -> pd.DataFrame:
@@ -95,17 +103,19 @@ def _stops(source: Source, schedules: pd.DataFrame, attack: str) -> list[bool]:
 def _sentence(source: Source, found: _Outcome) -> str:
   parts = []
   for group, by in found.by.items():
-    told = [f"{attack} ({by[attack]})" for attack in source.working if attack in by]
-    lead = "LWLRD alone" if group == ALONE else f"LWLRD with {group_name(group)}"
+    alike: dict[str, list[str]] = {}
+    for attack, words in by.items():
+      alike.setdefault(words, []).append(f"{attack} {cells.UNSURE}" if attack in found.unsure[group] else attack)
+    told = "; ".join(f"{names(attacks)} ({words})" for words, attacks in alike.items())
+    number = share(len(by), len(source.working), "working attack") if by else "no working attack"
     whole = f"; {found.whole[group]} stops all at once" if group in found.whole and len(source.working) > 1 else ""
-    parts.append(f"{lead} stops {names(told)} of {share(len(by), len(source.working), 'working attack')}{whole}.")
+    parts.append(f"LWLRD {with_group(group)} stops {number}{f': {told}' if told else ''}{whole}.")
   stopped = {attack for by in found.by.values() for attack in by}
   survivors = [attack for attack in source.working if attack not in stopped]
   adaptive = [attack for attack in survivors if attack in COUNTERPARTS]
   common = [attack for attack in survivors if attack not in COUNTERPARTS]
   parts.append(
-    f"Every LWLRD schedule is survived by {names(common)} of the plain attackers and {names(adaptive)} of the adaptive "
-    "ones."
+    f"Every LWLRD schedule is survived by: plain attackers {names(common)}; adaptive attackers {names(adaptive)}."
     if survivors
     else "No working attack survives every LWLRD schedule."
   )
@@ -117,7 +127,7 @@ def _table(source: Source) -> str:
   left_out = len(source.lwlrd) > len(shown)
   groups = [group for group in source.groups if len(_in_order(source, group))] if left_out else []
   headers = ["attack", "untreated", *(source.short(schedule) for schedule in shown)]
-  headers += [f"stopped by, of all {len(_in_order(source, group))} {group_name(group)}" for group in groups]
+  headers += [f"stopped by, of all {len(_in_order(source, group))} with {group_name(group)}" for group in groups]
   headers.append("clean model (measured chance)")
   rows = []
   for attack in source.verdict.attacks:
@@ -129,4 +139,4 @@ def _table(source: Source) -> str:
     # What a model gives away that has seen no attack is no attack's success, stopped or not.
     row.append(cells.reid(source, source.verdict.control("clean", attack)).replace("**", ""))
     rows.append(row)
-  return table([capital(header) if header == "attack" else header for header in headers], rows)
+  return table(headers, rows)

@@ -11,8 +11,14 @@ from lwlrd_jax.report.bootstrap import Interval
 from lwlrd_jax.report.claims import cells
 from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, overall, share
 from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
-from lwlrd_jax.report.claims.source import Source
+from lwlrd_jax.report.claims.source import Source, with_group
 from lwlrd_jax.report.distinguish import bounded
+
+_WORDS = {
+  cells.LOWER: "lower",
+  cells.SAME: "not distinguishable from the untreated model's",
+  cells.HIGHER: "higher",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,11 +42,11 @@ def section(sources: Sequence[Source]) -> Section:
   judged: list[_Case] = []
   for source in sources:
     cases, rows = _measure(source)
-    statement.append(f"{plain(source.name)}: {_sentence(cases)}")
+    statement.append(f"{plain(source.name)}: {' '.join([_sentence(cases), *_leaders(source)])}")
     judged += [case for case in _relevant(cases) if case.side]
     if rows:
       headers = ["attack", "untreated", *(source.short(schedule) for _, schedule in source.shown.iterrows())]
-      blocks += [f"### {plain(source.name)}: AUC, difference to untreated", table(headers, rows)]
+      blocks += [f"### {plain(source.name)}: AUC, difference to untreated; bold: not lower", table(headers, rows)]
   lower = [case for case in judged if case.side == cells.LOWER]
   kept = len(judged) - len(lower)
   return Section(
@@ -89,7 +95,7 @@ def _cell(case: _Case, treated: pd.Series | None) -> str:
   if treated is not None and treated.status != "ok":
     text += f" {cells.PARTLY}"
   if math.isfinite(case.balanced):
-    text += f"{BREAK}balanced acc. {formats.score(case.balanced)}"
+    text += f"{BREAK}balanced {formats.score(case.balanced)}"
   return text + f"{BREAK}(stops it)" * case.stops
 
 
@@ -99,17 +105,12 @@ def _sentence(cases: list[_Case]) -> str:
   known = [case for case in _relevant(cases) if case.side]
   if not known:
     return f"{NOT_MEASURED} (the run has no figures by image, so no intervals)."
-  where = "Where an attack is stopped, AUC is" if any(case.stops for case in cases) else "No attack is stopped; AUC is"
-  counts = {word: sum(case.side == word for case in known) for word in (cells.LOWER, cells.SAME, cells.HIGHER)}
+  stops = any(case.stops for case in cases)
+  where = "Where an attack is stopped, AUC is" if stops else "AUC is (here nothing is known to be stopped)"
   told = [
-    f"{words} in {counts[word]}"
-    for word, words in (
-      (cells.LOWER, "lower"),
-      (cells.SAME, "not distinguishable from the untreated model's"),
-      (cells.HIGHER, "higher"),
-    )
+    f"{words} in {number}" for word, words in _WORDS.items() if (number := sum(case.side == word for case in known))
   ]
-  text = f"{where} {formats.listed(told)} of {share(sum(counts.values()), len(known), 'case').split(' of ')[1]}."
+  text = f"{where} {formats.listed(told)} of {len(known)} {'case' if len(known) == 1 else 'cases'}."
   lowest = min(known, key=lambda case: case.auc.value)
   if lowest.auc.value < 0:
     text += f" The largest difference downwards is {cells.gap(lowest.auc)} ({lowest.where})."
@@ -119,6 +120,20 @@ def _sentence(cases: list[_Case]) -> str:
     if worst.balanced < 0:
       text += f" Balanced accuracy falls by up to {formats.score(-worst.balanced)} ({worst.where})."
   return text
+
+
+def _leaders(source: Source) -> list[str]:
+  """What the best schedule of each steps costs at worst, over attacks: a sentence each."""
+  told = []
+  for group in source.groups if source.working else []:
+    schedule = source.best(source.family(["lwlrd"], group))
+    worst = None if schedule is None else cells.worst_auc(source, schedule)
+    if schedule is not None and worst is not None and worst[1].known:
+      told.append(
+        f"The best LWLRD schedule {with_group(group)}, {source.short(schedule)}, has at worst {cells.gap(worst[1])} "
+        f"({worst[0]})."
+      )
+  return told
 
 
 def _size(lower: list[_Case]) -> str:

@@ -6,17 +6,20 @@ import pandas as pd
 
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.claims import cells
-from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, by_run, names, overall, share
+from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, by_run, counted, names, overall, share
 from lwlrd_jax.report.claims.markdown import plain, table
 from lwlrd_jax.report.claims.source import ALONE, Source
 
 _HEADERS = ["run", "attack", "images stolen", "untreated, re-id %", "after vanilla, re-id %", "stopped?"]
+_YES, _NO = "yes", "no"
 _IDLE = "attack does not work untreated"
 
 
 def section(sources: Sequence[Source]) -> Section:
   """The claim, judged on every working attack of every run."""
-  rows, leaks, stopped = [], [], []
+  rows: list[list[str]] = []
+  leaks: list[tuple[str, str]] = []
+  stopped: list[tuple[str, str]] = []
   unknown: list[str] = []
   for source in sources:
     schedule = source.best(source.family(["vanilla"], ALONE))
@@ -28,16 +31,19 @@ def section(sources: Sequence[Source]) -> Section:
       untreated = source.untreated(attack)
       row = None if schedule is None else source.row(schedule, attack)
       answer = _answer(source, attack, row)
-      rows.append([plain(source.name), attack, _stolen(untreated), *_figures(source, untreated, row), answer])
-      if answer in {"yes", "no"}:
-        (stopped if answer == "yes" else leaks).append((source.name, attack))
+      rows.append(
+        [plain(source.name), attack, _stolen(untreated), cells.reid(source, untreated), cells.reid(source, row)]
+      )
+      rows[-1].append(answer)
+      if answer in {_YES, _NO}:
+        (stopped if answer == _YES else leaks).append((source.name, attack))
         measured += 1
     if not measured:
       unknown.append(f"{plain(source.name)} ({_why(source, schedule)})")
   total = len(leaks) + len(stopped)
   statement = []
   if total:
-    text = f"Vanilla fine-tuning leaves {share(len(leaks), total, 'working attack')} unstopped (an attack of each run counts)."
+    text = f"Vanilla fine-tuning leaves {share(len(leaks), total, 'working attack')} unstopped."
     statement.append(text + (f" It does stop {plain(by_run(stopped))}." if stopped else ""))
   if unknown:
     statement.append(f"Not measured: {names(unknown)}.")
@@ -46,7 +52,7 @@ def section(sources: Sequence[Source]) -> Section:
     "Vanilla fine-tuning does not stop the attacks",
     overall(len(leaks), 0, len(stopped)),
     share(len(leaks), total, "working attack") if leaks else "",
-    f"stopped: {plain(by_run(stopped))}" if stopped else "",
+    f"stopped: {counted(stopped, total)}" if stopped else "",
     statement,
     [table(_HEADERS, rows)] if rows else [],
   )
@@ -64,12 +70,8 @@ def _answer(source: Source, attack: str, row: pd.Series | None) -> str:
   answer = source.stopped(row)
   if attack not in source.working or answer is None:
     return NOT_MEASURED
-  return "yes" if answer else "no"
+  return _YES if answer else _NO
 
 
 def _stolen(untreated: pd.Series | None) -> str:
   return NOT_MEASURED if untreated is None else formats.whole(untreated.stolen)
-
-
-def _figures(source: Source, untreated: pd.Series | None, row: pd.Series | None) -> list[str]:
-  return [cells.reid(source, untreated), cells.reid(source, row)]
