@@ -52,9 +52,7 @@ def write_claims(runs: Sequence[Path], file: Path) -> Path:
 def _check(file: Path) -> None:
   """Refuses what was not written here, and a folder that is not there."""
   if not file.parent.is_dir():
-    raise UserError(
-      f"{file}: cannot be written (no such folder {file.parent}); allowed: a file in a folder that exists"
-    )
+    raise UserError(f"{file}: cannot be written (no such folder); allowed: a file in an existing folder")
   if not file.exists():
     return
   try:
