@@ -2,7 +2,8 @@
 
 What a defence does to memories it does to those of public images too, and of these the thief has the originals. From
 what is left of them, on every layer of the backward pass, he learns a read-out, and applies it to the stolen ones: a
-destroyed layer is replaced by one that never was in the network.
+destroyed layer is replaced by one that never was in the network. Where the extraction itself still has more than a
+read-out can learn from so few, they tell him how to clean it.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from lwlrd_jax.attacks.index_code import index_codes
 from lwlrd_jax.attacks.transpose.plain import Hidden, Transpose
 from lwlrd_jax.attacks.transpose.ridge import restore
 from lwlrd_jax.attacks.transpose.training import Memory
+from lwlrd_jax.attacks.transpose.unmix import unmix
 from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.models.network import Network, Params
 
@@ -34,6 +36,9 @@ class Restorer(Transpose):
 
   def hide(self, network: Network, data: DeviceSplit, key: jax.Array, public: DeviceSplit | None) -> Hidden:
     """Stolen images and pilots; within a class the pilots are numbered after the stolen ones.
+
+    The secret holds the codes and labels of the stolen images, codes and images of the pilots, and the mean training
+    image, which stands for what anybody knows of such images (`metrics.postprocess.PublicStatistics`).
 
     Raises:
       ValueError: No public images, or fewer than `pilots`; or see `Transpose.choose`.
@@ -53,14 +58,22 @@ class Restorer(Transpose):
       "labels": labels,
       "pilot_codes": codes[self.stolen :],
       "pilots": pilots,
+      "mean": _mean_image(data.images),
     }
     return Hidden(stolen, Memory(codes, scale(jnp.concatenate([data.images[stolen], pilots]))), secret)
 
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
-    """As `Transpose.read`, and two restorations, as `ridge.restore` makes them."""
+    """As `Transpose.read`, and three restorations: the two of `ridge.restore`, and `unmix`."""
     plain = super().read(network, params, secret)
-    pilots = scale(secret["pilots"])
+    pilots, mean = scale(secret["pilots"]), secret["mean"]
     # Rounding a kernel makes it another one, with negative eigenvalues.
     with jax.default_matmul_precision("highest"):
       left = network.transpose_stages(params, jnp.concatenate([secret["pilot_codes"], secret["codes"]]))
-      return plain._replace(restored=restore(left, pilots))
+      versions = [restore(left, pilots, mean), unmix(left[-1], pilots, mean)[None]]
+    return plain._replace(restored=jnp.concatenate(versions))
+
+
+@jax.jit
+def _mean_image(images: jax.Array) -> jax.Array:
+  """u8[N, H, W, C] -> f32[H, W, C] in [0, 1], without a copy of them all as floats."""
+  return images.sum(axis=0, dtype=jnp.uint32).astype(jnp.float32) / (255 * len(images))

@@ -29,7 +29,7 @@ class Scores(NamedTuple):
   identified: jax.Array
 
 
-def restore(features: Sequence[jax.Array], pilots: jax.Array) -> jax.Array:
+def restore(features: Sequence[jax.Array], pilots: jax.Array, mean: jax.Array) -> jax.Array:
   """Restores images by what became of others of which the originals are known.
 
   Two restorations, each with the kernel and the penalty that do best on the pilots left out: the closest to the
@@ -38,12 +38,12 @@ def restore(features: Sequence[jax.Array], pilots: jax.Array) -> jax.Array:
   Args:
     features: f32[P + S, ...] each, what is left of images in some place: first of the pilots, then of those to restore.
     pilots: f32[P, H, W, C] in [0, 1], the pilots as they were.
+    mean: f32[H, W, C], the mean of such images.
 
   Returns:
     f32[2, S, H, W, C] in [0, 1]. Not finite if a feature is not.
   """
   count = len(pilots)
-  mean = pilots.mean(axis=0)
   targets = (pilots - mean).reshape(count, -1)
   gram = targets @ targets.T
   all_kernels = kernels(features)

@@ -57,29 +57,31 @@ def _ruined(seed=0, pilots=40, others=20):
 
 def test_restores_what_a_view_still_has():
   images, views = _ruined()
-  restored = restore(views, images[:40])
+  restored = restore(views, images[:40], images[:40].mean(axis=0))
   assert restored.shape == (2, 20, 5, 5, 1)
   assert float(restored.min()) >= 0
   assert float(restored.max()) <= 1
   floor = float(jnp.square(images[40:] - images[:40].mean(axis=0)).mean())
   for version in restored:
     assert float(jnp.square(version - images[40:]).mean()) < 0.2 * floor
-  blind = restore(views[:1], images[:40])
+  blind = restore(views[:1], images[:40], images[:40].mean(axis=0))
   assert float(jnp.square(blind[0] - images[40:]).mean()) > 0.8 * floor
 
 
 def test_a_view_without_differences_and_a_wild_one():
   images, views = _ruined()
   constant, wild = jnp.ones((60, 3)), views[1] * 1e25
-  restored = restore((constant, wild), images[:40])
-  np.testing.assert_allclose(restored, restore((constant, views[1]), images[:40]), atol=1e-3)
-  assert np.isfinite(np.asarray(restore((constant,), images[:40]))).all()
+  restored = restore((constant, wild), images[:40], images[:40].mean(axis=0))
+  np.testing.assert_allclose(restored, restore((constant, views[1]), images[:40], images[:40].mean(axis=0)), atol=1e-3)
+  assert np.isfinite(np.asarray(restore((constant,), images[:40], images[:40].mean(axis=0)))).all()
 
 
 def test_under_jit_and_vmap():
   cases = [_ruined(seed) for seed in range(3)]
   images = jnp.stack([case[0] for case in cases])
   views = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[case[1] for case in cases])
-  together = jax.jit(jax.vmap(lambda views, images: restore(views, images[:40])))(views, images)
+  together = jax.jit(jax.vmap(lambda views, images: restore(views, images[:40], images[:40].mean(axis=0))))(
+    views, images
+  )
   for one, (alone, seen) in zip(together, cases, strict=True):
-    np.testing.assert_allclose(one, restore(seen, alone[:40]), atol=1e-3)
+    np.testing.assert_allclose(one, restore(seen, alone[:40], alone[:40].mean(axis=0)), atol=1e-3)
