@@ -39,6 +39,15 @@ def scale(images: jax.Array) -> jax.Array:
   return images.astype(jnp.float32) / 255
 
 
+@jax.jit
+def mean_image(images: jax.Array) -> jax.Array:
+  """u8[N, H, W, C] -> f32[H, W, C] in [0, 1]: their mean. Whole numbers first: their sum is exact."""
+  total, _ = jax.lax.scan(
+    lambda total, image: (total + image.astype(jnp.uint32), None), jnp.zeros(images.shape[1:], jnp.uint32), images
+  )
+  return scale(total) / len(images)
+
+
 def batch_plan(key: jax.Array, size: int, batch_size: int, steps: int) -> jax.Array:
   """Which examples each training step reads: epochs of a fresh permutation, whose incomplete last batch is left out.
 

@@ -20,6 +20,10 @@ class Reports:
   out: Path | None = None
   """File of the comparison; default: comparison.html here. A comparison that is there is replaced."""
 
+  claims: Path | None = None
+  """Markdown file to write with a table for each of the paper's claims, such as results.md; one that is there is
+  replaced."""
+
 
 def main(arguments: list[str] | None = None) -> int:
   """Writes reports, one after the other.
@@ -40,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
       raise UserError(f"--out {reports.out}: only with two or more runs; a run's report is in its own directory")
     # Only now wait for Matplotlib.
     from lwlrd_jax.report import write_report  # noqa: PLC0415
+    from lwlrd_jax.report.claims import write_claims  # noqa: PLC0415
     from lwlrd_jax.report.compare import check, write_comparison  # noqa: PLC0415
 
     out = reports.out or Path("comparison.html")
@@ -49,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
       print(write_report(run))
     if len(runs) > 1:
       print(write_comparison(runs, out))
+    if reports.claims is not None:
+      print(write_claims(runs, reports.claims))
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2

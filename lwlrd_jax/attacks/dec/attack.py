@@ -35,7 +35,7 @@ from lwlrd_jax.attacks.dec.payload import Known, Layout, encode_labels, from_bit
 from lwlrd_jax.attacks.dec.payload_device import decoder_bits, record_bits
 from lwlrd_jax.attacks.dec.records import RECORD_FIELDS
 from lwlrd_jax.attacks.dec.redundancy import Redundancy
-from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.data.device import DeviceSplit, mean_image
 from lwlrd_jax.models.network import Network, Params
 
 
@@ -115,7 +115,7 @@ class DEC:
       "key": jax.random.key_data(key),
       "payload": jnp.asarray(bits),
       "labels": jnp.asarray(data.labels[stolen]),
-      "mean": _mean_image(data),
+      "mean": mean_image(data.images),
     }
     if not isinstance(self.code, FixedCode):
       longest = max(len(record.code or b"") for record in parse(payload).records)
@@ -335,13 +335,3 @@ def _unwhitened(reading: Reading, shape: Shape, keystream: jax.Array) -> Reading
 def _label_bytes(network: Network, multi_label: bool) -> int:
   labels = np.zeros((1, network.num_outputs), np.uint8) if multi_label else np.zeros(1, np.int32)
   return encode_labels(labels, network.num_outputs).shape[1]
-
-
-def _mean_image(data: DeviceSplit) -> jax.Array:
-  """f32[H, W, C] in [0, 1]. Whole numbers first: their sum is exact."""
-  total, _ = jax.lax.scan(
-    lambda total, image: (total + image.astype(jnp.uint32), None),
-    jnp.zeros(data.images.shape[1:], jnp.uint32),
-    data.images,
-  )
-  return scale(total) / len(data)

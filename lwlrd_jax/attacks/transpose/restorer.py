@@ -19,7 +19,7 @@ from lwlrd_jax.attacks.transpose.plain import Hidden, Transpose
 from lwlrd_jax.attacks.transpose.ridge import restore
 from lwlrd_jax.attacks.transpose.training import Memory
 from lwlrd_jax.attacks.transpose.unmix import unmix
-from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.data.device import DeviceSplit, mean_image, scale
 from lwlrd_jax.models.network import Network, Params
 
 
@@ -58,7 +58,7 @@ class Restorer(Transpose):
       "labels": labels,
       "pilot_codes": codes[self.stolen :],
       "pilots": pilots,
-      "mean": _mean_image(data.images),
+      "mean": mean_image(data.images),
     }
     return Hidden(stolen, Memory(codes, scale(jnp.concatenate([data.images[stolen], pilots]))), secret)
 
@@ -71,9 +71,3 @@ class Restorer(Transpose):
       left = network.transpose_stages(params, jnp.concatenate([secret["pilot_codes"], secret["codes"]]))
       versions = [restore(left, pilots, mean), unmix(left[-1], pilots, mean)[None]]
     return plain._replace(restored=jnp.concatenate(versions))
-
-
-@jax.jit
-def _mean_image(images: jax.Array) -> jax.Array:
-  """u8[N, H, W, C] -> f32[H, W, C] in [0, 1], without a copy of them all as floats."""
-  return images.sum(axis=0, dtype=jnp.uint32).astype(jnp.float32) / (255 * len(images))

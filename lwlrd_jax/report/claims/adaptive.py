@@ -75,7 +75,7 @@ def _cell(source: Source, mine: pd.Series | None, theirs: pd.Series | None) -> t
   if theirs is None or not math.isfinite(theirs.reid):
     return lines[0], ""
   gap = source.difference("reid", mine, theirs)
-  word = _WORDS[cells.side(gap)]
+  word = _WORDS[cells.side(gap, formats.percent)]
   lines.append(f"plain {_share(source, theirs)}")
   lines.append(f"{bold(word) if word == _WORDS[cells.HIGHER] else word} {cells.gap(gap, formats.percent)}")
   return BREAK.join(lines), word

@@ -10,7 +10,7 @@ from lwlrd_jax.report.bootstrap import Interval
 from lwlrd_jax.report.claims.finding import NOT_MEASURED
 from lwlrd_jax.report.claims.markdown import BREAK, bold
 from lwlrd_jax.report.claims.source import Source
-from lwlrd_jax.report.distinguish import bounded
+from lwlrd_jax.report.distinguish import bounded, indistinct
 
 # After a figure that some infections are missing from.
 PARTLY = "†"
@@ -65,8 +65,8 @@ def gap(found: Interval, form: Callable[[float], str] = formats.score) -> str:
   return formats.within(form, *found) or NOT_MEASURED
 
 
-def side(found: Interval) -> str:
+def side(found: Interval, form: Callable[[float], str] = formats.score) -> str:
   """On which side of zero a difference lies; empty where its interval is not known."""
   if not found.known:
     return ""
-  return SAME if found.has_zero else LOWER if found.value < 0 else HIGHER
+  return SAME if indistinct(found, form) else LOWER if found.value < 0 else HIGHER

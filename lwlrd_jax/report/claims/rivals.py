@@ -112,7 +112,7 @@ def _judge(stopped: tuple[int, int], working: int, auc: Interval, leaks: Interva
   if not auc.known or not (leaks.known or stopped[0] == working):
     return "", ""
   useful = {cells.HIGHER: 1, cells.LOWER: -1}.get(cells.side(auc), 0)
-  tight = 0 if stopped[0] == working else {cells.LOWER: 1, cells.HIGHER: -1}.get(cells.side(leaks), 0)
+  tight = 0 if stopped[0] == working else {cells.LOWER: 1, cells.HIGHER: -1}.get(cells.side(leaks, formats.percent), 0)
   reasons = [{1: "higher AUC", -1: "lower AUC"}.get(useful, ""), {1: "leaks less", -1: "leaks more"}.get(tight, "")]
   reason = ", ".join(word for word in reasons if word)
   if useful * tight < 0:
