@@ -15,6 +15,7 @@ from lwlrd_jax.attacks.dec.carriers.dictionary import ENTRY, Dictionary
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
 from lwlrd_jax.attacks.dec.carriers.positions import kernels, layers_of, with_kernels
 from lwlrd_jax.attacks.dec.carriers.signs import Signs
+from lwlrd_jax.attacks.dec.carriers.spread import Spread
 from lwlrd_jax.attacks.dec.carriers.values import Values, bits_of, numbers_of
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.liveness import live_weights
@@ -29,6 +30,7 @@ CARRIERS: dict[str, Carrier] = {
   "dictionary": Dictionary(),
   "signs": Signs(steps=8),
   "values": Values(steps=8),
+  "spread": Spread(steps=8),
 }
 
 
@@ -150,7 +152,7 @@ def test_any_payload_in_any_model_even_at_the_corners_of_f32(model, carrier, sha
 @settings(max_examples=8, deadline=None)
 @given(
   model=models(corners=False),
-  carrier=st.sampled_from([Signs(steps=1), Values(steps=1)]),
+  carrier=st.sampled_from([Signs(steps=1), Values(steps=1), Spread(steps=1)]),
   share=st.floats(0, 1),
   seed=st.integers(0, 999),
 )
@@ -160,7 +162,7 @@ def test_any_payload_in_any_model_that_is_trained_around_it(model, carrier, shar
 
 
 @settings(max_examples=6, deadline=None)
-@given(model=models(corners=True), carrier=st.sampled_from([Signs(steps=1), Values(steps=1)]))
+@given(model=models(corners=True), carrier=st.sampled_from([Signs(steps=1), Values(steps=1), Spread(steps=1)]))
 def test_carriers_that_train_refuse_what_would_end_in_nan(model, carrier):
   network, params = model
   data = data_for(network)
