@@ -79,6 +79,25 @@ def test_depth_order_is_the_order_of_use(name, tiny_network, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_stages_are_what_each_layer_makes_of_the_one_before(name, tiny_network):
+  network, params = tiny_network(name, SHAPES[name])
+  codes = jnp.asarray(np.random.default_rng(0).random((4, 3)), jnp.float32)
+  stages = network.transpose_stages(params, codes)
+  assert len(stages) == len(network.layers)
+  np.testing.assert_array_equal(stages[-1], network.transpose(params, codes))
+  model = network.bind(params)
+  x = codes
+  for layer, stage in zip(network.layers[::-1], stages, strict=True):
+    before = x.reshape(4, *model.grid) if layer == "conv1" else x
+    last = layer == network.layers[0]
+    sides = (model.sides[int(layer[-1])],) if layer.startswith("conv") else ()
+    made = getattr(model, layer).transpose(before, *sides)
+    expected = (made + 1) / 2 if last else jnp.maximum(made, 0)
+    np.testing.assert_allclose(stage.reshape(4, -1), expected.reshape(4, -1), rtol=1e-5, atol=1e-6)
+    x = stage
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
 def test_memory_gradient_by_finite_differences(name, tiny_network):
   """Every kernel, convolutions included, learns from the backward direction; no bias does."""
   network, params = tiny_network(name, SHAPES[name])

@@ -5,4 +5,26 @@ from lwlrd_jax.attacks.transpose.plain import Transpose
 from lwlrd_jax.attacks.transpose.rehearsed import Rehearsed
 from lwlrd_jax.attacks.transpose.restorer import Restorer
 
-__all__ = ["Flat", "Rehearsed", "Restorer", "Transpose"]
+__all__ = ["KNOWS", "Flat", "Rehearsed", "Restorer", "Transpose"]
+
+# What each thief knows, by the attack's name, for people to read.
+KNOWS = {
+  Transpose.name: (
+    "Knows of no defence. He trains the model, chooses the images and their index codes, and keeps the codes and "
+    "how many images of each class there are."
+  ),
+  Flat.name: (
+    "Knows that the weights will be changed after he is done, but not how. He trains his memories so that the worst "
+    "small change of the weights does them little harm."
+  ),
+  Rehearsed.name: (
+    "Knows the defence: layer-wise learning-rate decay with Adam and a cosine schedule, and the range that decays and "
+    "rates are taken from, but not which are chosen. He fine-tunes in rehearsal while he trains, and trains his "
+    "memories to be there afterwards."
+  ),
+  Restorer.name: (
+    "Needs to know nothing of the defence but that he will get the defended weights. He has public images of the same "
+    "kind, lets the model memorise them along with the stolen ones, and learns from what became of them how to restore "
+    "the others."
+  ),
+}

@@ -40,5 +40,7 @@ def test_without_a_radius_it_is_the_plain_attack(tiny_network, smooth_split):
 
 
 def test_a_minimum_has_no_worst_direction():
-  _, grads = sharpness_aware_gradient(lambda w: jnp.square(w).sum(), jnp.zeros(3), 0.5, adaptive=False)
-  np.testing.assert_array_equal(grads, np.zeros(3))
+  _, grads = sharpness_aware_gradient(
+    lambda params: jnp.square(params["w"]).sum(), {"w": jnp.zeros(3)}, 0.5, adaptive=False
+  )
+  np.testing.assert_array_equal(grads["w"], np.zeros(3))

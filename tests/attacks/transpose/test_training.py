@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from lwlrd_jax.attacks.transpose import Flat, Rehearsed, Restorer, Transpose, training
+from lwlrd_jax.attacks.transpose import KNOWS, Flat, Rehearsed, Restorer, Transpose, training
 
 ATTACKS = [
   Transpose(stolen=6, steps=5, batch_size=4),
@@ -36,9 +36,10 @@ def test_a_second_infection_compiles_nothing(tiny_network, smooth_split):
   network, params = tiny_network("mlp")
   data, attack = smooth_split(20), Rehearsed(stolen=6, steps=4, batch_size=4)
   attack.infect(network, params, data, jax.random.key(0))
-  compiled = training._advance._cache_size()
+  cache_size = training._advance._cache_size  # type: ignore[attr-defined]
+  compiled = cache_size()
   attack.infect(network, params, data, jax.random.key(1))
-  assert training._advance._cache_size() == compiled
+  assert cache_size() == compiled
 
 
 @pytest.mark.parametrize("keys", [0, 1, 3])
@@ -46,3 +47,7 @@ def test_a_key_for_each_model(keys, tiny_network, smooth_split):
   network, params = tiny_network("mlp")
   with pytest.raises(ValueError, match="2 models to infect need as many keys"):
     Transpose(stolen=3, steps=1).infect_all(network, [params, params], smooth_split(9), [jax.random.key(0)] * keys)
+
+
+def test_everybody_is_told_what_each_thief_knows():
+  assert set(KNOWS) == {attack.name for attack in ATTACKS}
