@@ -46,13 +46,14 @@ class Rehearsed(Transpose):
     decays: Smallest and largest decay that is rehearsed, in (0, 1]; drawn uniformly.
     lrs: Smallest and largest rate at the input, > 0; drawn log-uniformly.
     rehearsal_steps: Length of each rehearsal, in pairs of steps.
-    weight: Of the loss after fine-tuning, beside the squared error before.
+    weight: Of the loss after fine-tuning, beside the squared error before. Larger ones, and larger `memory_lr`, make
+      memories last longer and cost the task more.
   """
 
   decays: tuple[float, float] = (0.3, 0.9)
   lrs: tuple[float, float] = (0.01, 0.03)
   rehearsal_steps: int = 100
-  weight: float = 0.1
+  weight: float = 0.01
   name: str = dataclasses.field(default="transpose-rehearsed", init=False)
 
   def start(self, network: Network, params: Params, key: jax.Array) -> TrainingState:

@@ -50,7 +50,7 @@ def test_flat_memories_stand_noise(victim, plain):
 
 def test_rehearsed_memories_stand_the_defence(victim, plain):
   network, params, data = victim
-  attack = Rehearsed(stolen=STOLEN, steps=STEPS, batch_size=32)
+  attack = Rehearsed(stolen=STOLEN, steps=STEPS, batch_size=32, weight=0.1)
   rehearsed = attack.infect(network, params, data, jax.random.key(0))
   rates = jnp.asarray(lwlrd(0.02, 0.6, layers=4, shape=time_shape("cosine", 100)))
   batches = batch_plan(jax.random.key(7), len(data), 32, 100)
