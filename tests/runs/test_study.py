@@ -21,11 +21,12 @@ def command(tmp_path_factory):
     arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
   np.savez(folder / "small.npz", **arrays)  # type: ignore[arg-type]
   (folder / "two.py").write_text(
+    "from pathlib import Path\n"
     "from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig\n"
     "CONFIGS = {\n"
     "  f'decay-{decay}': SweepConfig(\n"
     "    tuning=FineTuning(decays=str(decay), epochs=1, batch_size=32, baselines=False),\n"
-    f"    data=Data(dataset='npz', npz={str(folder / 'small.npz')!r}),\n"
+    f"    data=Data(dataset='npz', npz=Path({str(folder / 'small.npz')!r})),\n"
     "    infection=Infection(attacks='transpose', stolen=8, infect_steps=20),\n"
     "  )\n"
     "  for decay in (0.3, 0.7)\n"
