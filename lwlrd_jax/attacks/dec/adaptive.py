@@ -11,7 +11,7 @@ from lwlrd_jax.attacks.dec.carriers.dead import Dead
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
 from lwlrd_jax.attacks.dec.carriers.spread import Spread
 from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
-from lwlrd_jax.attacks.dec.redundancy import Unprotected
+from lwlrd_jax.attacks.dec.redundancy import Repeat, Unprotected
 from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
 
 Code = FixedCode | EntropyCode | StandardCode
@@ -31,10 +31,11 @@ KNOWS: dict[str, str] = {
     "the learning rates. Drawing dead weights anew, as scrub does, takes all of it."
   ),
   "redundant": (
-    "Knows that the last layers are moved least, and that even there a quarter of the mantissa bits will be wrong. "
-    "Takes an eighth of the images and sends sixteen bits for each of theirs (twelve if a decoder goes along), in "
-    "a repeat-accumulate code that brings everything back as long as fewer than three in ten are wrong. Made for "
-    "fine-tuning alone; a scrub of mantissas takes all of it."
+    "Knows that the last layers are moved least, and that even there three mantissa bits in ten will be wrong, but "
+    "weight by weight: what fine-tuning does not touch stays whole. Takes an eighth of the images and sends every bit "
+    "31 times over (13 times if a decoder goes along), each time in another weight. Which weights were touched he sees "
+    "by how well their bits agree with the other copies, and leaves those out. Made for fine-tuning alone; a scrub of "
+    "mantissas takes all of it."
   ),
   "spread": (
     "Knows that bits in mantissas and in dead units will be scrubbed, so that only what live weights roughly are gets "
@@ -67,16 +68,16 @@ def dead(stolen: int, code: Code, internal: bool = False) -> DEC:
 def redundant(stolen: int, code: Code, internal: bool = False) -> DEC:
   """Fewer images, strongly protected, where the smallest rates are: `KNOWS["redundant"]`.
 
-  Sixteen planes a weight leave seven for the task, which it does not notice; an exported decoder takes so much of the
-  room that its bits are sent only twelve times over.
+  Sixteen planes a weight leave seven for the task, which it does not notice. Copies are weaker than a code of the same
+  length where little is wrong, and better here: too much damage blurs images, but does not end in nothing.
 
   Args:
     stolen: Images that a thief without protection would take; an eighth of them are taken.
     code: How images become bits.
     internal: Whether the code's decoder has to be exported too.
   """
-  protection = RepeatAccumulate(12 if internal else 16)
-  return DEC(_fewer(stolen), Mantissa("late", 0, 16), code, protection, internal, "redundant")
+  copies = Repeat(13 if internal else 31)
+  return DEC(_fewer(stolen), Mantissa("late", 0, 16), code, copies, internal, "redundant")
 
 
 def spread(stolen: int, code: Code, internal: bool = False) -> DEC:

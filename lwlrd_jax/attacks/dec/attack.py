@@ -22,12 +22,14 @@ from lwlrd_jax.attacks.dec.known_bits import (
   known_bits,
   known_header,
   known_positions,
+  log_odds_by_word,
   log_odds_of,
   log_odds_of_numbers,
   of_codes,
   of_labels,
   pooled_rates,
   spreads,
+  surprise,
   weigh_looks,
 )
 from lwlrd_jax.attacks.dec.labels import labels_of_records, likeliest_labels
@@ -37,6 +39,9 @@ from lwlrd_jax.attacks.dec.records import RECORD_FIELDS
 from lwlrd_jax.attacks.dec.redundancy import Redundancy
 from lwlrd_jax.data.device import DeviceSplit, mean_image
 from lwlrd_jax.models.network import Network, Params
+
+# How often weights are judged anew by what the code makes of all others; more change nothing.
+_WORD_ROUNDS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,8 +222,17 @@ class DEC:
     wrong = (plain.bits[at] != known).astype(jnp.float32)
     # Where nothing is voted on, a group's rate stands for itself.
     rates_of = by_group if self.redundancy.name == "none" else pooled_rates
-    rates = rates_of(wrong, groups[at], num_groups)
-    return self.redundancy.weigh(log_odds_of(plain.bits, rates[groups]), length)
+    rates = rates_of(wrong, groups[at], num_groups)[groups]
+    log_odds = log_odds_of(plain.bits, rates)
+    if self.redundancy.name != "none" and plain.word > 1:
+      for _ in range(_WORD_ROUNDS):
+        by_word = log_odds_by_word(
+          plain.bits, rates, jnp.asarray(self.redundancy.hearsay(log_odds, length)), plain.word
+        )
+        # Damage that takes some planes of a weight and leaves others is no matter of words.
+        better = surprise(by_word, known, at) < surprise(log_odds, known, at)
+        log_odds = jnp.where(better, by_word, log_odds)
+    return self.redundancy.weigh(log_odds, length)
 
   def _read_bits(self, code: FixedCode, layout: Layout, plain: Reading) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The payload's bits, u8[n]; the codes' symbols weighed, f32[S, L]; and log odds of the labels' bits."""

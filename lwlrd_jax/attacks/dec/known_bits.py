@@ -116,6 +116,35 @@ def log_odds_of(bits: jax.Array, rates: jax.Array) -> jax.Array:
   return jnp.where(bits == 0, 1, -1) * (jnp.log1p(-rates) - jnp.log(rates))
 
 
+def log_odds_by_word(bits: jax.Array, rates: jax.Array, hearsay: jax.Array, word: int) -> jax.Array:
+  """Log odds of bits that stand in words, each of which is as it was as a whole or has become random as a whole.
+
+  How likely a word is still intact shows by how well its other bits agree with what is said of them (Bayes).
+
+  Args:
+    bits: u8[n] of 0 and 1, as read.
+    rates: f32[n] in [0, 1/2], how often bits of their kind are wrong: half as often as words are random.
+    hearsay: f32[n], log odds of each bit from elsewhere.
+    word: Bits a word.
+
+  Returns:
+    f32[n].
+  """
+  rates = jnp.clip(rates, _LEAST_RATE, 0.5 - _LEAST_RATE)
+  agrees = jnp.where(bits == 0, hearsay, -hearsay)
+  # Of an intact word a bit is what was sent, but for a few; a random one is anything.
+  evidence = jnp.log(2 * (_LEAST_RATE + (1 - 2 * _LEAST_RATE) * jax.nn.sigmoid(agrees)))
+  words = jnp.pad(evidence, (0, -len(bits) % word)).reshape(-1, word)
+  others = (words.sum(axis=1, keepdims=True) - words).reshape(-1)[: len(bits)]
+  random = jax.nn.sigmoid(jnp.log(2 * rates) - jnp.log1p(-2 * rates) - others)
+  return log_odds_of(bits, random / 2)
+
+
+def surprise(log_odds: jax.Array, known: np.ndarray, places: np.ndarray) -> jax.Array:
+  """How much known bits u8[k] at i[k] contradict log odds f32[n]: mean negative log likelihood, f32[]."""
+  return jax.nn.softplus(jnp.where(known == 0, -1, 1) * log_odds[places]).mean()
+
+
 def weigh_looks(looks: jax.Array, known: np.ndarray, places: np.ndarray) -> jax.Array:
   """Log odds of bits from several noisy looks at each, weighed as suits the known bits best.
 

@@ -80,6 +80,9 @@ class Redundancy(Protocol):
       ValueError: The number of log odds is not coded_length(n).
     """
 
+  def hearsay(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
+    """What all others say of each protected bit: f32[coded_length(n)] log odds, its own left out. As `weigh`."""
+
   def places(self, positions: np.ndarray, n: int) -> np.ndarray:
     """Where some of the n bits stand in the protected stream as they are: i[k] -> i[copies, k]."""
 
@@ -108,6 +111,11 @@ class Unprotected:
     """See `Redundancy`."""
     _check_length(self, log_odds, n)
     return log_odds
+
+  def hearsay(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
+    """See `Redundancy`. Nothing."""
+    _check_length(self, log_odds, n)
+    return 0 * log_odds
 
   def places(self, positions: np.ndarray, n: int) -> np.ndarray:
     """See `Redundancy`."""
@@ -164,6 +172,13 @@ class Repeat:
     _check_length(self, log_odds, n)
     copies = jnp.asarray(log_odds).reshape(self.copies, n)
     return jnp.stack([jnp.roll(copies[k], k) for k in range(self.copies)]).sum(axis=0)
+
+  def hearsay(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
+    """See `Redundancy`. What the other copies say."""
+    import jax.numpy as jnp  # see the top of the file  # noqa: PLC0415
+
+    total = self.weigh(log_odds, n)
+    return jnp.concatenate([jnp.roll(total, -k) for k in range(self.copies)]) - log_odds
 
   def places(self, positions: np.ndarray, n: int) -> np.ndarray:
     """See `Redundancy`."""
@@ -228,6 +243,11 @@ class ReedSolomon:
     bits, vouched = self._corrected((log_odds < 0).astype(np.uint8), n)
     sure = np.where(bits == 0, np.float32(_CERTAIN), np.float32(-_CERTAIN))
     return np.where(vouched, sure, log_odds[:n])
+
+  def hearsay(self, log_odds: "jax.Array | np.ndarray", n: int) -> np.ndarray:
+    """See `Redundancy`. Nothing: blocks are decoded once and for all."""
+    _check_length(self, log_odds, n)
+    return np.zeros(len(log_odds), np.float32)
 
   def places(self, positions: np.ndarray, n: int) -> np.ndarray:
     """See `Redundancy`. Interleaved as they are, the blocks' messages come first, one byte after another."""

@@ -92,6 +92,10 @@ class RepeatAccumulate:
 
   def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
     """See `Redundancy`. Blocks are decoded one after another, each until its parity holds or hope is given up."""
+    return self.hearsay(log_odds, n)[:n] + log_odds[:n]
+
+  def hearsay(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
+    """See `Redundancy`."""
     import jax  # as above  # noqa: PLC0415
     import jax.numpy as jnp  # noqa: PLC0415
 
@@ -104,8 +108,8 @@ class RepeatAccumulate:
     bits = jnp.pad(clipped[:n], (0, blocks * size - n), constant_values=_CERTAIN).reshape(blocks, size)
     parity = clipped[n:].reshape(blocks, -1)
     graph = _graph(size, self.expansion)
-    found = jax.lax.map(lambda block: _believe(graph, *block), (bits, parity))
-    return found.reshape(-1)[:n]
+    of_bits, of_parity = jax.lax.map(lambda block: _believe(graph, *block), (bits, parity))
+    return jnp.concatenate([of_bits.reshape(-1)[:n], of_parity.reshape(-1)])
 
 
 class _Graph(NamedTuple):
@@ -146,8 +150,8 @@ def _graph(size: int, expansion: int) -> _Graph:
   return _Graph(_shuffled(size, seed=1), classes, interleaver, inverse, copies_a_sum, unused)
 
 
-def _believe(graph: _Graph, bits: "jax.Array", parity: "jax.Array") -> "jax.Array":
-  """Belief propagation (sum-product) on one block: log odds of its k bits and m parity bits -> those of its bits.
+def _believe(graph: _Graph, bits: "jax.Array", parity: "jax.Array") -> tuple["jax.Array", "jax.Array"]:
+  """Belief propagation (sum-product) on one block: log odds of its k bits and m parity bits -> what the others say.
 
   Every parity bit stands in two checks: its own, parity[j - 1] + sum[j] + parity[j] = 0, and the next one. `ahead` is
   what it tells the next check, `back` what it tells its own; `copies` is what the checks tell each copy of a bit.
@@ -179,8 +183,9 @@ def _believe(graph: _Graph, bits: "jax.Array", parity: "jax.Array") -> "jax.Arra
     return list(of_copies[graph.interleaver].reshape(-1, width).T)
 
   def step(state: Any) -> Any:
-    iteration, copies, ahead, back, _, _ = state
-    total = prior + gathered(copies)
+    iteration, copies, ahead, back, _, _, _ = state
+    said = gathered(copies)
+    total = prior + said
     told = in_sums(jnp.clip(spread_out(total, jnp.full(graph.unused, _CERTAIN)) - copies, -_CERTAIN, _CERTAIN))
     of_sum = functools.reduce(_either, told)
     before = jnp.concatenate([certain, ahead[:-1]])
@@ -189,21 +194,23 @@ def _believe(graph: _Graph, bits: "jax.Array", parity: "jax.Array") -> "jax.Arra
     chain = _either(before, back)
     answers = [functools.reduce(_either, [chain, *told[:i], *told[i + 1 :]]) for i in range(width)]
     hard = functools.reduce(jnp.logical_xor, in_sums(spread_out(total < 0, jnp.zeros(graph.unused, bool))))
-    hard_parity = parity + from_own + from_next < 0
+    said_of_parity = from_own + from_next
+    hard_parity = parity + said_of_parity < 0
     broken = hard ^ hard_parity ^ jnp.concatenate([jnp.zeros(1, bool), hard_parity[:-1]])
     return (
       iteration + 1,
       jnp.stack(answers, axis=1).reshape(-1)[graph.inverse],
       jnp.clip(parity + from_own, -_CERTAIN, _CERTAIN),
       jnp.clip(parity + from_next, -_CERTAIN, _CERTAIN),
-      total,
+      said,
+      said_of_parity,
       broken.any(),
     )
 
   nothing_told = jnp.zeros(len(graph.interleaver), jnp.float32)
-  start = (jnp.int32(0), nothing_told, parity, parity, prior, jnp.bool_(True))
-  done = jax.lax.while_loop(lambda state: (state[0] < _MOST_ITERATIONS) & state[5], step, start)
-  return done[4][np.argsort(graph.order).astype(np.int32)]
+  start = (jnp.int32(0), nothing_told, parity, parity, 0 * prior, 0 * parity, jnp.bool_(True))
+  done = jax.lax.while_loop(lambda state: (state[0] < _MOST_ITERATIONS) & state[6], step, start)
+  return done[4][np.argsort(graph.order).astype(np.int32)], done[5]
 
 
 def _either(x: "jax.Array", y: "jax.Array") -> "jax.Array":

@@ -8,11 +8,13 @@ from lwlrd_jax.attacks.dec.known_bits import (
   known_bits,
   known_header,
   known_positions,
+  log_odds_by_word,
   log_odds_of,
   log_odds_of_numbers,
   of_codes,
   pooled_rates,
   spreads,
+  surprise,
   weigh_looks,
 )
 from lwlrd_jax.attacks.dec.payload import HEADER_BYTES, Layout, pack, to_bits
@@ -109,6 +111,24 @@ def test_exact_looks_are_exact_and_none_are_nothing(noisy):
   nothing = np.asarray(weigh_looks(jnp.zeros((50, 2)), sent[:50], np.arange(50)))
   assert (nothing != 0).all()
   assert np.abs(nothing).max() < 1e-3
+
+
+def test_words_that_disagree_with_what_is_said_of_them_are_left_out():
+  """Half of the words are random: hearsay that is wrong at a third of the bits tells which."""
+  rng = np.random.default_rng(0)
+  sent = rng.integers(0, 2, (3000, 16), np.uint8)
+  random = rng.random(3000) < 0.5
+  read = np.where(random[:, None], rng.integers(0, 2, sent.shape, np.uint8), sent).reshape(-1)[:-5]
+  heard = np.where(rng.random(sent.shape) < 1 / 3, 1 - sent, sent).reshape(-1)[:-5]
+  hearsay = np.where(heard == 0, 1, -1).astype(np.float32) * np.float32(np.log(2))
+  rates = jnp.full(len(read), 0.25)
+  found = np.asarray(log_odds_by_word(jnp.asarray(read), rates, jnp.asarray(hearsay), 16))
+  np.testing.assert_array_equal(found < 0, read == 1)
+  intact = np.repeat(~random, 16)[:-5]
+  assert np.abs(found[intact]).mean() > 2 * np.abs(found[~intact]).mean()
+  known, places = sent.reshape(-1)[:4000], np.arange(4000)
+  before = surprise(log_odds_of(jnp.asarray(read), rates), known, places)
+  assert float(surprise(jnp.asarray(found), known, places)) < 0.9 * float(before)
 
 
 def test_numbers_half_way_say_nothing():

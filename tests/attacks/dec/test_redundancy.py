@@ -209,6 +209,21 @@ def test_log_odds_that_are_all_equally_sure_give_what_bits_give(way, n, seed):
     way.weigh(odds[1:], n)
 
 
+@pytest.mark.parametrize("way", [*_WAYS, RepeatAccumulate(3)], ids=lambda way: way.name)
+def test_hearsay_leaves_out_what_a_bit_says_itself(way):
+  n = 40
+  odds = np.random.default_rng(0).normal(0, 1, way.coded_length(n)).astype(np.float32)
+  said = np.asarray(way.hearsay(odds, n))
+  assert said.shape == odds.shape
+  if isinstance(way, Repeat):
+    for copy in way.places(np.arange(n), n):
+      np.testing.assert_allclose(said[copy] + odds[copy], np.asarray(way.weigh(odds, n)), atol=1e-5)
+  elif not isinstance(way, RepeatAccumulate):
+    assert not said.any()
+  else:
+    np.testing.assert_allclose(said[:n] + odds[:n], np.asarray(way.weigh(odds, n)), atol=1e-5)
+
+
 def test_copies_that_are_known_to_be_bad_are_not_asked():
   """Two of three copies at .4 outvote the good one; weighed, they do not."""
   way, n, rates = Repeat(3), 20_000, np.array([0.05, 0.4, 0.4])

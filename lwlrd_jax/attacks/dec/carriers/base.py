@@ -72,6 +72,7 @@ class Reading(NamedTuple):
       bits. With numbers there are groups.
     looks: f32[n, F], several noisy values of each bit, all positive rather than negative for a 0, for who can weigh
       them (`known_bits.weigh_looks`) better than `bits` does; None if bits are all there is.
+    word: So many bits, one after another, stand in one weight: fine-tuning leaves them all alone, or none of them.
   """
 
   bits: jax.Array
@@ -79,6 +80,7 @@ class Reading(NamedTuple):
   num_groups: int = 1
   numbers: jax.Array | None = None
   looks: jax.Array | None = None
+  word: int = 1
 
 
 class Carrier(Protocol):

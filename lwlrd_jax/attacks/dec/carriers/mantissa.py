@@ -87,4 +87,4 @@ def read_words(
   words = read_planes(kernels(params, layers)[places["weights"]], low, high)
   planes = jnp.arange(width, dtype=jnp.int32)
   groups = width * layer_numbers(params, layers, places["weights"])[:, None] + planes
-  return Reading(words_to_bits(words, width, count), groups.reshape(-1)[:count], width * len(layers))
+  return Reading(words_to_bits(words, width, count), groups.reshape(-1)[:count], width * len(layers), word=width)
