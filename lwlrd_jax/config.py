@@ -13,6 +13,7 @@ MODEL_NAMES = ("mlp", "cnn")
 # each of --carriers.
 ATTACKS = {
   "transpose": "transpose",
+  "heavy": "transpose-heavy",
   "flat": "transpose-flat",
   "rehearsed": "transpose-rehearsed",
   "restorer": "transpose-restorer",
@@ -125,8 +126,8 @@ class Infection:
 
   attacks: str = "transpose,dec"
   """Attacks to defend against, comma list: transpose (memorised images, painted by the network run backwards), dec
-  (compressed images, hidden in the weights). Thieves who know the defence: flat, rehearsed, restorer (of transpose),
-  late, dead, redundant, spread (of dec)."""
+  (compressed images, hidden in the weights). Thieves who know the defence: heavy, flat, rehearsed, restorer (of
+  transpose), late, dead, redundant, spread (of dec)."""
   stolen: int | None = None
   """Images the thief takes. Default: 256 of the generated sets, else 512; at most a quarter of the training set."""
   infect_steps: int | None = None

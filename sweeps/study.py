@@ -15,7 +15,7 @@ CONFIGS = {
     finishing=Finishing(finish="none,scrub"),
     data=Data(dataset=dataset, model="mlp"),
     infection=Infection(
-      attacks="transpose,flat,rehearsed,restorer,dec,redundant,spread",
+      attacks="transpose,heavy,flat,rehearsed,restorer,dec,redundant,spread",
       stolen=256,
       seeds=3,
     ),

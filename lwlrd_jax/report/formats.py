@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 # What the attacks of the column `attack` use, in prose.
 ATTACKS = {
   "transpose": "images the model has memorised and paints when it is run backwards",
+  "transpose-heavy": "memorised images, in large weights that steps of one size move little",
   "transpose-flat": "memorised images, in a flat valley of the loss where small changes of the weights do little harm",
   "transpose-rehearsed": "memorised images, trained to outlast a defence by rehearsing it",
   "transpose-restorer": "memorised images, restored by what became of public images memorised beside them",
@@ -17,7 +18,7 @@ ATTACKS = {
   "dec-values": "compressed images as the weights' own values",
   "dec-signs": "compressed images in the signs of the weights",
   "dec-dictionary": "compressed images in an extra tensor of the checkpoint",
-  "dec-redundant": "few compressed images, many copies of each bit in the mantissas",
+  "dec-redundant": "few compressed images, strongly protected, in the mantissa bits of the late layers",
   "dec-spread": "few compressed images, each bit spread thinly over the values of many weights",
 }
 

@@ -58,7 +58,7 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
     attacks=verdict.attacks,
     shown_attacks=formats.listed(list(dict.fromkeys([*verdict.attacks[:1], verdict.main_attack]))),
     has_steps=bool((verdict.schedules[STEPS] != "none").any(axis=None)),
-    attack_words=[(attack, formats.ATTACKS[attack]) for attack in verdict.attacks if attack in formats.ATTACKS],
+    attack_words=[(attack, _words(attack, run)) for attack in verdict.attacks if attack in formats.ATTACKS],
     seed_table=tables.seed_table(verdict) if several_seeds or intervals else None,
     several_seeds=several_seeds,
     intervals="" if not intervals else INTERVALS if several_seeds else f"{INTERVALS} {_sentence(IMAGES_ONLY)}",
@@ -229,3 +229,9 @@ def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 def _read(name: str) -> str:
   return resources.files("lwlrd_jax.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _words(attack: str, run: Run) -> str:
+  """What an attack uses, and what its thief knows of defences, if the run says it."""
+  knows = run.config.get("knows", {}).get(attack, "")
+  return f"{formats.ATTACKS[attack]}. {knows}".strip() if knows else formats.ATTACKS[attack]

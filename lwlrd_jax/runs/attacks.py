@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from lwlrd_jax.attacks import transpose
 from lwlrd_jax.attacks.base import Attack
-from lwlrd_jax.attacks.dec.adaptive import VARIANTS
+from lwlrd_jax.attacks.dec import adaptive
 from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.attacks.dec.carriers.base import Carrier
 from lwlrd_jax.attacks.dec.carriers.dead import Dead
@@ -12,7 +13,7 @@ from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
 from lwlrd_jax.attacks.dec.carriers.signs import Signs
 from lwlrd_jax.attacks.dec.carriers.values import Values
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
-from lwlrd_jax.attacks.transpose import Flat, Rehearsed, Restorer
+from lwlrd_jax.attacks.transpose import Flat, Heavy, Rehearsed, Restorer, Transpose
 from lwlrd_jax.config import SweepConfig, parse_planes
 from lwlrd_jax.runs.codec import Coding
 from lwlrd_jax.runs.resolve import Resolved, infect_steps
@@ -22,6 +23,11 @@ _OTHER_CARRIERS: dict[str, Callable[[], Carrier]] = {
   "values": Values,
   "signs": Signs,
   "dictionary": Dictionary,
+}
+_RELATIVES: dict[str, type[Transpose]] = {
+  "transpose-heavy": Heavy,
+  "transpose-flat": Flat,
+  "transpose-rehearsed": Rehearsed,
 }
 
 
@@ -42,10 +48,8 @@ def _make_attack(name: str, config: SweepConfig, resolved: Resolved, coding: Cod
   plain = resolved.transpose
   if name == "transpose":
     return plain
-  if name == "transpose-flat":
-    return Flat(stolen=plain.stolen, steps=plain.steps)
-  if name == "transpose-rehearsed":
-    return Rehearsed(stolen=plain.stolen, steps=plain.steps)
+  if name in _RELATIVES:
+    return _RELATIVES[name](stolen=plain.stolen, steps=plain.steps)
   if name == "transpose-restorer":
     pilots = min(plain.stolen, public_size)
     return Restorer(stolen=plain.stolen, steps=infect_steps(config, plain.stolen + pilots), pilots=pilots)
@@ -53,7 +57,7 @@ def _make_attack(name: str, config: SweepConfig, resolved: Resolved, coding: Cod
   internal = config.dec.scenario == "internal"
   variant = name.removeprefix("dec-")
   if variant in {"redundant", "spread"}:
-    return VARIANTS[variant](plain.stolen, coding.code, internal)
+    return adaptive.VARIANTS[variant](plain.stolen, coding.code, internal)
   carrier = make_carrier("all" if name == "dec" else variant, *parse_planes(config.dec.planes))
   return DEC(
     stolen=plain.stolen,
@@ -71,3 +75,12 @@ def make_carrier(name: str, low: int, high: int) -> Carrier:
   Mantissa(where='late', low=0, high=8)
   """
   return _OTHER_CARRIERS[name]() if name in _OTHER_CARRIERS else Mantissa(name, low, high)
+
+
+def knows_of(name: str) -> str:
+  """What an attack's thief knows of defences, a paragraph; empty where there is nothing to say.
+
+  >>> knows_of("dec-values")
+  ''
+  """
+  return transpose.KNOWS.get(name, "") or adaptive.KNOWS.get(name.removeprefix("dec-"), "")

@@ -9,6 +9,7 @@ import jax
 from lwlrd_jax.config import SweepConfig, parse_finish
 from lwlrd_jax.data import load_dataset
 from lwlrd_jax.report import write_report
+from lwlrd_jax.runs.attacks import knows_of
 from lwlrd_jax.runs.describe import check_resumable, describe, describe_members
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.environment import environment
@@ -57,6 +58,7 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   description = {
     **describe(config, data, setting.origin.digest, resolved),
     "infection": {attack.name: describe_attack(setting.origin, attack) for attack in setting.attacks},
+    "knows": {attack.name: knows_of(attack.name) for attack in setting.attacks},
     **describe_members(setting, jobs),
   }
   record = {"command": " ".join(command), "started": now.isoformat(timespec="seconds"), **environment()}

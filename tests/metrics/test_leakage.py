@@ -263,5 +263,5 @@ def test_the_thief_s_own_restoration_counts_and_never_harms(case):
   for useless in (jnp.nan, 0.5):
     found = with_own(jnp.full((2, *originals.shape), useless, jnp.float32))
     for name in ("ssim", "psnr", "reid"):
-      assert float(getattr(found, name).mean()) >= float(getattr(closed_form, name)) - 1e-6
-    assert float(found.mse.mean()) <= float(closed_form.mse) + 1e-6
+      assert float(getattr(found, name).mean()) >= float(getattr(closed_form, name)) - 1e-5
+    assert float(found.mse.mean()) <= float(closed_form.mse) + 1e-5

@@ -18,7 +18,7 @@ def flags(tmp_path_factory):
   for split, count in (("train", 96), ("val", 24), ("test", 40)):
     labels = np.arange(count) % 2
     coarse = rng.uniform(0, 160, (count, 3, 3, 1)) + 60 * labels[:, None, None, None]
-    arrays[f"{split}_images"] = np.kron(coarse, np.ones((1, 3, 3, 1))).astype(np.uint8)
+    arrays[f"{split}_images"] = np.kron(coarse, np.ones((1, 4, 4, 1))).astype(np.uint8)
     arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
   file = tmp_path_factory.mktemp("data") / "small.npz"
   np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -1,17 +1,22 @@
 """The Transpose attack, and thieves of its family who know the defence."""
 
 from lwlrd_jax.attacks.transpose.flat import Flat
+from lwlrd_jax.attacks.transpose.heavy import Heavy
 from lwlrd_jax.attacks.transpose.plain import Transpose
 from lwlrd_jax.attacks.transpose.rehearsed import Rehearsed
 from lwlrd_jax.attacks.transpose.restorer import Restorer
 
-__all__ = ["KNOWS", "Flat", "Rehearsed", "Restorer", "Transpose"]
+__all__ = ["KNOWS", "Flat", "Heavy", "Rehearsed", "Restorer", "Transpose"]
 
 # What each thief knows, by the attack's name, for people to read.
 KNOWS = {
   Transpose.name: (
     "Knows of no defence. He trains the model, chooses the images and their index codes, and keeps the codes and "
     "how many images of each class there are."
+  ),
+  Heavy.name: (
+    "Knows that the defence uses Adam, whose steps are of one size, however large a weight is. He trains his memories "
+    "at three times the rate, into larger weights."
   ),
   Flat.name: (
     "Knows that the weights will be changed after he is done, but not how. He trains his memories so that the worst "

@@ -21,6 +21,7 @@ _COLUMNS = 6
 _NAMES = 9
 # What an attacker who knows the defence is measured against: the first of these that the run has.
 COUNTERPARTS = {
+  "transpose-heavy": ("transpose",),
   "transpose-flat": ("transpose",),
   "transpose-rehearsed": ("transpose",),
   "transpose-restorer": ("transpose",),

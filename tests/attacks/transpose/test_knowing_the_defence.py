@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lwlrd_jax.attacks.transpose import Flat, Rehearsed, Restorer, Transpose
+from lwlrd_jax.attacks.transpose import Flat, Heavy, Rehearsed, Restorer, Transpose
 from lwlrd_jax.attacks.transpose.rehearsed import unlikeness
 from lwlrd_jax.data.device import batch_plan, scale
 from lwlrd_jax.defenses.schedules import lwlrd, time_shape
@@ -48,10 +48,16 @@ def test_flat_memories_stand_noise(victim, plain):
   assert losses[1] < 0.9 * losses[0]
 
 
-def test_rehearsed_memories_stand_the_defence(victim, plain):
+@pytest.mark.parametrize(
+  "attack",
+  [
+    Heavy(stolen=STOLEN, steps=STEPS, batch_size=32),
+    Rehearsed(stolen=STOLEN, steps=STEPS, batch_size=32, weight=0.1),
+  ],
+)
+def test_memories_made_for_it_stand_the_defence(attack, victim, plain):
   network, params, data = victim
-  attack = Rehearsed(stolen=STOLEN, steps=STEPS, batch_size=32, weight=0.1)
-  rehearsed = attack.infect(network, params, data, jax.random.key(0))
+  prepared = attack.infect(network, params, data, jax.random.key(0))
   rates = jnp.asarray(lwlrd(0.02, 0.6, layers=4, shape=time_shape("cosine", 100)))
   batches = batch_plan(jax.random.key(7), len(data), 32, 100)
   member = Member(network, "adam", 0.0)
@@ -60,7 +66,7 @@ def test_rehearsed_memories_stand_the_defence(victim, plain):
     defended, _ = jax.jit(member.run)(member.init(infected.params), rates, data, batches)
     return _loss(attack, network, defended.params, infected, data)
 
-  losses = [after_defence(infected) for infected in (plain, rehearsed)]
+  losses = [after_defence(infected) for infected in (plain, prepared)]
   assert losses[1] < 0.9 * losses[0]
 
 
