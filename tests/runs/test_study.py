@@ -1,5 +1,7 @@
 """Several sweeps under one command, on a data set small enough to run them."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -78,7 +80,7 @@ def test_it_goes_on_where_it_stopped(command, tmp_path, monkeypatch, capsys):
 
 def test_overwrite_replaces_every_run(command, done, tmp_path):
   out = tmp_path / "r"
-  assert main([*command, "--out", str(out), "--epochs", "1"]) == 0
+  shutil.copytree(done, out)
   before = {path: path.stat().st_mtime_ns for path in out.glob("*/results.parquet")}
   assert len(before) == 2
   assert main([*command, "--out", str(out), "--overwrite"]) == 0
