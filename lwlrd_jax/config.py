@@ -163,7 +163,8 @@ class Dec:
   """external: the codec was trained on other images, and its decoder stays with the thief. internal: it was trained on
   the stolen images' own set, and its decoder has to be hidden too."""
   redundancy: str = "none"
-  """How bits are protected: none, repeat-K (K copies, K odd) or rs-N (Reed-Solomon, N parity bytes in 255)."""
+  """How bits are protected: none, repeat-K (K copies, K odd), ra-Q (repeat-accumulate, Q bits for one, 2 to 16) or rs-N
+  (Reed-Solomon, N parity bytes in 255)."""
   rate_distortion: bool = False
   """Whether to compare codecs on the test split, the learned one at several lambdas, and draw the curve."""
 

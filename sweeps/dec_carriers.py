@@ -34,7 +34,7 @@ BER / re-identification:
 
 No fine-tuning alone stops DEC. Scrubbing closes mantissas, dead weights and extra tensors after any schedule, values
 and signs only after large rates in the layers that hold most weights. Both together stop all seven; values and signs
-keep bit error rates of .46 to .48 then: what a thief could make of that with redundancy is open.
+keep bit error rates of .46 to .48 then. A thief who makes more of that gets through: `--attacks spread`.
 
 After LWLRD and scrub 0.4 to 2.2 kB survive in the mantissas (untreated: 13.0 MB), at most 144 bytes in dead weights
 (before: 0.8 to 2.8 MB). Scrubbing costs at most .007 of AUC:

@@ -18,7 +18,7 @@ ATTACKS = {
   "dec-values": "compressed images as the weights' own values",
   "dec-signs": "compressed images in the signs of the weights",
   "dec-dictionary": "compressed images in an extra tensor of the checkpoint",
-  "dec-redundant": "few compressed images, strongly protected, in the mantissa bits of the late layers",
+  "dec-redundant": "few compressed images, many copies of each bit in the mantissas of the late layers",
   "dec-spread": "few compressed images, each bit spread thinly over the values of many weights",
 }
 

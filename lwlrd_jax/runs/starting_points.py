@@ -104,11 +104,12 @@ def check_capacity(origin: Origin, attack: Attack, seed: int) -> None:
         numbers = attack.carrier.sends_numbers
         sizes = [f"{size:,} weights" if numbers else f"{size / 8e3:,.1f} kB" for size in (needed, room)]
         raise ValueError(
-          f"the payload takes {sizes[0]}, the carrier {attack.carrier.name} of this {origin.model} holds {sizes[1]}; "
-          f"allowed: about {int(attack.stolen * room / needed)} images, or another of --carriers"
+          f"the payload of {attack.name} takes {sizes[0]}, its carrier in this {origin.model} holds {sizes[1]}; "
+          f"allowed: about {int(origin.recipe.stolen * room / needed)} images, or another attack"
         )
   except ValueError as error:
-    raise UserError(f"--stolen {attack.stolen}: {error}") from error
+    # Some attacks take a share of what they are told to.
+    raise UserError(f"--stolen {origin.recipe.stolen}: {error}") from error
 
 
 def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int]) -> list[Infected]:
