@@ -446,7 +446,7 @@ def test_the_member_without_steps_is_meant_unless_others_are_asked_for(dec_run):
     (("--codec-steps", "8"), "--codec learned: 30 images to train the external codec on"),
     (
       ("--codec", "png", "--stolen", "160", "--planes", "22:23", "--redundancy", "repeat-99"),
-      "--stolen 160: the payload takes",
+      "--stolen 160: the payload of",
     ),
   ],
 )
