@@ -186,7 +186,8 @@ class Run:
   matmul_precision: str = "float32"
   """Precision of matrix products: float32, tensorfloat32, bfloat16 or default (the device's own)."""
   config: Path | None = None
-  """A Python file, such as those of sweeps/, whose CONFIG is the starting point; flags given beside it win."""
+  """A Python file, such as those of sweeps/, whose CONFIG is the starting point, or CONFIGS those of several runs by
+  name; flags given beside it win."""
 
 
 @dataclasses.dataclass(frozen=True)

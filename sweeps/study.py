@@ -4,7 +4,7 @@
 
 Takes the official dermamnist.npz and pneumoniamnist.npz from --data-dir or downloads them. Stopped, it goes on with
 `--resume`. In the end runs/study has a folder for each run, comparison.html, and results.md: one section for each of
-the paper's claims, with intervals and where it holds. docs/results.md is that file of our own run.
+the paper's claims, with intervals and where it holds.
 """
 
 from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, Infection, SweepConfig

@@ -11,7 +11,7 @@ from lwlrd_jax.report import formats
 from lwlrd_jax.report.tables import Row, Table, number_cell, text_cell
 from lwlrd_jax.runs.results import COLUMNS
 
-_NUMBERS = ("decay", "lr_max", "epochs", "floor", "auc_drop", "auc", "reid")
+_NUMBERS = ("decay", "lr_max", "epochs", "floor", "auc_drop", "auc_drop_val", "auc", "reid")
 _TEXTS = ("label", "defense", "shape", "finish")
 # Of the table: attribute, then header, format and meaning.
 _COLUMNS = ("label", "decay", "lr_max", "epochs", "shape", "floor", "finish", "auc_drop", "auc", "reid", "choice")
@@ -46,6 +46,8 @@ class Candidate:
     auc_drop: AUC lost against the untreated model; negative if it gained.
     auc: What is left of it.
     reid: Re-identification, in [0, 1].
+    stops: Whether it stops every attack.
+    auc_drop_val: AUC lost on the validation split, by which it is chosen.
     recommended: Whether it is the search's choice.
   """
 
@@ -60,12 +62,14 @@ class Candidate:
   auc_drop: float
   auc: float
   reid: float
+  stops: bool
+  auc_drop_val: float
   recommended: bool
 
   @property
   def choice(self) -> str:
-    """The same as a word."""
-    return "recommended" if self.recommended else ""
+    """The same in words."""
+    return ("recommended" if self.stops else "lets least through") if self.recommended else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +81,8 @@ class Search:
     tried: Schedules it tried.
     max_auc_drop: AUC that may be lost.
     front: Its front, by AUC lost.
-    recommended: Its choice; None if none stops the theft within what may be lost.
+    recommended: Its choice: of the schedules that lose no more than they may on the validation split, the best of
+      those that stop every attack, or, if there are none, the one that lets least through; None if all lose more.
   """
 
   rounds: int
@@ -95,13 +100,22 @@ class Search:
     drop = formats.score(self.max_auc_drop)
     found = self.recommended
     if found is None:
-      return f"{effort}, none can be recommended: none stops the theft and loses at most {drop} of AUC."
+      return f"{effort}, none can be recommended: all lose more than {drop} of AUC on the validation split."
     name = formats.NAMES.get(found.defense, found.defense)
     name += f" with decay {formats.rate(found.decay)}" if math.isfinite(found.decay) else ""
-    return formats.unbroken(
-      f"{effort}, {name} ({found.label}) is recommended: re-identification {formats.percent(found.reid)} % at AUC "
-      f"{formats.score(found.auc)}, {formats.score(found.auc_drop)} lost where {drop} may be."
+    reid = f"re-identification {formats.percent(found.reid)} %"
+    cost = (
+      f"{formats.score(found.auc_drop_val)} of AUC lost on the validation split, where {drop} may be, and "
+      f"{formats.score(found.auc_drop)} on the test split"
     )
+    if found.stops:
+      text = f"{effort}, {name} ({found.label}) is recommended. It stops every attack: {reid}, {cost}."
+    else:
+      text = (
+        f"{effort}, none stops every attack and loses at most {drop} of AUC on the validation split. Least is let "
+        f"through by {name} ({found.label}): {reid}, {cost}."
+      )
+    return formats.unbroken(f"{text} Leakage is that of the images it was chosen by: new ones may fare a little worse.")
 
 
 def front_table(search: Search) -> Table:
@@ -145,4 +159,7 @@ def read_search(file: Path, entry: Any) -> Search | None:
 def _candidate(entry: dict[str, Any], *, recommended: bool) -> Candidate:
   cells: dict[str, Any] = {name: math.nan if entry[name] is None else float(entry[name]) for name in _NUMBERS}
   cells |= {name: str(entry[name] or "") for name in _TEXTS}
-  return Candidate(**cells, recommended=recommended)
+  stops = entry["stops"]
+  if not isinstance(stops, bool):
+    raise TypeError(f"stops is {stops!r}")
+  return Candidate(**cells, stops=stops, recommended=recommended)

@@ -167,7 +167,7 @@ def _apply(
 def _tuning_split(setting: Setting, infected: Infected, seed: int) -> DeviceSplit:
   """What the defence may look at."""
   tuning = setting.config.tuning
-  if tuning.share == 1:
+  if tuning.share == 1 and tuning.overlap == "any":
     return setting.train
   stolen = np.asarray(infected.stolen)
   return setting.train[choose_share(len(setting.train), tuning.share, tuning.overlap, stolen, share_key(seed))]

@@ -67,6 +67,8 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
     stolen = min(_GENERATED_STOLEN if data.name.startswith("phantom") else _STOLEN, max(train // 4, 1))
   if stolen > train:
     raise UserError(f"--stolen {stolen}: the training set has {train} images; allowed: 1 to {train}")
+  if config.tuning.overlap == "none" and stolen == train:
+    raise UserError(f"--overlap none: all {train} training images are stolen; allowed: any, or fewer of them")
   batch_size = config.tuning.batch_size
   epochs = config.tuning.epochs or max(_EPOCHS, math.ceil(_FEWEST_STEPS / steps_per_epoch(train, batch_size)))
   attacks = parse_attacks(config.infection.attacks, config.dec.carriers)

@@ -92,7 +92,10 @@ def check_capacity(origin: Origin, attack: Attack, seed: int) -> None:
   network, params = origin.build(jax.random.key(0))
   try:
     if isinstance(attack, Transpose):
-      attack.hide(network, origin.train, key, origin.public)
+      try:
+        attack.hide(network, origin.train, key, origin.public)
+      except ValueError as error:
+        raise ValueError(f"{attack.name}: {error}") from error
     elif isinstance(attack, DEC):
       assert origin.coding is not None
       payload = attack.payload(network, origin.train, key, origin.coding.weights)[1]
@@ -157,7 +160,7 @@ def _infected_by_dec(origin: Origin, attack: DEC, settings: dict[str, Any], seed
           network, host, origin.train, jax.random.fold_in(key, _INFECT), on_steps, codec=origin.coding.weights
         )
     except ValueError as error:
-      raise UserError(f"--carriers {attack.carrier.name}: {error}") from error
+      raise UserError(f"--attacks: {attack.name}: {error}") from error
     return infected._asdict()
 
   tree = _cached(origin, settings, seed, make, f"infected model ({attack.name})")

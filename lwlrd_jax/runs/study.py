@@ -10,7 +10,6 @@ from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report.claims import write_claims
 from lwlrd_jax.report.compare import write_comparison
-from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.execute import execute
 from lwlrd_jax.runs.progress import console
 
@@ -34,6 +33,8 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
   now = datetime.datetime.now(datetime.UTC)
   file = "study" if first.config is None else first.config.stem
   out = first.out or Path("runs") / f"{now:%Y%m%d-%H%M%S}-{file}"
+  if first.resume and not out.is_dir():
+    raise UserError(f"--resume: there is no study in {out}; allowed: --out with the folder of one that was stopped")
   if out.exists() and not (first.resume or first.overwrite) and (not out.is_dir() or any(out.iterdir())):
     raise UserError(f"--out {out}: is there already; allowed: another folder, --resume or --overwrite")
   try:
@@ -43,9 +44,6 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
   for number, (name, config) in enumerate(configs.items(), 1):
     folder = out / name
     title = f"{name}, run {number} of {len(configs)}"
-    if first.resume and _is_finished(folder):
-      console.print(f"{title}: done before")
-      continue
     console.print(title)
     run = dataclasses.replace(config.run, out=folder, resume=first.resume and (folder / "config.json").exists())
     execute(dataclasses.replace(config, run=run), command)
@@ -55,10 +53,3 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
   console.print(f"comparison: {write_comparison(runs, out / 'comparison.html')}")
   console.print(f"claims: {write_claims(runs, out / 'results.md')}")
   return out
-
-
-def _is_finished(folder: Path) -> bool:
-  """Whether a run has come to its end."""
-  if not (folder / "report.html").exists():
-    return False
-  return RunDirectory(folder).read_config().get("run_seconds") is not None

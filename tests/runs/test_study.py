@@ -73,9 +73,14 @@ def test_it_goes_on_where_it_stopped(command, tmp_path, monkeypatch, capsys):
   assert main([*command, "--out", str(out)]) == 2
   assert "is there already; allowed: another folder, --resume or --overwrite" in capsys.readouterr().err
   assert main([*command, "--out", str(out), "--resume"]) == 0
-  # What was done is not done again.
-  assert calls == ["decay-0.3", "decay-0.7", "decay-0.7"]
+  # What was done is looked at, for its flags, and not done again.
+  assert calls == ["decay-0.3", "decay-0.7", "decay-0.3", "decay-0.7"]
+  assert "fine-tuning" not in capsys.readouterr().err.split("run 2 of 2")[0]
   assert (out / "results.md").exists()
+  assert main([*command, "--out", str(out), "--resume", "--epochs", "2"]) == 2
+  assert "--epochs 2: the run to go on with had 1" in capsys.readouterr().err
+  assert main([*command, "--out", str(tmp_path / "typo"), "--resume"]) == 2
+  assert "there is no study in" in capsys.readouterr().err
 
 
 def test_overwrite_replaces_every_run(command, done, tmp_path):

@@ -7,7 +7,7 @@ from lwlrd_jax.attacks.transpose.plain import Transpose
 
 @dataclasses.dataclass(frozen=True)
 class Heavy(Transpose):
-  """Transpose whose memories are trained at three times the rate.
+  """Transpose whose memories are trained at a rate three times as large and more.
 
   Adam's steps are of the learning rate's size, whatever that of the weights. Larger rates leave memories in larger
   weights, and the defence's own steps are smaller against them.
