@@ -137,7 +137,8 @@ def share_interval(samples: Sequence[np.ndarray]) -> Interval:
   """As `interval` of nested samples, for a share of images in [0, 1].
 
   None, or all, of the images leave nothing to draw from; the interval then is the exact one of Clopper and Pearson
-  (1934) for that many images, whatever their seed.
+  (1934) for that many images, whatever their seed. Of few hits, or few misses, a bootstrap draws too few others: the
+  interval is at least that of Wilson (1927) for independent images.
 
   >>> share_interval([np.zeros(256)]).high.__round__(4)
   0.0143
@@ -151,10 +152,23 @@ def share_intervals(figures: Sequence[Sequence[np.ndarray]]) -> list[Interval]:
   Args:
     figures: The samples of each.
   """
-  return [
-    _exact(found, sum(map(len, samples))) if found.known and found.value in {0.0, 1.0} else found
-    for samples, found in zip(figures, intervals(figures, crossed=False, limits=(0.0, 1.0)), strict=True)
-  ]
+  pairs = zip(figures, intervals(figures, crossed=False, limits=(0.0, 1.0)), strict=True)
+  return [_at_least(found, samples) for samples, found in pairs]
+
+
+def _at_least(found: Interval, samples: Sequence[np.ndarray]) -> Interval:
+  """An interval widened to what so many independent images leave open."""
+  if not found.known:
+    return found
+  images = sum(map(len, samples))
+  if found.value in {0.0, 1.0}:
+    return _exact(found, images)
+  if not _spread(samples):  # ties of constant reconstructions: no image is a hit or a miss
+    return found
+  share, weight = found.value, _Z**2 / images
+  centre = (share + weight / 2) / (1 + weight)
+  reach = math.sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight)
+  return found._replace(low=min(found.low, centre - reach), high=max(found.high, centre + reach))
 
 
 def _exact(found: Interval, images: int) -> Interval:

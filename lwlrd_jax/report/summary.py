@@ -5,7 +5,7 @@ batch size, share and overlap, and the steps on the weights before (prepare) and
 
 1. Figures are averaged over seeds, for each attack and schedule. A schedule is *judged* if every one of its members has
    the status `ok` and AUC, re-identification and SSIM are numbers; others can neither win nor lose.
-2. A schedule *stops* an attack only if what leaks is at the floor, by both measures:
+2. A schedule *stops* an attack only if what leaks is at the floor in every infection, by both measures:
    - `reid` is at most REID_FLOOR, or what guessing reaches within REID_ERRORS standard errors (of as many images as
      this attack took) if that is more;
    - `ssim` is at most that of the mean training image plus SSIM_MARGIN. Without that control nothing is stopped.
@@ -198,7 +198,7 @@ def judge(table: pd.DataFrame, *, chance: float, stolen: int, outcomes: Outcomes
   averaged["stolen"] = averaged.stolen.fillna(stolen)
   floors = find_floors(averaged, chance, stolen)
   limits = averaged.attack.map(floors.limit).astype(float)
-  averaged["stops"] = (averaged.reid <= limits) & (averaged.ssim <= floors.ssim_limit)
+  averaged["stops"] = (averaged.reid_worst <= limits) & (averaged.ssim_worst <= floors.ssim_limit)
   averaged["stops"] &= averaged.status == "ok"
   attacks = [attack for attack in dict.fromkeys(averaged.attack) if attack not in {"none", ""}]
   untreated = averaged[(averaged.defense == "untreated") & averaged.stops]

@@ -112,7 +112,8 @@ def combine(
     auc=-_largest({name: -auc for name, auc in means("auc").items()}),
     reid_by_attack=reid,
     ssim_excess=_largest(ssim) - mean_ssim,
-    stops=all(reid[name] <= reid_limits[name] and ssim[name] <= ssim_limit for name in of_attack),
+    # By the report's rule: in every infection.
+    stops=all(o.reid <= reid_limits[o.attack] and o.ssim <= ssim_limit for o in outcomes),
   )
 
 

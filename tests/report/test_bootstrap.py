@@ -155,3 +155,16 @@ def test_differences_of_shares():
   assert share_difference([some], [some[::-1]], seeds=True, images=True) == difference(
     [some], [some[::-1]], crossed=False, seeds=True, images=True
   )
+
+
+@pytest.mark.parametrize("hits", [1, 2, 5, 128, 254])
+def test_few_hits_leave_more_open_than_none(hits):
+  """Against Wilson's interval as his quadratic has it: the shares p with (share - p)^2 = z^2 p (1 - p) / n."""
+  samples = [np.repeat([1.0, 0.0], [hits, 256 - hits])]
+  found = share_interval(samples)
+  share, z2 = hits / 256, 1.959964**2 / 256
+  low, high = sorted(np.roots([1 + z2, -(2 * share + z2), share**2]).real)
+  assert found.low <= low + 1e-9
+  assert found.high >= high - 1e-9
+  assert found.high > share_interval([np.zeros(256)]).high
+  assert 0 <= found.low <= share <= found.high <= 1

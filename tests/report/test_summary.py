@@ -80,14 +80,23 @@ def test_no_schedule_judged(make):
   assert verdict(make, []).case == "no_defences"
 
 
+def test_an_attack_is_stopped_in_every_infection_or_not_at_all(make):
+  """A mean over infections would let one through whose images are recognised."""
+  rows = [row for seed in range(3) for row in make.controls(seed=seed)]
+  rows += [lwlrd(make, 0.5, seed=seed, reid=reid) for seed, reid in enumerate((0.0, 0.0, 0.05))]
+  found = verdict(make, rows)
+  assert found.schedules.reid.iloc[0] < 0.02
+  assert found.case == "none_stops"
+
+
 def test_seeds_are_averaged_before_choosing(make):
   rows = [*make.controls(seed=0), *make.controls(seed=1)]
   rows += [lwlrd(make, 0.5, seed=seed, auc=auc) for seed, auc in ((0, 0.9), (1, 0.7))]
-  rows += [lwlrd(make, 0.7, seed=seed, auc=0.81, reid=reid) for seed, reid in ((0, 0.0), (1, 0.03))]
+  rows += [lwlrd(make, 0.7, seed=seed, auc=0.81, reid=reid) for seed, reid in ((0, 0.0), (1, 0.015))]
   found = verdict(make, rows)
   assert (found.chosen.decay, found.chosen.seeds) == (0.7, 2)
-  assert found.chosen.reid == pytest.approx(0.015)
-  assert found.chosen.reid_worst == pytest.approx(0.03)
+  assert found.chosen.reid == pytest.approx(0.0075)
+  assert found.chosen.reid_worst == pytest.approx(0.015)
 
 
 def test_one_diverged_seed_disqualifies(make):

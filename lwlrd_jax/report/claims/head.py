@@ -14,8 +14,9 @@ from lwlrd_jax.report.summary import CONTROLS
 
 _RULE = (
   "Intervals are 95 %, by bootstrap over infections and images (one infection: over images only). An attack is "
-  "*stopped* (bold) if re-identification and SSIM are both at most the limits of the report's rule, in the table of "
-  f"runs; where the interval of re-identification reaches above its limit, {UNSURE} stands behind the figure. "
+  "*stopped* (bold) if in every infection re-identification and SSIM are at most the limits of the report's rule, in "
+  "the table of runs; where the interval of re-identification reaches above its limit, "
+  f"{UNSURE} stands behind the figure. "
   "An attack *works* if it is not stopped without a defence. Two figures are *not distinguishable* if the interval of "
   "their paired difference holds 0, and *lower* or *higher* if not: of few images that does not say that they are "
   "equal, and of many comparisons one in twenty is off by chance."
