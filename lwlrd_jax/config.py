@@ -127,7 +127,7 @@ class Infection:
   attacks: str = "transpose,dec"
   """Attacks to defend against, comma list: transpose (memorised images, painted by the network run backwards), dec
   (compressed images, hidden in the weights). Thieves who know the defence: heavy, flat, rehearsed, restorer (of
-  transpose), late, dead, redundant, spread (of dec)."""
+  transpose), late, dead, redundant, spread (of dec; the last two have planes and redundancy of their own)."""
   stolen: int | None = None
   """Images the thief takes. Default: 256 of the generated sets, else 512; at most a quarter of the training set."""
   infect_steps: int | None = None
@@ -399,6 +399,12 @@ def validate(config: SweepConfig) -> None:
       raise UserError(f"{flag} {value}: allowed: " + (f"{low} to {high}" if high < math.inf else f"{low} and more"))
   if config.searching.search is not None and finishing.prepare != "none":
     raise UserError(f"--prepare {finishing.prepare}: a search has no steps before the schedule; allowed: none")
+  if config.searching.search is not None and tuning.shape != "cosine":
+    raise UserError(f"--shape {tuning.shape}: a search tries every shape; allowed: none given")
+  if config.searching.search is not None and tuning.directions != "early":
+    raise UserError(f"--directions {tuning.directions}: a search is for LWLRD; allowed: early")
+  if tuning.directions == "late" and parse_floors(tuning.floors) != (0.0,):
+    raise UserError(f"--floors {tuning.floors}: only early directions have floors; allowed: --directions with early")
   if tuning.share == 0:
     raise UserError("--share 0.0: allowed: more than 0; there would be nothing to fine-tune on")
   if finishing.prune_share == 1:

@@ -5,15 +5,17 @@ import dataclasses
 import jax
 
 from lwlrd_jax.attacks.base import Attack
+from lwlrd_jax.attacks.transpose import Restorer
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.data.device import to_device
+from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.postprocess import PublicStatistics, public_statistics
 from lwlrd_jax.models import build_model
 from lwlrd_jax.runs.attacks import make_attacks
 from lwlrd_jax.runs.codec import make_coding
 from lwlrd_jax.runs.finish import Finisher
-from lwlrd_jax.runs.resolve import Resolved
+from lwlrd_jax.runs.resolve import Resolved, infect_steps
 from lwlrd_jax.runs.starting_points import Origin, check_capacity, data_digest
 
 
@@ -53,7 +55,9 @@ class Setting:
     hides_codes = any(name.startswith("dec") for name in resolved.attacks)
     coding = make_coding(config, data) if hides_codes else None
     self.origin = dataclasses.replace(self.origin, coding=coding)
-    self.attacks: list[Attack] = make_attacks(config, resolved, coding, len(data.val))
+    self.attacks: list[Attack] = [
+      self._with_pilots(attack) for attack in make_attacks(config, resolved, coding, len(data.val))
+    ]
     for attack in self.attacks:
       self._check_capacity(attack)
     self.finisher = Finisher(self.network, params, self.train, self.val, config.finishing)
@@ -62,3 +66,14 @@ class Setting:
   def _check_capacity(self, attack: Attack) -> None:
     for seed in range(self.seeds):
       check_capacity(self.origin, attack, seed)
+
+  def _with_pilots(self, attack: Attack) -> Attack:
+    """A restorer with as many pilots as index codes can number beside the stolen images, found by halving."""
+    while isinstance(attack, Restorer) and attack.pilots is not None and attack.pilots > 1:
+      try:
+        self._check_capacity(attack)
+        break
+      except UserError:
+        pilots = attack.pilots // 2
+        attack = dataclasses.replace(attack, pilots=pilots, steps=infect_steps(self.config, attack.stolen + pilots))
+    return attack

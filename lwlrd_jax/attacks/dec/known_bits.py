@@ -58,23 +58,6 @@ def of_labels(flat: jax.Array, layout: Layout) -> jax.Array:
   return _records(flat, layout)[:, : 8 * layout.label_bytes]
 
 
-def flip_rates(bits: jax.Array, known: np.ndarray, groups: jax.Array, num_groups: int, layout: Layout) -> jax.Array:
-  """How often bits of each group are wrong.
-
-  Args:
-    bits: u8[n] of 0 and 1, as read.
-    known: Of `known_bits`.
-    groups: i32[n] in [0, num_groups).
-    num_groups: G.
-    layout: Where everything is.
-
-  Returns:
-    f32[G] in [0, 1/2].
-  """
-  wrong = (at_known(bits, layout) != known).astype(jnp.float32)
-  return jnp.minimum(by_group(wrong, at_known(groups, layout), num_groups), 0.5)
-
-
 def pooled_rates(wrong: jax.Array, groups: jax.Array, num_groups: int) -> jax.Array:
   """How often bits of each group are wrong, for bits that vote on each other.
 

@@ -38,7 +38,7 @@ def write_claims(runs: Sequence[Path], file: Path) -> Path:
   """
   if not runs:
     raise UserError("RUN: none given; allowed: one or more run directories")
-  _check(file)
+  check(file)
   sources = [_source(path, name) for path, name in zip(runs, _names(runs), strict=True)]
   sections = [module.section(sources) for module in _SECTIONS]
   blocks = [MARKER, *head(sources, sections)]
@@ -49,7 +49,7 @@ def write_claims(runs: Sequence[Path], file: Path) -> Path:
   return file
 
 
-def _check(file: Path) -> None:
+def check(file: Path) -> None:
   """Refuses what was not written here, and a folder that is not there."""
   if not file.parent.is_dir():
     raise UserError(f"{file}: cannot be written (no such folder); allowed: a file in an existing folder")
