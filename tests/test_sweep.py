@@ -240,7 +240,7 @@ def test_bad_decays(capsys, tmp_path, decays):
   [
     (["--dataset", "nothing"], "--dataset nothing: "),
     (["--model", "transformer"], "--model transformer: not known; allowed: mlp, cnn"),
-    (["--attacks", "transpose,fog"], "--attacks transpose,fog: 'fog' is not known; allowed: transpose, flat"),
+    (["--attacks", "transpose,fog"], "--attacks transpose,fog: 'fog' is not known; allowed: transpose, heavy"),
     (["--finish", "scrubb"], "--finish scrubb: "),
     (["--optimizer", "adamw"], "--optimizer adamw: "),
     (["--shape", "square"], "--shape square: "),
