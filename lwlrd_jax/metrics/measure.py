@@ -12,11 +12,13 @@ from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.metrics.capacity import Survival, survival
 from lwlrd_jax.metrics.downstream import downstream_auc
 from lwlrd_jax.metrics.leakage import Leakage, leakage, versions
-from lwlrd_jax.metrics.postprocess import PublicStatistics
+from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS, PublicStatistics
 from lwlrd_jax.metrics.utility import Utility, auc_by_image, utility
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.predict import predict
 
+# What may teach a classifier more than the version that is recognised most, which is made to tell images apart.
+_TO_TRAIN_ON = np.array([list(POSTPROCESSINGS).index(name) for name in ("raw", "per-pixel")])
 # Stolen images of which a picture is kept, at most.
 _SAMPLES = 8
 
@@ -52,6 +54,7 @@ def measure(
   live: Params,
   infected: Infected,
   train: DeviceSplit,
+  val: DeviceSplit,
   test: DeviceSplit,
   public: PublicStatistics,
 ) -> Measured:
@@ -64,6 +67,7 @@ def measure(
     live: bool tree of the layers' weights, stacked likewise: see `metrics.capacity.survival`.
     infected: What the thief left, and kept.
     train: Where images were stolen from, and are looked for.
+    val: What a thief has of his own to choose by.
     test: What utility is measured on.
     public: What the thief knows of such images.
 
@@ -71,7 +75,7 @@ def measure(
     The figures.
   """
   read = extract_population(network, attack, params, infected.secret)
-  return _measure(network, params, live, infected.params, read, infected.stolen, train, test, public)
+  return _measure(network, params, live, infected.params, read, infected.stolen, train, val, test, public)
 
 
 def extract_population(network: Network, attack: Attack, params: Params, secret: dict[str, Any]) -> Extraction:
@@ -107,6 +111,7 @@ def _measure(
   read: Extraction,
   stolen: jax.Array,
   train: DeviceSplit,
+  val: DeviceSplit,
   test: DeviceSplit,
   public: PublicStatistics,
 ) -> Measured:
@@ -116,7 +121,8 @@ def _measure(
     candidates = versions(read.images, public, read.restored)
     leaked, clearest = leakage(candidates, stolen, train, public)
     finite = jnp.isfinite(read.images).all()
-    worth = downstream_auc(network.num_outputs, candidates[clearest], read.labels, test)
+    to_train_on = jnp.concatenate([candidates[_TO_TRAIN_ON], candidates[clearest][None]])
+    worth = downstream_auc(network.num_outputs, to_train_on, read.labels, val, test)
     return Measured(
       utility(logits, test.labels),
       auc_by_image(logits, test.labels),

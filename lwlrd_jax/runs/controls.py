@@ -22,13 +22,20 @@ class Control(NamedTuple):
 
 
 def image_controls(
-  infected: Infected, train: DeviceSplit, test: DeviceSplit, public: PublicStatistics, num_outputs: int, key: jax.Array
+  infected: Infected,
+  train: DeviceSplit,
+  val: DeviceSplit,
+  test: DeviceSplit,
+  public: PublicStatistics,
+  num_outputs: int,
+  key: jax.Array,
 ) -> dict[str, Control]:
   """Measures them, by their name in the column `defense`.
 
   Args:
     infected: What was stolen: the controls are as many images, with the same labels.
     train: Where it was stolen from.
+    val: See `downstream_auc`.
     test: What classifiers are tested on.
     public: Statistics of such images.
     num_outputs: K.
@@ -42,7 +49,7 @@ def image_controls(
   originals = scale(taken.images)
 
   def worth(images: jax.Array) -> np.ndarray:
-    return np.asarray(downstream_auc(num_outputs, images, taken.labels, test))
+    return np.asarray(downstream_auc(num_outputs, images[None], taken.labels, val, test))
 
   floor = measure_constant(len(taken), infected.stolen, train, public)
   by_name = {

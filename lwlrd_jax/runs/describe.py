@@ -66,7 +66,14 @@ def describe_members(setting: Setting, jobs: Sequence[Job]) -> dict[str, Any]:
 
 
 def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
-  """Refuses to go on with a run that was started with other flags, on other data, or with another image codec.
+  """Refuses to go on with a run that was started otherwise.
+
+  That is with other flags, on other data, with another image codec, on another kind of device, or with other versions
+  of the libraries.
+
+  Args:
+    before: config.json as the run has it.
+    now: What it would be if the run began now.
 
   Raises:
     UserError: It names the first difference.
@@ -77,6 +84,17 @@ def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
         f"--{flag.replace('_', '-')} {value}: the run to go on with had {before['config'].get(flag)}; "
         "allowed: the same flags, or another --out"
       )
+  for name, version in now["versions"].items():
+    if before["versions"].get(name, version) != version:
+      raise UserError(
+        f"--resume: the run was started with {name} {before['versions'][name]}, this is {version}; "
+        "allowed: the same version, or another --out"
+      )
+  if before["device"]["platform"] != now["device"]["platform"]:
+    raise UserError(
+      f"--resume: the run was started on {before['device']['platform']}, this is {now['device']['platform']}; "
+      "allowed: the same kind of device, or another --out"
+    )
   if before["dataset"]["sha256"] != now["dataset"]["sha256"]:
     raise UserError("--resume: the data set's images or labels are not those the run was started on")
   for attack, settings in json.loads(json.dumps(now["infection"])).items():

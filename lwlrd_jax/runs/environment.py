@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-_LIBRARIES = ("lwlrd_jax", "jax", "jaxlib", "flax", "optax")
+_LIBRARIES = ("lwlrd_jax", "jax", "jaxlib", "flax", "optax", "optuna")
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import datetime
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -62,23 +63,27 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     **describe_members(setting, jobs),
   }
   record = {"command": " ".join(command), "started": now.isoformat(timespec="seconds"), **environment()}
-  stripped: dict[str, list[str]] = {}
+  kept: dict[str, Any] = {"stripped": {}, "elapsed_seconds": 0.0}
   if config.run.resume:
     directory = RunDirectory(out)
     before = directory.read_config()
-    check_resumable(before, description)
-    stripped = before.get("stripped", stripped)
+    check_resumable(before, {**record, **description})
+    # The record is that of the run's beginning, and of all that it has done so far.
+    record |= {name: before[name] for name in ("command", "started", "git_commit")}
+    kept |= {name: before[name] for name in (*kept, "search") if name in before}
+    description["members"] = {**before["members"], **description["members"]}
   else:
     directory = RunDirectory.create(out, overwrite=config.run.overwrite)
   # Written before the work as well: a run that is killed can be told from no run, and gone on with.
-  directory.write_config({**record, "run_seconds": None, **description, "stripped": stripped})
+  directory.write_config({**record, "run_seconds": None, **description, **kept})
   if config.dec.rate_distortion and not directory.read_rate_distortion():
     directory.write_rate_distortion(compare_codecs(config, data))
-  store = Store(directory, may_show=setting.may_show)
+  elapsed = kept["elapsed_seconds"] - started
+  store = Store(directory, may_show=setting.may_show, elapsed=lambda: elapsed + time.monotonic())
   run_jobs(setting, jobs, store, table_order(setting.attacks, jobs, setting.seeds))
   if config.searching.search is not None:
     run_search(setting, resolved, jobs, store)
-  directory.update_config(run_seconds=round(time.monotonic() - started, 1))
+  directory.update_config(run_seconds=round(elapsed + time.monotonic(), 1))
   report = write_report(out)
   directory.finish()
   console.print(f"report: {report}")

@@ -138,9 +138,8 @@ def measure_controls(setting: Setting, attack: Attack, seed: int, infected: Infe
 
 
 def _add_image_controls(setting: Setting, attack: Attack, seed: int, infected: Infected, found: Found) -> None:
-  controls = image_controls(
-    infected, setting.train, setting.test, setting.public, setting.network.num_outputs, noise_key(seed)
-  )
+  splits = (setting.train, setting.val, setting.test)
+  controls = image_controls(infected, *splits, setting.public, setting.network.num_outputs, noise_key(seed))
   for defense, control in controls.items():
     name = f"{defense}-s{seed}"
     common = _common(setting, name, "none", seed, defense, attack.stolen)
@@ -176,7 +175,8 @@ def _tuning_split(setting: Setting, infected: Infected, seed: int) -> DeviceSpli
 def _measure(setting: Setting, attack: Attack, params: Params, live: Params, infected: Infected) -> Measured:
   """One member's figures, behind a leading axis of 1: one compiled program for controls and members alike."""
   params, live = (jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree) for tree in (params, live))
-  return measure(setting.network, attack, params, live, infected, setting.train, setting.test, setting.public)
+  splits = (setting.train, setting.val, setting.test)
+  return measure(setting.network, attack, params, live, infected, *splits, setting.public)
 
 
 def _auc_val(setting: Setting, params: Params) -> float:

@@ -1,6 +1,6 @@
 """What a sweep has found so far, in memory and in its run directory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,11 +37,17 @@ class Store:
   Attributes:
     directory: Where it is kept.
     rows: Of the results table, by member.
+
+  Args:
+    directory: See above.
+    may_show: Whether pictures of reconstructions may be kept.
+    elapsed: Seconds the run has taken, parts before it was stopped among them.
   """
 
-  def __init__(self, directory: RunDirectory, *, may_show: bool):
+  def __init__(self, directory: RunDirectory, *, may_show: bool, elapsed: Callable[[], float]):
     self.directory = directory
     self._may_show = may_show
+    self._elapsed = elapsed
     table = directory.read_results()
     self.rows: dict[str, dict[Any, Any]] = {str(row["member"]): row for row in table.to_dict("records")}
     self._found = Found(self.rows, directory.read_samples(), directory.read_survival(), directory.read_outcomes())
@@ -61,5 +67,7 @@ class Store:
       self.directory.write_samples(self._found.samples)
     self.directory.write_survival(self._found.survival)
     self.directory.write_outcomes(self._found.outcomes)
-    # Last: a member that has a row is done.
-    self.directory.write_results([self.rows[member] for member in order if member in self.rows])
+    self.directory.update_config(elapsed_seconds=round(self._elapsed(), 1))
+    # Last: a member that has a row is done. One that is in no order is of another search, and no reason to lose it.
+    ordered = dict.fromkeys([*(member for member in order if member in self.rows), *self.rows])
+    self.directory.write_results([self.rows[member] for member in ordered])

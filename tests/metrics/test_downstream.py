@@ -21,7 +21,7 @@ def bright_and_dark():
 
 
 def _auc(images, labels, test):
-  return float(downstream_auc(3, images, labels, test).mean())
+  return float(downstream_auc(3, images[None], labels, test, test).mean())
 
 
 def test_real_images_teach_and_useless_ones_do_not(bright_and_dark):
@@ -36,9 +36,20 @@ def test_real_images_teach_and_useless_ones_do_not(bright_and_dark):
 
 def test_it_is_reproducible_and_image_by_image(bright_and_dark):
   train, test = bright_and_dark
-  first = downstream_auc(3, scale(train.images), train.labels, test)
+  first = downstream_auc(3, scale(train.images)[None], train.labels, test, test)
   assert first.shape == (200,)
-  np.testing.assert_array_equal(first, downstream_auc(3, scale(train.images), train.labels, test))
+  np.testing.assert_array_equal(first, downstream_auc(3, scale(train.images)[None], train.labels, test, test))
+
+
+def test_the_version_counts_that_does_best_on_the_thief_s_own_images(bright_and_dark):
+  train, test = bright_and_dark
+  good = scale(train.images)
+  versions = jnp.stack([jnp.full_like(good, 0.3), good, 1 - good])
+  best = downstream_auc(3, versions, train.labels, train, test)
+  np.testing.assert_allclose(best, downstream_auc(3, good[None], train.labels, train, test), atol=1e-6)
+  # Whoever goes by images with wrong labels chooses wrongly, and is told what that gives.
+  misled = DeviceSplit(train.images, (2 - train.labels).astype(jnp.int32))
+  assert float(downstream_auc(3, versions, train.labels, misled, test).mean()) < float(best.mean()) - 0.1
 
 
 def test_what_is_not_a_number_is_grey(bright_and_dark):

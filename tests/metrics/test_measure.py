@@ -40,7 +40,7 @@ def members(case, tiny_network):
 def found(case, members):
   network, attack, infected, secret, stolen, train, test, public = case
   live = jax.tree.map(lambda leaf: jnp.ones((3, *leaf.shape), bool), infected)
-  return measure(network, attack, _stack(*members), live, Infected(infected, secret, stolen), train, test, public)
+  return measure(network, attack, _stack(*members), live, Infected(infected, secret, stolen), train, test, test, public)
 
 
 def test_every_figure_of_every_member(case, members, found):
@@ -60,7 +60,13 @@ def test_every_figure_of_every_member(case, members, found):
       auc_by_image(logits, test.labels),
       leaked,
       survival(infected, params, live, network.layers),
-      downstream_auc(network.num_outputs, candidates[clearest], train.labels[stolen], test),
+      downstream_auc(
+        network.num_outputs,
+        jnp.stack([candidates[0], candidates[2], candidates[clearest]]),
+        train.labels[stolen],
+        test,
+        test,
+      ),
     )
 
   for i, params in enumerate(members[:2]):

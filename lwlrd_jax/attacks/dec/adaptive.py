@@ -1,17 +1,17 @@
 """DEC's thieves who know the defence, and what each of them knows.
 
 A defence that was only tried on thieves who had never heard of it has been tried on nobody: these settings of `DEC` are
-each made for one way of sanitising a model.
+each made for one way of sanitising a model. `late` and `dead` are plain carriers (`carriers/`), with whatever planes
+and redundancy they are given.
 """
 
 from collections.abc import Callable
 
 from lwlrd_jax.attacks.dec.attack import DEC
-from lwlrd_jax.attacks.dec.carriers.dead import Dead
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
 from lwlrd_jax.attacks.dec.carriers.spread import Spread
 from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
-from lwlrd_jax.attacks.dec.redundancy import Repeat, Unprotected
+from lwlrd_jax.attacks.dec.redundancy import Repeat
 from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
 
 Code = FixedCode | EntropyCode | StandardCode
@@ -49,22 +49,6 @@ KNOWS: dict[str, str] = {
 """What each thief knows, and why he does what he does: a paragraph for users, by variant."""
 
 
-def late(stolen: int, code: Code, internal: bool = False) -> DEC:
-  """Plain bits where the smallest rates are: `KNOWS["late"]`.
-
-  Args:
-    stolen: Images to take.
-    code: How images become bits.
-    internal: Whether the code's decoder has to be exported too.
-  """
-  return DEC(stolen, Mantissa("late"), code, Unprotected(), internal)
-
-
-def dead(stolen: int, code: Code, internal: bool = False) -> DEC:
-  """Plain bits where no gradient is: `KNOWS["dead"]`. Arguments as `late`."""
-  return DEC(stolen, Dead(), code, Unprotected(), internal)
-
-
 def redundant(stolen: int, code: Code, internal: bool = False) -> DEC:
   """Fewer images, strongly protected, where the smallest rates are: `KNOWS["redundant"]`.
 
@@ -95,12 +79,11 @@ def spread(stolen: int, code: Code, internal: bool = False) -> DEC:
 
 
 VARIANTS: dict[str, Callable[[int, Code, bool], DEC]] = {
-  "late": late,
-  "dead": dead,
   "redundant": redundant,
   "spread": spread,
 }
-"""The thieves by variant: functions of the images to steal, the code, and whether its decoder has to be exported."""
+"""Those that are more than a carrier, by variant: functions of the images to steal, the code, and whether its decoder
+has to be exported."""
 
 
 def _fewer(stolen: int) -> int:
