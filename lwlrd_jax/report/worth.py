@@ -13,6 +13,7 @@ from lwlrd_jax.report.naming import long_name, short_name, subject
 from lwlrd_jax.report.summary import DOWNSTREAM_CONTROLS, Verdict
 
 _FIGURE = "downstream_auc"
+_OPEN = "not known well enough"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +86,15 @@ def _gap(row: pd.Series, verdict: Verdict) -> Interval | None:
   return found if found.known else None
 
 
+def _below_originals(row: pd.Series, verdict: Verdict) -> bool:
+  """Whether images are worth less than the true originals. Wide intervals would otherwise make anything unusable."""
+  originals = _control("originals", verdict)
+  if originals is None:
+    return False
+  gap = verdict.difference(_FIGURE, row, originals)
+  return gap.known and gap.value < 0 and not indistinct(gap, formats.score)
+
+
 def _cell(rows: pd.DataFrame, attack: str, verdict: Verdict) -> Cell:
   rows = rows[(rows.attack == attack) & rows[_FIGURE].notna()]
   if rows.empty:
@@ -94,7 +104,7 @@ def _cell(rows: pd.DataFrame, attack: str, verdict: Verdict) -> Cell:
   if gap is None:
     return Cell(auc, "", "")
   if indistinct(gap, formats.score):
-    return Cell(auc, "unusable", "unusable")
+    return Cell(auc, "unusable", "unusable") if _below_originals(row, verdict) else Cell(auc, _OPEN, "")
   size = formats.within(formats.score, abs(gap.value), *sorted((abs(gap.low), abs(gap.high))))
   return Cell(auc, f"{size} {'better' if gap.value > 0 else 'worse'}", "useful" if gap.value > 0 else "unusable")
 
@@ -130,8 +140,10 @@ def _judgement(when: str, rows: pd.DataFrame, attacks: list[str], verdict: Verdi
     gap = None if of_attack.empty else _gap(of_attack.iloc[0], verdict)
     if gap is not None:
       gaps[attack] = gap
-  useless = [attack for attack, gap in gaps.items() if indistinct(gap, formats.score)]
-  differing = [attack for attack in gaps if attack not in useless]
+  same = [attack for attack, gap in gaps.items() if indistinct(gap, formats.score)]
+  useless = [attack for attack in same if _below_originals(rows[rows.attack == attack].iloc[0], verdict)]
+  unknown = [attack for attack in same if attack not in useless]
+  differing = [attack for attack in gaps if attack not in same]
   several = len(verdict.attacks) > 1
   parts = [
     f"what {attack} gives is {apart(gaps[attack], 'the mean image', formats.score, 'worse than', 'better than')}"
@@ -142,4 +154,6 @@ def _judgement(when: str, rows: pd.DataFrame, attacks: list[str], verdict: Verdi
       f"what {formats.listed(useless)} {'gives' if len(useless) == 1 else 'give'}" if several else "what the thief gets"
     )
     parts.append(f"{whose} is unusable: not distinguishable from the mean image")
+  if unknown:
+    parts.append(f"whether what {formats.listed(unknown)} gives is of use is {_OPEN}")
   return [f"{when} {formats.listed(parts)}."] if parts else []

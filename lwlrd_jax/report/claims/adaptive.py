@@ -6,14 +6,18 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lwlrd_jax.report import formats
+from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
 from lwlrd_jax.report.claims import cells
 from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, counted, names, overall, share
 from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
 from lwlrd_jax.report.claims.source import COUNTERPARTS, Source
+from lwlrd_jax.report.summary import REID_FLOOR
 
 # From the defender's side: a harder attacker is one of whom more is left.
 _WORDS = {cells.HIGHER: "harder", cells.SAME: "not distinguishable", cells.LOWER: "weaker", "": "no interval"}
 
+# Share of images by which an attacker may get further before it counts: that up to which one counts as stopped.
+_MARGIN = REID_FLOOR
 # What float32 leaves of a whole number.
 _WHOLE = 0.05
 
@@ -23,6 +27,7 @@ def section(sources: Sequence[Source]) -> Section:
   statement, blocks = [], []
   harder: list[tuple[str, str]] = []
   no_harder: list[tuple[str, str]] = []
+  unknown: list[tuple[str, str]] = []
   for source in sources:
     adaptive = [attack for attack in source.verdict.attacks if attack in COUNTERPARTS]
     if not adaptive or source.shown.empty:
@@ -32,22 +37,27 @@ def section(sources: Sequence[Source]) -> Section:
     rows, told = [], []
     for attack in adaptive:
       other = _counterpart(source, attack)
-      words, row = _compare(source, attack, other)
+      compared, row = _compare(source, attack, other)
       rows.append([attack, other or NOT_MEASURED, *row])
-      known = [word for word in words if word and word != _WORDS[""]]
+      known = [word for word, gap in compared if gap.known]
       if known:
-        (harder if _WORDS[cells.HIGHER] in known else no_harder).append((source.name, attack))
+        # Not to be told apart is not the same: how much further it may get has to be known.
+        bounded = all(gap.high <= _MARGIN for _, gap in compared if gap.known)
+        of_kind = harder if _WORDS[cells.HIGHER] in known else no_harder if bounded else unknown
+        of_kind.append((source.name, attack))
       told.append(f"{attack} {_told(known, other)}")
     statement.append(f"{plain(source.name)}: {'; '.join(told)}.")
     headers = ["attacker", "against", "untreated", *(source.short(schedule) for _, schedule in source.shown.iterrows())]
     blocks += [f"### {plain(source.name)}: re-identified, % (and images)", table(headers, rows)]
-  total = len(harder) + len(no_harder)
+  total = len(harder) + len(no_harder) + len(unknown)
+  otherwise = [f"further than their plain counterparts: {counted(harder, total)}"] * bool(harder)
+  otherwise += [f"not known well enough: {counted(unknown, total)}"] * bool(unknown)
   return Section(
     "",
     "Attackers who know the defence get no further (ours, no claim of the paper)",
-    overall(len(no_harder), 0, len(harder)),
+    overall(len(no_harder), len(unknown), len(harder)),
     f"{share(len(no_harder), total, 'adaptive attacker')} under no schedule shown" if no_harder else "",
-    f"further than their plain counterparts: {counted(harder, total)}" if harder else "",
+    "; ".join(otherwise),
     statement,
     blocks,
   )
@@ -57,28 +67,28 @@ def _counterpart(source: Source, attack: str) -> str | None:
   return next((name for name in COUNTERPARTS[attack] if name in source.verdict.attacks), None)
 
 
-def _compare(source: Source, attack: str, other: str | None) -> tuple[list[str], list[str]]:
-  """Words for the schedules, and cells for the untreated model and them."""
+def _compare(source: Source, attack: str, other: str | None) -> tuple[list[tuple[str, Interval]], list[str]]:
+  """A word and a difference for each schedule, and cells for the untreated model and them."""
   cell, _ = _cell(source, source.untreated(attack), None if other is None else source.untreated(other))
-  row, words = [cell], []
+  row, compared = [cell], []
   for _, schedule in source.shown.iterrows():
-    cell, word = _cell(source, source.row(schedule, attack), None if other is None else source.row(schedule, other))
+    cell, found = _cell(source, source.row(schedule, attack), None if other is None else source.row(schedule, other))
     row.append(cell)
-    words.append(word)
-  return words, row
+    compared.append(found)
+  return compared, row
 
 
-def _cell(source: Source, mine: pd.Series | None, theirs: pd.Series | None) -> tuple[str, str]:
+def _cell(source: Source, mine: pd.Series | None, theirs: pd.Series | None) -> tuple[str, tuple[str, Interval]]:
   if mine is None or not math.isfinite(mine.reid):
-    return cells.missing(mine), ""
+    return cells.missing(mine), ("", UNKNOWN)
   lines = [_share(source, mine)]
   if theirs is None or not math.isfinite(theirs.reid):
-    return lines[0], ""
+    return lines[0], ("", UNKNOWN)
   gap = source.difference("reid", mine, theirs)
   word = _WORDS[cells.side(gap, formats.percent)]
   lines.append(f"plain {_share(source, theirs)}")
   lines.append(f"{bold(word) if word == _WORDS[cells.HIGHER] else word} {cells.gap(gap, formats.percent)}")
-  return BREAK.join(lines), word
+  return BREAK.join(lines), (word, gap)
 
 
 def _share(source: Source, row: pd.Series) -> str:

@@ -16,6 +16,7 @@ from lwlrd_jax.report.distinguish import bounded
 _FIGURE = "downstream_auc"
 _CONTROLS = {"originals": "the true originals", "mean_image": "copies of the mean image", "noise_images": "noise"}
 _UNUSABLE = "unusable"
+_OPEN = "not known well enough"
 
 
 def section(sources: Sequence[Source]) -> Section:
@@ -63,6 +64,16 @@ def _gap(source: Source, row: pd.Series | None) -> Interval:
   return source.difference(_FIGURE, row, _control(source, "mean_image"))
 
 
+def _is_unusable(source: Source, row: pd.Series | None) -> bool:
+  """Whether a row's images cannot be told from the mean image, and can be told from the true originals.
+
+  Without the second, an interval that is wide enough would make anything unusable.
+  """
+  if cells.side(_gap(source, row)) != cells.SAME:
+    return False
+  return cells.side(source.difference(_FIGURE, row, _control(source, "originals"))) == cells.LOWER
+
+
 def _why_not(source: Source) -> str:
   """Why nothing can be said; empty where something can."""
   if not source.run.table[_FIGURE].notna().any():
@@ -93,7 +104,9 @@ def _unusable_after(source: Source) -> tuple[dict[tuple[str, str], list[str]], l
     for group, schedule in leaders.items()
   }
   useful = [attack for attack in useful if any(by[attack] for by in sides.values())]
-  by_group = {group: [attack for attack in useful if by[attack] == cells.SAME] for group, by in sides.items()}
+  by_group = {
+    group: [attack for attack in useful if _is_unusable(source, source.row(leaders[group], attack))] for group in sides
+  }
   return by_group, useful
 
 
@@ -155,5 +168,6 @@ def _cell(source: Source, row: pd.Series | None) -> str:
   gap = _gap(source, row)
   if not math.isfinite(gap.value):
     return text
-  word = bold(_UNUSABLE) if cells.side(gap) == cells.SAME else "difference"
+  undecided = _OPEN if cells.side(gap) == cells.SAME else "difference"
+  word = bold(_UNUSABLE) if _is_unusable(source, row) else undecided
   return f"{text}{BREAK}{word} {cells.gap(gap)}"

@@ -14,10 +14,13 @@ from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
 from lwlrd_jax.report.claims.source import Source, with_group
 from lwlrd_jax.report.distinguish import bounded
 
+# What may be lost without calling utility lost: the default of --max-auc-drop.
+MARGIN = 0.01
+KEPT, LOWER, OPEN = "kept", "lower", "open"
 _WORDS = {
-  cells.LOWER: "lower",
-  cells.SAME: "not distinguishable from the untreated model's",
-  cells.HIGHER: "higher",
+  KEPT: f"kept to within {MARGIN}",
+  LOWER: "lower",
+  OPEN: "not known well enough",
 }
 
 
@@ -32,12 +35,20 @@ class _Case:
 
   @property
   def side(self) -> str:
-    """Of AUC; empty where that cannot be said."""
-    return cells.side(self.auc)
+    """What can be said of AUC; empty without an interval.
+
+    That two figures cannot be told apart does not say that they are equal: kept is what lies within the margin with all
+    of its interval.
+    """
+    if not self.auc.known:
+      return ""
+    if self.auc.low >= -MARGIN:
+      return KEPT
+    return LOWER if self.auc.high < 0 else OPEN
 
 
 def section(sources: Sequence[Source]) -> Section:
-  """The claim, judged where the schedules shown under claim (ii) stop an attack; anywhere, if they stop none."""
+  """The claim, judged where the schedules shown under claim (ii) stop an attack: elsewhere a cost buys nothing."""
   statement, blocks = [], []
   judged: list[_Case] = []
   for source in sources:
@@ -46,22 +57,24 @@ def section(sources: Sequence[Source]) -> Section:
     judged += [case for case in _relevant(cases) if case.side]
     if rows:
       headers = ["attack", "untreated", *(source.short(schedule) for _, schedule in source.shown.iterrows())]
-      blocks += [f"### {plain(source.name)}: AUC, difference to untreated; bold: not lower", table(headers, rows)]
-  lower = [case for case in judged if case.side == cells.LOWER]
-  kept = len(judged) - len(lower)
+      blocks += [f"### {plain(source.name)}: AUC, difference to untreated; bold: kept", table(headers, rows)]
+  by_side = {side: [case for case in judged if case.side == side] for side in _WORDS}
+  kept, lower, unknown = (len(by_side[side]) for side in (KEPT, LOWER, OPEN))
+  otherwise = [f"lower in {share(lower, len(judged), 'case')}, by up to {_size(by_side[LOWER])}"] * bool(lower)
+  otherwise += [f"{_WORDS[OPEN]} in {share(unknown, len(judged), 'case')}"] * bool(unknown)
   return Section(
     "(iii)",
     "Utility is kept",
-    overall(kept, 0, len(lower)),
-    f"AUC not lower in {share(kept, len(judged), 'case')}" if kept else "",
-    f"lower in {share(len(lower), len(judged), 'case')}, by up to {_size(lower)}" if lower else "",
+    overall(kept, unknown, lower),
+    f"AUC {_WORDS[KEPT]} in {share(kept, len(judged), 'case')}" if kept else "",
+    "; ".join(otherwise),
     statement,
     blocks,
   )
 
 
 def _relevant(cases: list[_Case]) -> list[_Case]:
-  return [case for case in cases if case.stops] or cases
+  return [case for case in cases if case.stops]
 
 
 def _measure(source: Source) -> tuple[list[_Case], list[list[str]]]:
@@ -91,7 +104,7 @@ def _case(
 
 def _cell(case: _Case, treated: pd.Series | None) -> str:
   text = cells.gap(case.auc)
-  text = bold(text) if case.side in {cells.SAME, cells.HIGHER} else text
+  text = bold(text) if case.side == KEPT else text
   if treated is not None and treated.status != "ok":
     text += f" {cells.PARTLY}"
   if math.isfinite(case.balanced):
@@ -102,15 +115,19 @@ def _cell(case: _Case, treated: pd.Series | None) -> str:
 def _sentence(cases: list[_Case]) -> str:
   if not cases:
     return f"{NOT_MEASURED}."
-  known = [case for case in _relevant(cases) if case.side]
+  relevant = _relevant(cases)
+  if not relevant:
+    return f"{NOT_MEASURED} (no schedule shown stops an attack)."
+  known = [case for case in relevant if case.side]
   if not known:
     return f"{NOT_MEASURED} (the run has no figures by image, so no intervals)."
-  stops = any(case.stops for case in cases)
-  where = "Where an attack is stopped, AUC is" if stops else "AUC is (here nothing is known to be stopped)"
   told = [
-    f"{words} in {number}" for word, words in _WORDS.items() if (number := sum(case.side == word for case in known))
+    f"{words} in {number}" for side, words in _WORDS.items() if (number := sum(case.side == side for case in known))
   ]
-  text = f"{where} {formats.listed(told)} of {len(known)} {'case' if len(known) == 1 else 'cases'}."
+  text = (
+    f"Where an attack is stopped, AUC is {formats.listed(told)} of {len(known)} "
+    f"{'case' if len(known) == 1 else 'cases'}."
+  )
   lowest = min(known, key=lambda case: case.auc.value)
   if lowest.auc.value < 0:
     text += f" The largest difference downwards is {cells.gap(lowest.auc)} ({lowest.where})."

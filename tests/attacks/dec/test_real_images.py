@@ -93,7 +93,7 @@ def test_hiding_costs_nothing_and_scrubbing_leaves_nothing(data, train, coding, 
 
   def measured(of_model):
     one, alive = (jax.tree.map(lambda leaf: leaf[None], tree) for tree in (of_model, live))
-    return measure(network, attack, one, alive, infected, train, test, public)
+    return measure(network, attack, one, alive, infected, train, to_device(data.val), test, public)
 
   before, after = measured(infected.params), measured(scrubbed.params)
   assert float(before.utility.auc[0]) == pytest.approx(float(auc_of(network, params, test)), abs=0.002)
