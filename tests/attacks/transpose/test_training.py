@@ -4,10 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from lwlrd_jax.attacks.transpose import KNOWS, Flat, Rehearsed, Restorer, Transpose, training
+from lwlrd_jax.attacks.transpose import KNOWS, Flat, Heavy, Rehearsed, Restorer, Transpose, training
 
 ATTACKS = [
   Transpose(stolen=6, steps=5, batch_size=4),
+  Heavy(stolen=6, steps=5, batch_size=4),
   Flat(stolen=6, steps=5, batch_size=4),
   Rehearsed(stolen=6, steps=5, batch_size=4, rehearsal_steps=2),
   Restorer(stolen=6, steps=5, batch_size=4, pilots=3),
