@@ -1,6 +1,7 @@
 """What several runs say of the paper's claims."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report import bootstrap, formats
-from lwlrd_jax.report.claims import MARKER, write_claims
+from lwlrd_jax.report.bootstrap import Interval
+from lwlrd_jax.report.claims import MARKER, utility, write_claims
 from lwlrd_jax.report.claims.finding import overall
 from lwlrd_jax.report.claims.fingerprint import fingerprint
 from lwlrd_jax.report.load import Run, load
@@ -225,7 +227,7 @@ def test_everything_holds(make, tmp_path):
   assert set(verdicts(text).values()) == {"holds"}
   assert set(table(text, "claim")["depends or fails"]) == {""}
   assert "LWLRD 0.3 stops all at once" in text
-  assert "not distinguishable from the untreated model's in 6 of 6 cases" in section(text, "(iii)")
+  assert "AUC is kept to within 0.01 in 6 of 6 cases" in section(text, "(iii)")
 
 
 def test_everything_fails(make, tmp_path):
@@ -236,13 +238,14 @@ def test_everything_fails(make, tmp_path):
       row["reid"] = 0.9 if row["attack"] == "dec-late" else 0.3
   run = make.run(tmp_path / "run", make.worth(rows), outcomes=True, samples=False)
   text = write_claims([run], tmp_path / "results.md").read_text()
-  assert set(verdicts(text).values()) == {"fails"}
+  assert {claim for claim, verdict in verdicts(text).items() if verdict != "fails"} == {"(iii)"}
   assert set(table(text, "claim")["holds"]) == {""}
   assert "It does stop run: transpose, dec, dec-late." in text
   assert "survived by: plain attackers transpose and dec; adaptive attackers dec-late." in text
   assert "Against high-LR: loses (stops fewer attacks)." in text
   assert "Against Super-FT: not measured." in text
-  assert "AUC is (here nothing is known to be stopped) lower in 6 of 6 cases. " in text
+  # Nothing is bought, so that there is nothing to be paid for.
+  assert "not measured (no schedule shown stops an attack)" in section(text, "(iii)")
   assert "the images of no attack are unusable; difference to the mean image: transpose 0.0" in text
 
 
@@ -484,3 +487,17 @@ def test_one_word_for_many_cases():
   assert overall(3, 0, 0) == "holds"
   assert overall(0, 2, 0) == "depends"
   assert overall(0, 0, 1) == "fails"
+
+
+@pytest.mark.parametrize(
+  ("interval", "side"),
+  [
+    ((0.0, -0.004, 0.005), utility.KEPT),
+    ((-0.006, -0.009, -0.002), utility.KEPT),  # lower, by no more than may be lost
+    ((-0.03, -0.05, -0.01), utility.LOWER),
+    ((-0.021, -0.059, 0.014), utility.OPEN),  # not to be told from 0, nor from a great loss
+    ((math.nan, math.nan, math.nan), ""),
+  ],
+)
+def test_utility_is_kept_where_the_whole_interval_is_within_the_margin(interval, side):
+  assert utility._Case("somewhere", Interval(*interval), 0.0, stops=True).side == side

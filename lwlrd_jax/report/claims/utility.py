@@ -60,8 +60,11 @@ def section(sources: Sequence[Source]) -> Section:
       blocks += [f"### {plain(source.name)}: AUC, difference to untreated; bold: kept", table(headers, rows)]
   by_side = {side: [case for case in judged if case.side == side] for side in _WORDS}
   kept, lower, unknown = (len(by_side[side]) for side in (KEPT, LOWER, OPEN))
-  otherwise = [f"lower in {share(lower, len(judged), 'case')}, by up to {_size(by_side[LOWER])}"] * bool(lower)
-  otherwise += [f"{_WORDS[OPEN]} in {share(unknown, len(judged), 'case')}"] * bool(unknown)
+  otherwise = []
+  if lower:
+    otherwise.append(f"lower in {share(lower, len(judged), 'case')}, by up to {_size(by_side[LOWER])}")
+  if unknown:
+    otherwise.append(f"{_WORDS[OPEN]} in {share(unknown, len(judged), 'case')}")
   return Section(
     "(iii)",
     "Utility is kept",
