@@ -63,7 +63,8 @@ class Store:
     self._found.samples.update(found.samples)
     self._found.survival.update(found.survival)
     self._found.outcomes.update(found.outcomes)
-    if self._may_show:
+    # A run that was begun without pictures and goes on with them has no originals to show beside them.
+    if self._may_show and "originals" in self._found.samples:
       self.directory.write_samples(self._found.samples)
     self.directory.write_survival(self._found.survival)
     self.directory.write_outcomes(self._found.outcomes)
