@@ -11,13 +11,12 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from lwlrd_jax.attacks.transpose.unmix import faint, matched_filter
 from lwlrd_jax.data.device import DeviceSplit, scale
 
 _EPS = 1e-6
-# Of `unmixed`, in mean eigenvalues: of 1e-4 to 1e-1 what recognised most on models it was not chosen on.
+# Of `unmixed`: of 1e-4 to 1e-1 what recognised most, on models it was not chosen on too.
 _PENALTY = 1e-3
-# Size of what `unmixed` shows, in that of usual deviations. What is cut off at black and white tells nothing apart.
-_FAINT = 0.5
 
 
 @jax.tree_util.register_dataclass
@@ -105,20 +104,8 @@ def whitened(images: jax.Array, public: PublicStatistics) -> jax.Array:
 
 
 def unmixed(images: jax.Array, public: PublicStatistics) -> jax.Array:
-  """Divides the extracted images by their own covariance, where `whitened` divides by its root.
-
-  Almost all of what is painted after fine-tuning is the common patterns. The inverse of their covariance makes the
-  filter that detects what lies under them best (the matched filter: Turin 1960, "An introduction to matched filters").
-  The penalty keeps directions out in which there is nothing but rounding.
-  """
-  flat = _scaled(images, None).reshape(len(images), -1)
-  flat = flat - flat.mean(axis=0)
-  products = flat @ flat.T
-  penalty = jnp.maximum(_PENALTY * jnp.trace(products) / len(flat), jnp.finfo(flat.dtype).tiny)
-  deviation = jax.scipy.linalg.solve(products + penalty * jnp.eye(len(flat)), flat, assume_a="pos")
-  size = jnp.sqrt(jnp.square(deviation).mean())
-  usual = _FAINT * jnp.sqrt(jnp.square(public.std).mean())
-  return jnp.clip((deviation / (size + _EPS) * usual).reshape(images.shape) + public.mean, 0, 1)
+  """Divides extracted images by their own covariance, where `whitened` divides by its root; see `matched_filter`."""
+  return faint(matched_filter(images, _PENALTY), jnp.sqrt(jnp.square(public.std).mean()), public.mean)
 
 
 POSTPROCESSINGS: dict[str, Callable[[jax.Array, PublicStatistics], jax.Array]] = {

@@ -20,17 +20,22 @@ def replace_file(path: Path, content: bytes) -> None:
     raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def replace_folder(folder: Path, files: dict[str, bytes]) -> None:
-  """Writes files into a folder only its owner may enter; other PNGs in it go.
+def replace_folder(folder: Path, files: dict[str, bytes], pattern: str = "*.png") -> None:
+  """Writes files into a folder, made for its owner alone; others in it of the same kind go.
 
   A picture of an earlier report must not outlive the right to show it.
+
+  Args:
+    folder: The folder; the one above it is there.
+    files: Content by name.
+    pattern: Names of that kind.
 
   Raises:
     UserError: The folder cannot be written.
   """
   try:
     folder.mkdir(mode=0o700, exist_ok=True)
-    for stale in folder.glob("*.png"):
+    for stale in folder.glob(pattern):
       if stale.name not in files:
         stale.unlink()
   except OSError as error:

@@ -10,7 +10,7 @@ from lwlrd_jax.report.claims.finding import Section
 from lwlrd_jax.report.claims.head import head
 from lwlrd_jax.report.claims.markdown import bold, bullets, capital, plain
 from lwlrd_jax.report.claims.source import Source
-from lwlrd_jax.report.files import replace_file
+from lwlrd_jax.report.files import replace_file, replace_folder
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.summary import judge
 
@@ -98,13 +98,5 @@ def _figures(sources: Sequence[Source], folder: Path) -> list[str]:
     copies[f"{name}-{_FIGURE}"] = picture
     link = f"{folder.name}/{name}-{_FIGURE}".replace(" ", "%20")
     blocks.append(f"![Re-identification against AUC of every schedule of {plain(source.name)}]({link})")
-  try:
-    folder.mkdir(exist_ok=True)
-    for stale in folder.glob(f"*-{_FIGURE}"):
-      if stale.name not in copies:
-        stale.unlink()
-  except OSError as error:
-    raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
-  for name, picture in copies.items():
-    replace_file(folder / name, picture)
+  replace_folder(folder, copies, f"*-{_FIGURE}")
   return blocks

@@ -1,8 +1,7 @@
-"""Several sweeps under one command, on a data set small enough to run them."""
+"""Several sweeps under one command."""
 
 import shutil
 
-import numpy as np
 import pytest
 
 import lwlrd_jax
@@ -11,30 +10,22 @@ from lwlrd_jax.sweep import main
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory):
+def command(npz, tmp_path_factory):
   """A study of two short sweeps."""
-  folder = tmp_path_factory.mktemp("study")
-  rng = np.random.default_rng(0)
-  arrays = {}
-  for split, count in (("train", 96), ("val", 24), ("test", 40)):
-    labels = np.arange(count) % 2
-    coarse = rng.uniform(0, 160, (count, 3, 3, 1)) + 60 * labels[:, None, None, None]
-    arrays[f"{split}_images"] = np.kron(coarse, np.ones((1, 4, 4, 1))).astype(np.uint8)
-    arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
-  np.savez(folder / "small.npz", **arrays)  # type: ignore[arg-type]
-  (folder / "two.py").write_text(
+  file = tmp_path_factory.mktemp("study") / "two.py"
+  file.write_text(
     "from pathlib import Path\n"
     "from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig\n"
     "CONFIGS = {\n"
     "  f'decay-{decay}': SweepConfig(\n"
     "    tuning=FineTuning(decays=str(decay), epochs=1, batch_size=32, baselines=False),\n"
-    f"    data=Data(dataset='npz', npz=Path({str(folder / 'small.npz')!r})),\n"
+    f"    data=Data(dataset='npz', npz=Path({str(npz)!r})),\n"
     "    infection=Infection(attacks='transpose', stolen=8, infect_steps=20),\n"
     "  )\n"
     "  for decay in (0.3, 0.7)\n"
     "}\n"
   )
-  return ["--config", str(folder / "two.py")]
+  return ["--config", str(file)]
 
 
 @pytest.fixture(scope="module")

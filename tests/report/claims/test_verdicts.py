@@ -1,0 +1,151 @@
+"""Where a claim holds, depends or fails: a small run for each branch."""
+
+import math
+
+import pytest
+
+from lwlrd_jax.report.bootstrap import Interval
+from lwlrd_jax.report.claims import utility, write_claims
+from lwlrd_jax.report.claims.finding import overall
+
+DECAYS = (0.3, 0.5, 0.7)
+MINUS = "\u2212"
+
+
+def test_adaptive(page, rows_of, make, tmp_path):
+  rows = rows_of(("transpose", "dec", "dec-late", "dec-redundant"), lwlrd=("dec",))
+  for row in rows:
+    if row["attack"] == "dec-redundant":
+      row["stolen"] = 8
+      if row["defense"] == "lwlrd":
+        row["reid"] = 0.25
+  run = make.run(tmp_path / "run", rows, outcomes=True, samples=False)
+  text = write_claims([run], tmp_path / "results.md").read_text()
+  part = page.section(text, "Attackers")
+  assert "dec-late is harder than dec under 2 of 2 schedules; dec-redundant is weaker than dec-late under 2" in part
+  cells = page.table(part, "attacker").set_index("attacker")
+  assert cells.loc["dec-redundant", "LWLRD 0.3"].startswith(
+    f"25.0 (2 of 8)<br>plain 80.0 (204.8 of 256)<br>weaker {MINUS}55"
+  )
+  assert "**harder** 80.0 [" in cells.loc["dec-late", "LWLRD 0.3"]
+  assert page.verdicts(text)["Attackers"] == "depends"
+  assert page.facts(text)["images stolen"] == "256 (dec-redundant 8)"
+
+
+def test_few_images_are_not_sure(page, rows_of, make, tmp_path):
+  rows = rows_of(("transpose",), lwlrd=("transpose",))
+  for row in rows:
+    row["stolen"] = 8 if row["attack"] == "transpose" else None
+  run = make.run(tmp_path / "run", rows, outcomes=True, samples=False)
+  part = page.section(write_claims([run], tmp_path / "results.md").read_text(), "(ii)")
+  assert "| **0 [0, 36.9]** (?) |" in part  # of Clopper and Pearson: 1 - 0.025 ** (1 / 8)
+  assert "stops 1 of 1 working attack: transpose (?) (every schedule)." in part
+
+
+def test_everything_holds(page, rows_of, make, tmp_path):
+  runs = []
+  for name, seeds in (("one", 1), ("other", 2)):
+    rows = make.worth(rows_of(("transpose", "dec", "dec-late"), lwlrd=("transpose", "dec", "dec-late"), seeds=seeds))
+    runs.append(make.run(tmp_path / name, rows, outcomes=True, samples=False))
+  text = write_claims(runs, tmp_path / "results.md").read_text()
+  assert set(page.verdicts(text).values()) == {"holds"}
+  assert set(page.table(text, "claim")["depends or fails"]) == {""}
+  assert "LWLRD 0.3 stops all at once" in text
+  assert "AUC is kept to within 0.01 in 6 of 6 cases" in page.section(text, "(iii)")
+
+
+def test_everything_fails(page, rows_of, make, tmp_path):
+  rows = rows_of(("transpose", "dec", "dec-late"), vanilla=0.0, high_lr=(0.88, 0.0))
+  for row in rows:
+    if row["defense"] == "lwlrd":
+      row["auc"] = 0.6
+      row["reid"] = 0.9 if row["attack"] == "dec-late" else 0.3
+  run = make.run(tmp_path / "run", make.worth(rows), outcomes=True, samples=False)
+  text = write_claims([run], tmp_path / "results.md").read_text()
+  assert {claim for claim, verdict in page.verdicts(text).items() if verdict != "fails"} == {"(iii)"}
+  assert set(page.table(text, "claim")["holds"]) == {""}
+  assert "It does stop run: transpose, dec, dec-late." in text
+  assert "survived by: plain attackers transpose and dec; adaptive attackers dec-late." in text
+  assert "Against high-LR: loses (stops fewer attacks)." in text
+  assert "Against Super-FT: not measured." in text
+  # Nothing is bought, so that there is nothing to be paid for.
+  assert "not measured (no schedule shown stops an attack)" in page.section(text, "(iii)")
+  assert "the images of no attack are unusable; difference to the mean image: transpose 0.0" in text
+
+
+@pytest.mark.parametrize(
+  ("ours", "theirs", "result"),
+  [
+    ((0.88, 0.0), (0.88, 0.0), "not distinguishable"),
+    ((0.8, 0.0), (0.88, 0.0), "loses (lower AUC)"),
+    ((0.88, 0.3), (0.88, 0.9), "wins (leaks less)"),
+    ((0.8, 0.3), (0.88, 0.9), "mixed (lower AUC, leaks less)"),
+    ((0.88, 0.9), (0.8, 0.3), "mixed (higher AUC, leaks more)"),
+    ((0.8, 0.9), (0.88, 0.3), "loses (lower AUC, leaks more)"),
+  ],
+)
+def test_duels(page, rows_of, make, tmp_path, ours: tuple[float, float], theirs, result):
+  rows = rows_of(("transpose",), high_lr=theirs, decays=(0.5,))
+  for row in rows:
+    if row["defense"] == "lwlrd":
+      row["auc"], row["reid"] = ours
+      row["ssim"] = 0.4
+  run = make.run(tmp_path / "run", rows, outcomes=True, samples=False)
+  part = page.section(write_claims([run], tmp_path / "results.md").read_text(), "(iv)")
+  assert f"Against high-LR: {result}." in part
+  assert page.table(part, "steps").iloc[0, -1] == result
+
+
+def test_stopped_by_one_schedule_each(page, rows_of, make, tmp_path):
+  rows = rows_of(("transpose", "dec"), decays=(0.3, 0.6))
+  for row in rows:
+    if row["defense"] == "lwlrd" and (row["decay"] == 0.3) == (row["attack"] == "dec"):
+      row["reid"], row["ssim"] = 0.0, 0.3
+  run = make.run(tmp_path / "run", rows, outcomes=True, samples=False)
+  text = write_claims([run], tmp_path / "results.md").read_text()
+  assert page.verdicts(text)["(ii)"] == "depends"
+  assert "no one schedule stops every attack" in page.summary(text, "(ii)")["depends or fails"]
+
+
+def test_ssim_alone_keeps_an_attack_alive(page, rows_of, make, tmp_path):
+  rows = rows_of(("transpose",), lwlrd=("transpose",), decays=(0.5,))
+  for row in rows:
+    if row["defense"] == "lwlrd":
+      row["ssim"] = 0.6
+    if row["defense"] == "vanilla":
+      row["reid"] = 0.02002
+  run = make.run(tmp_path / "run", rows, samples=False)
+  text = write_claims([run], tmp_path / "results.md").read_text()
+  assert "| 0<br>SSIM 0.600 |" in page.section(text, "(ii)")
+  assert "| 2.0 (above) | no |" in page.section(text, "(i)")
+
+
+def test_worse_than_the_mean_image_is_not_unusable(page, make, tmp_path):
+  rows = make.worth(make.sweep(DECAYS))
+  for row in rows:
+    if row["defense"] == "lwlrd":
+      row["downstream_auc"] = 0.3  # turned around, it would be of use
+  run = make.run(tmp_path / "run", rows, outcomes=True, samples=False)
+  part = page.section(write_claims([run], tmp_path / "results.md").read_text(), "(v)")
+  assert "**Fails.**" in part
+  assert "unusable**" not in part
+
+
+def test_one_word_for_many_cases():
+  assert overall(3, 0, 0) == "holds"
+  assert overall(0, 2, 0) == "depends"
+  assert overall(0, 0, 1) == "fails"
+
+
+@pytest.mark.parametrize(
+  ("interval", "side"),
+  [
+    ((0.0, -0.004, 0.005), utility.KEPT),
+    ((-0.006, -0.009, -0.002), utility.KEPT),  # lower, by no more than may be lost
+    ((-0.03, -0.05, -0.01), utility.LOWER),
+    ((-0.021, -0.059, 0.014), utility.OPEN),  # not to be told from 0, nor from a great loss
+    ((math.nan, math.nan, math.nan), ""),
+  ],
+)
+def test_utility_is_kept_where_the_whole_interval_is_within_the_margin(interval, side):
+  assert utility._Case("somewhere", Interval(*interval), 0.0, stops=True).side == side

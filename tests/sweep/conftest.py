@@ -1,0 +1,28 @@
+"""A data set small enough to run the product on several times."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+TRAIN, VAL, TEST = 160, 30, 60
+
+
+@pytest.fixture(scope="session")
+def npz(tmp_path_factory):
+  """Three classes of smooth 12 x 12 pictures, told apart by their brightness, with noise."""
+  rng = np.random.default_rng(0)
+  arrays = {}
+  for split, count in (("train", TRAIN), ("val", VAL), ("test", TEST)):
+    labels = np.arange(count) % 3
+    coarse = rng.uniform(0, 160, (count, 4, 4, 1)) + 30 * labels[:, None, None, None]
+    arrays[f"{split}_images"] = np.kron(coarse, np.ones((1, 3, 3, 1))).astype(np.uint8)
+    arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
+  file = tmp_path_factory.mktemp("data") / "small.npz"
+  np.savez(file, **arrays)  # type: ignore[arg-type]
+  return file
+
+
+@pytest.fixture(scope="session")
+def comparable():
+  """Reads of a run's table what two runs of one command share."""
+  return lambda path: pd.read_parquet(path / "results.parquet").drop(columns="seconds")
