@@ -47,6 +47,8 @@ class FineTuning:
   lrs: str = "0.02"
   """Largest learning rates (lr_max: of the first layer, at the first step), comma list; each above 0. The default is
   for Adam."""
+  high_lrs: str | None = None
+  """Learning rates of high-LR, the baseline without decay, comma list. Default: those of --lrs."""
   epochs: int | None = None
   """Passes over the training set. Default: 12, or as many as make 256 steps if that is more."""
   batch_size: int = 128
@@ -111,7 +113,7 @@ class Data:
   """phantom (generated skin lesions), phantom-chest (generated radiographs, multi-label), a 2-D MedMNIST name such as
   dermamnist, or npz."""
   npz: Path | None = None
-  """A file in MedMNIST's form, for --dataset npz."""
+  """A file in MedMNIST's form, for --dataset npz; in a study, for those of its runs that have that data set."""
   data_dir: Path | None = None
   """Where official MedMNIST files are kept. Default: a folder in the user's cache."""
   image_size: int | None = None
@@ -254,13 +256,13 @@ def parse_decays(text: str) -> tuple[float, ...]:
   return values
 
 
-def parse_lrs(text: str) -> tuple[float, ...]:
-  """Reads `--lrs`: a comma list of learning rates above 0.
+def parse_lrs(text: str, flag: str = "--lrs") -> tuple[float, ...]:
+  """Reads `--lrs` or `--high-lrs`: a comma list of learning rates above 0.
 
   >>> parse_lrs("1e-2,0.03")
   (0.01, 0.03)
   """
-  return _distinct_floats("--lrs", text, math.inf, "allowed: a comma list of learning rates above 0")
+  return _distinct_floats(flag, text, math.inf, "allowed: a comma list of learning rates above 0")
 
 
 def parse_names(flag: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
@@ -353,6 +355,10 @@ def validate(config: SweepConfig) -> None:
   finishing, dec = config.finishing, config.dec
   parse_decays(tuning.decays)
   parse_lrs(tuning.lrs)
+  if tuning.high_lrs is not None:
+    parse_lrs(tuning.high_lrs, flag="--high-lrs")
+    if not tuning.baselines:
+      raise UserError(f"--high-lrs {tuning.high_lrs}: goes with baselines only, not with --no-baselines")
   parse_finish("--finish", finishing.finish)
   parse_finish("--prepare", finishing.prepare)
   parse_floors(tuning.floors)

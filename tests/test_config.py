@@ -40,6 +40,8 @@ def test_bad_decays_name_the_flag_the_value_and_what_is_allowed(text):
 def test_bad_lrs(text):
   with pytest.raises(UserError, match=r"^--lrs .*above 0"):
     parse_lrs(text)
+  with pytest.raises(UserError, match=r"^--high-lrs .*above 0"):
+    parse_lrs(text, flag="--high-lrs")
 
 
 def test_names():

@@ -120,12 +120,13 @@ def plan_defenses(
   depth_of_layer: Sequence[int] | None = None,
   granularity: str = BY_LAYER,
   directions: tuple[str, ...] = (EARLY,),
+  high_lrs: tuple[float, ...] | None = None,
 ) -> list[Defense]:
   """Every schedule of a sweep: LWLRD for each rate, decay and floor, reversed likewise if asked for, the baselines.
 
-  High-LR and reversed, as baselines, stand once for each of `lrs`, reversed at the median decay. Super-Fine-Tuning has
-  an optimizer, a batch size and a length of its own, those of its authors' two settings: under another optimizer its
-  rates would mean something else. Only the clipping of gradients is added.
+  As baselines, high-LR stands once for each of `high_lrs`, and reversed for each of `lrs`, at the median decay.
+  Super-Fine-Tuning has an optimizer, a batch size and a length of its own, those of its authors' two settings: under
+  another optimizer its rates would mean something else. Only the clipping of gradients is added.
 
   Args:
     decays: Factors in (0, 1].
@@ -143,6 +144,7 @@ def plan_defenses(
       every layer is one.
     granularity: Name of these units.
     directions: Where the decays' largest rates are: `early`, LWLRD, `late`, reversed, or both.
+    high_lrs: Rates of high-LR. Default: `lrs`.
 
   Returns:
     The schedules, LWLRD first.
@@ -182,7 +184,7 @@ def plan_defenses(
     return plan
   vanilla_lr = _VANILLA_SHARE * task_lr
   plan.append(common("vanilla", None, vanilla_lr, uniform(vanilla_lr, layers=units, shape=over_time)))
-  plan += [common("high_lr", None, lr, uniform(lr, layers=units, shape=over_time)) for lr in lrs]
+  plan += [common("high_lr", None, lr, uniform(lr, layers=units, shape=over_time)) for lr in high_lrs or lrs]
   if LATE not in directions:
     plan += [late(lr, sorted(decays)[len(decays) // 2]) for lr in lrs]
   return plan + _super_finetuning_presets(train_size, layers)

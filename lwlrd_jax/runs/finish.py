@@ -50,13 +50,14 @@ class Finisher:
     """See `live_weights`, on the training split."""
     return live_weights(self._network, params, self._train.images)
 
-  def apply(self, steps: tuple[str, ...], params: Params, key: jax.Array) -> Finished:
+  def apply(self, steps: tuple[str, ...], params: Params, key: jax.Array, *, live: Params | None = None) -> Finished:
     """Applies steps one after another.
 
     Args:
       steps: Names: noise, prune, quantize, scrub, strip. scrub strips first.
       params: A checkpoint.
       key: Random key.
+      live: What `live` says of it, if that is known.
 
     Returns:
       The checkpoint after them. Entries that are no layer stay unless they are stripped.
@@ -72,9 +73,10 @@ class Finisher:
         continue
       layers = jax.tree.map(jnp.asarray, self._network.declared(params))
       if step == "scrub":
-        layers, planes = self._scrub(layers, step_key)
+        layers, planes = self._scrub(layers, step_key, self.live(layers) if live is None else live)
       else:
         layers = self._simple(step, layers, step_key)
+      live = None
       params = {**params, **layers}
     return Finished(params, stripped, planes)
 
@@ -86,9 +88,8 @@ class Finisher:
     }
     return steps[step]()
 
-  def _scrub(self, params: Params, key: jax.Array) -> tuple[Params, tuple[int, ...]]:
+  def _scrub(self, params: Params, key: jax.Array, live: Params) -> tuple[Params, tuple[int, ...]]:
     """Scrubs as many planes as the limit allows."""
-    live = self.live(params)
     counts = [int(sum(leaf.sum() for leaf in live[layer].values())) for layer in self._network.layers]
     before = float(auc_of(self._network, params, self._val))
     drawn = _draw(params, jax.random.split(key, _DRAWS), live)

@@ -99,7 +99,7 @@ def run_wave(
       tuned = {**before.params, **jax.tree.map(lambda leaf, i=i: leaf[i], population.params)}
       live = setting.finisher.live(tuned)
       for name, finish in job.members(attack, seed).items():
-        after = _apply(setting, attack, finish, tuned, jax.random.fold_in(finish_key(seed), 1), directory)
+        after = _apply(setting, attack, finish, tuned, jax.random.fold_in(finish_key(seed), 1), directory, live)
         planes = after.planes or before.planes
         measured = _measure(setting, attack, after.params, live, infected)
         row = {
@@ -152,10 +152,16 @@ def _add_image_controls(setting: Setting, attack: Attack, seed: int, infected: I
 
 
 def _apply(
-  setting: Setting, attack: Attack, steps: Steps, params: Params, key: jax.Array, directory: RunDirectory
+  setting: Setting,
+  attack: Attack,
+  steps: Steps,
+  params: Params,
+  key: jax.Array,
+  directory: RunDirectory,
+  live: Params | None = None,
 ) -> Finished:
   """Steps on the weights; what they strip is told once, and goes into the record."""
-  finished = setting.finisher.apply(steps, params, key)
+  finished = setting.finisher.apply(steps, params, key, live=live)
   told = directory.read_config()["stripped"]
   if finished.stripped and attack.name not in told:
     directory.update_config(stripped={**told, attack.name: list(finished.stripped)})

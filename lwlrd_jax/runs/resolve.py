@@ -87,6 +87,7 @@ def defenses_of(config: SweepConfig, resolved: Resolved, train_size: int, networ
   return plan_defenses(
     decays=parse_decays(tuning.decays),
     lrs=parse_lrs(tuning.lrs),
+    high_lrs=None if tuning.high_lrs is None else parse_lrs(tuning.high_lrs),
     epochs=resolved.epochs,
     batch_size=resolved.batch_size,
     optimizer=tuning.optimizer,

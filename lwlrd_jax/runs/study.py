@@ -29,6 +29,8 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
   """
   if list(configs) == [""]:
     return execute(configs[""], command)
+  if any(config.data.dataset == "npz" for config in configs.values()):
+    configs = {name: _with_own_file(config) for name, config in configs.items()}
   first = next(iter(configs.values())).run
   now = datetime.datetime.now(datetime.UTC)
   file = "study" if first.config is None else first.config.stem
@@ -53,3 +55,10 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
   console.print(f"comparison: {write_comparison(runs, out / 'comparison.html')}")
   console.print(f"claims: {write_claims(runs, out / 'results.md')}")
   return out
+
+
+def _with_own_file(config: SweepConfig) -> SweepConfig:
+  """Flags are given to all runs of a study, but `--npz` is of no use to those with a named data set."""
+  if config.data.dataset == "npz":
+    return config
+  return dataclasses.replace(config, data=dataclasses.replace(config.data, npz=None))

@@ -54,6 +54,15 @@ def test_contents():
     np.testing.assert_allclose(defense.schedule, expected, rtol=1e-5)
 
 
+def test_high_lr_has_rates_of_its_own():
+  plan = _plan(high_lrs=(0.2, 0.05, 0.001))
+  high = [defense for defense in plan if defense.name == "high_lr"]
+  assert [defense.lr_max for defense in high] == [0.2, 0.05, 0.001]
+  assert all(len(set(row)) == 1 for defense in high for row in defense.schedule.tolist())
+  others = [[d.label for d in each if d.name != "high_lr"] for each in (plan, _plan())]
+  assert others[0] == others[1]
+
+
 def test_vanilla_is_a_tenth_of_the_training_rate():
   vanilla = next(defense for defense in _plan() if defense.name == "vanilla")
   assert vanilla.lr_max == pytest.approx(1e-4)

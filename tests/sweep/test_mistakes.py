@@ -49,6 +49,8 @@ def test_bad_decays(capsys, tmp_path, decays):
     (["--finish", "scrubb"], "--finish scrubb: "),
     (["--optimizer", "adamw"], "--optimizer adamw: "),
     (["--shape", "square"], "--shape square: "),
+    (["--high-lrs", "0"], "--high-lrs 0: out of range; "),
+    (["--high-lrs", "0.1", "--no-baselines"], "--high-lrs 0.1: goes with baselines only"),
     (["--seeds", "0"], "--seeds 0: "),
     (["--epochs", "-1"], "--epochs -1: "),
     (["--stolen", "0"], "--stolen 0: "),

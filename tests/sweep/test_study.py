@@ -1,6 +1,7 @@
 """Several sweeps under one command."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,21 @@ def test_it_goes_on_where_it_stopped(command, tmp_path, monkeypatch, capsys):
   assert "--epochs 2: the run to go on with had 1" in capsys.readouterr().err
   assert main([*command, "--out", str(tmp_path / "typo"), "--resume"]) == 2
   assert "there is no study in" in capsys.readouterr().err
+
+
+def test_a_file_beside_named_data_sets(command, npz, tmp_path, monkeypatch):
+  """`--npz` is for the runs that take a file."""
+  file = tmp_path / "mixed.py"
+  file.write_text(
+    "from lwlrd_jax.config import Data, SweepConfig\n"
+    "CONFIGS = {name: SweepConfig(data=Data(dataset=name)) for name in ('phantom', 'npz')}\n"
+  )
+  seen: dict[str, Path | None] = {}
+  monkeypatch.setattr(study, "execute", lambda config, _: seen.setdefault(config.data.dataset, config.data.npz))
+  for name in ("write_comparison", "write_claims"):
+    monkeypatch.setattr(study, name, lambda runs, out: out)
+  assert main(["--config", str(file), "--npz", str(npz), "--out", str(tmp_path / "r")]) == 0
+  assert seen == {"phantom": None, "npz": npz}
 
 
 def test_overwrite_replaces_every_run(command, done, tmp_path):
