@@ -45,10 +45,18 @@ def brief(source: Source, row: pd.Series) -> str:
   return formats.percent(row.reid)
 
 
-def worst_auc(source: Source, schedule: pd.Series) -> tuple[str, Interval] | None:
-  """The attack under which a schedule costs most AUC, and the difference to the untreated model; None if unknown."""
+def worst_auc(source: Source, schedule: pd.Series, other: pd.Series | None = None) -> tuple[str, Interval] | None:
+  """The attack under which a schedule costs most AUC, and the difference; None if unknown.
+
+  Args:
+    source: The run.
+    schedule: One of its schedules.
+    other: Another, to which the difference is. Default: the untreated model.
+  """
   gaps = {
-    attack: source.difference("auc", source.row(schedule, attack), source.untreated(attack))
+    attack: source.difference(
+      "auc", source.row(schedule, attack), source.untreated(attack) if other is None else source.row(other, attack)
+    )
     for attack in source.verdict.attacks
   }
   known = {attack: found for attack, found in gaps.items() if math.isfinite(found.value)}

@@ -9,9 +9,10 @@ import pandas as pd
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.bootstrap import Interval
 from lwlrd_jax.report.claims import cells
-from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, overall, share
+from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, names, overall, share
 from lwlrd_jax.report.claims.markdown import plain, table
 from lwlrd_jax.report.claims.source import ALONE, Source, group_name, with_group
+from lwlrd_jax.report.claims.utility import MARGIN
 from lwlrd_jax.report.distinguish import auc_difference
 
 # Families, those of the claim first.
@@ -23,12 +24,18 @@ _FAMILIES = {
 }
 _CLAIMED = ("high-LR", "Super-FT")
 _WINS, _SAME, _LOSES, _MIXED = "wins", "not distinguishable", "loses", "mixed"
+# Attacks that a reason has room for by name.
+_NAMED = 3
+_FORMS = (formats.percent, formats.score)
 _HEADERS = ["schedule", "attacks stopped", "worst re-id, %", "lets through", "worst AUC difference to untreated"]
 _DUEL_HEADERS = ["steps", "LWLRD", "rival", "stopped", "AUC difference", "re-id difference, points", "result for LWLRD"]
 
 _DUELS = (
-  "The best LWLRD schedule against the best of each rival family, with the same finishing steps. The number of attacks "
-  "stopped decides; of as many, AUC, and where not all are stopped, also the worst re-identification."
+  "The best LWLRD schedule against the best of each rival family, with the same finishing steps; behind each name, of "
+  "how many schedules it is the best. Two things count. Privacy: who stops more of the attacks that the other lets "
+  "through, as far as what the two leave of them can be told apart; if that is equal, and not all are stopped, the "
+  "worst re-identification. Utility: AUC. Who is ahead in one and behind in the other has a mixed result; but who "
+  f"stops more attacks may have up to {MARGIN} less AUC, with all of the interval."
 )
 
 
@@ -77,23 +84,41 @@ def section(sources: Sequence[Source]) -> Section:
 
 def _duel(source: Source, family: str, group: tuple[str, str]) -> _Duel | None:
   """None where LWLRD itself was not run or not judged."""
-  ours = source.best(source.family(["lwlrd"], group))
+  mine, others = source.family(["lwlrd"], group), source.family(_FAMILIES[family], group)
+  ours, theirs = source.best(mine), source.best(others)
   if ours is None:
     return None
-  theirs = source.best(source.family(_FAMILIES[family], group))
-  lead = [group_name(group), source.short(ours)]
+  lead = [group_name(group), _of(source, ours, mine)]
   if theirs is None:
-    why = NOT_MEASURED if source.family(_FAMILIES[family], group).empty else "not ok"
+    why = NOT_MEASURED if others.empty else "not ok"
     return _Duel(family, group, [*lead, f"{family}: {why}", "", "", "", NOT_MEASURED], "", "")
-  stopped = source.stops(ours), source.stops(theirs)
+  only = _only(source, ours, theirs), _only(source, theirs, ours)
   auc = auc_difference(source.verdict, ours, theirs)
   if not auc.known:
     auc = Interval(float(ours.auc - theirs.auc), math.nan, math.nan)
   leaks = source.difference("reid", _worst(source, ours), _worst(source, theirs))
-  result, reason = _judge(stopped, len(source.working), auc, leaks)
-  told = [*lead, source.short(theirs), f"{stopped[0]} to {stopped[1]}", cells.gap(auc)]
+  stopped = source.stops(ours), source.stops(theirs)
+  all_stopped = min(stopped) == len(source.working)
+  result, reason = _judge(only, all_stopped, auc, leaks)
+  told = [*lead, _of(source, theirs, others), f"{stopped[0]} to {stopped[1]}", cells.gap(auc)]
   told += [cells.gap(leaks, formats.percent), f"{result or NOT_MEASURED}{f' ({reason})' if reason else ''}"]
   return _Duel(family, group, told, result, reason)
+
+
+def _of(source: Source, schedule: pd.Series, among: pd.DataFrame) -> str:
+  return f"{source.short(schedule)} (of {len(among)})"
+
+
+def _only(source: Source, schedule: pd.Series, other: pd.Series) -> list[str]:
+  """Attacks that a schedule stops and another does not, and of which it measurably leaves less."""
+  found = []
+  for attack in source.working:
+    mine, theirs = source.row(schedule, attack), source.row(other, attack)
+    if source.stopped(mine) and source.stopped(theirs) is False:
+      gaps = (source.difference(figure, mine, theirs) for figure in ("reid", "ssim"))
+      if cells.LOWER in {cells.side(gap, form) for gap, form in zip(gaps, _FORMS, strict=True)}:
+        found.append(attack)
+  return found
 
 
 def _worst(source: Source, schedule: pd.Series) -> pd.Series | None:
@@ -101,23 +126,41 @@ def _worst(source: Source, schedule: pd.Series) -> pd.Series | None:
   return source.row(schedule, schedule.reid_attack)
 
 
-def _judge(stopped: tuple[int, int], working: int, auc: Interval, leaks: Interval) -> tuple[str, str]:
-  """The number of attacks stopped decides; of as many, AUC; and leakage, where not all is stopped.
+def _judge(only: tuple[list[str], list[str]], all_stopped: bool, auc: Interval, leaks: Interval) -> tuple[str, str]:
+  """Who is ahead in privacy and in utility, see `_DUELS`.
+
+  Args:
+    only: Attacks that LWLRD alone stops, and the rival alone.
+    all_stopped: Whether both stop all.
+    auc: LWLRD's less the rival's.
+    leaks: Likewise of the worst re-identification.
 
   Returns:
     The result for LWLRD, empty where intervals are not known, and the reason.
   """
-  if stopped[0] != stopped[1]:
-    return (_WINS, "stops more attacks") if stopped[0] > stopped[1] else (_LOSES, "stops fewer attacks")
-  if not auc.known or not (leaks.known or stopped[0] == working):
+  if not auc.known or not (leaks.known or all_stopped):
     return "", ""
   useful = {cells.HIGHER: 1, cells.LOWER: -1}.get(cells.side(auc), 0)
-  tight = 0 if stopped[0] == working else {cells.LOWER: 1, cells.HIGHER: -1}.get(cells.side(leaks, formats.percent), 0)
+  if len(only[0]) != len(only[1]):
+    tight = 1 if len(only[0]) > len(only[1]) else -1
+    # What stops more attacks may cost as much as utility may lose and still be kept.
+    if min(tight * auc.low, tight * auc.high) >= -MARGIN:
+      useful = tight * max(tight * useful, 0)
+    words = [f"alone stops {_some(only[0])}"] * bool(only[0]) + [f"rival alone stops {_some(only[1])}"] * bool(only[1])
+    reasons = [{1: "higher AUC", -1: "lower AUC"}.get(useful, ""), *words]
+    return _result(useful, tight), ", ".join(word for word in reasons if word)
+  tight = 0 if all_stopped else {cells.LOWER: 1, cells.HIGHER: -1}.get(cells.side(leaks, formats.percent), 0)
   reasons = [{1: "higher AUC", -1: "lower AUC"}.get(useful, ""), {1: "leaks less", -1: "leaks more"}.get(tight, "")]
   reason = ", ".join(word for word in reasons if word)
-  if useful * tight < 0:
-    return _MIXED, reason
-  return {1: _WINS, -1: _LOSES}.get(useful or tight, _SAME), reason
+  return _result(useful, tight), reason
+
+
+def _result(useful: int, tight: int) -> str:
+  return _MIXED if useful * tight < 0 else {1: _WINS, -1: _LOSES}.get(useful or tight, _SAME)
+
+
+def _some(attacks: list[str]) -> str:
+  return names(attacks) if len(attacks) <= _NAMED else f"{len(attacks)} attacks"
 
 
 def _sentence(duels: list[_Duel]) -> str:

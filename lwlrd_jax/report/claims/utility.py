@@ -148,11 +148,16 @@ def _leaders(source: Source) -> list[str]:
   for group in source.groups if source.working else []:
     schedule = source.best(source.family(["lwlrd"], group))
     worst = None if schedule is None else cells.worst_auc(source, schedule)
-    if schedule is not None and worst is not None and worst[1].known:
-      told.append(
-        f"The best LWLRD schedule {with_group(group)}, {source.short(schedule)}, has at worst {cells.gap(worst[1])} "
-        f"({worst[0]})."
-      )
+    if schedule is None or worst is None or not worst[1].known:
+      continue
+    text = f"The best LWLRD schedule {with_group(group)}, {source.short(schedule)}, has at worst {cells.gap(worst[1])} "
+    text += f"({worst[0]})"
+    vanilla = source.best(source.family(["vanilla"], group))
+    # An infection costs AUC that any fine-tuning brings back.
+    beside = None if vanilla is None else cells.worst_auc(source, schedule, vanilla)
+    if beside is not None and beside[1].known:
+      text += f"; to vanilla fine-tuning with the same steps {cells.gap(beside[1])} ({beside[0]})"
+    told.append(f"{text}.")
   return told
 
 

@@ -77,13 +77,15 @@ def test_utility(page, two):
   expected = f"{formats.within(formats.score, *gap)}<br>balanced {balanced}<br>(stops it)"
   assert rows.loc["dec", "LWLRD 0.5 + scrub"] == expected
   assert "The best LWLRD schedule with scrub after, LWLRD 0.5 + scrub, has at worst" in part
+  assert "; to vanilla fine-tuning with the same steps" in part
   assert "by up to 0.063" in page.summary(text, "(iii)")["depends or fails"]
 
 
 def test_rivals(page, two):
   part = page.section(two[1].read_text(), "(iv)")
   assert "Against high-LR: wins (higher AUC); with scrub after wins (higher AUC)." in part
-  assert "Against Super-FT: wins (stops more attacks)" in part
+  assert "- first: Against high-LR: wins (higher AUC). Against Super-FT: wins (alone stops transpose)." in part
+  assert "with scrub after mixed (lower AUC, alone stops transpose)" in part
   rows = page.table(part, "schedule", 1).set_index("schedule")
   assert rows.loc["LWLRD 0.5 + scrub", "attacks stopped"] == "3 of 4"
   assert rows.loc["LWLRD 0.5 + scrub", "lets through"] == "dec-signs 93.0"
@@ -91,7 +93,7 @@ def test_rivals(page, two):
     page.table(part, "schedule").set_index("schedule").loc["Super-FT long"].iloc[0].startswith("not judged: diverged")
   )
   duel = page.table(part, "steps", 1).iloc[0]
-  assert duel.tolist()[:4] == ["no finishing step", "LWLRD 0.5", "high-LR", "1 to 1"]
+  assert duel.tolist()[:4] == ["no finishing step", "LWLRD 0.5 (of 3)", "high-LR (of 1)", "1 to 1"]
 
 
 def test_downstream(page, two):

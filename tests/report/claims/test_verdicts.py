@@ -5,7 +5,7 @@ import math
 import pytest
 
 from lwlrd_jax.report.bootstrap import Interval
-from lwlrd_jax.report.claims import utility, write_claims
+from lwlrd_jax.report.claims import rivals, utility, write_claims
 from lwlrd_jax.report.claims.finding import overall
 
 DECAYS = (0.3, 0.5, 0.7)
@@ -66,7 +66,7 @@ def test_everything_fails(page, rows_of, make, tmp_path):
   assert set(page.table(text, "claim")["holds"]) == {""}
   assert "It does stop run: transpose, dec, dec-late." in text
   assert "survived by: plain attackers transpose and dec; adaptive attackers dec-late." in text
-  assert "Against high-LR: loses (stops fewer attacks)." in text
+  assert "Against high-LR: loses (lower AUC, rival alone stops transpose, dec and dec-late)." in text
   assert "Against Super-FT: not measured." in text
   # Nothing is bought, so that there is nothing to be paid for.
   assert "not measured (no schedule shown stops an attack)" in page.section(text, "(iii)")
@@ -94,6 +94,23 @@ def test_duels(page, rows_of, make, tmp_path, ours: tuple[float, float], theirs,
   part = page.section(write_claims([run], tmp_path / "results.md").read_text(), "(iv)")
   assert f"Against high-LR: {result}." in part
   assert page.table(part, "steps").iloc[0, -1] == result
+
+
+def test_more_attacks_stopped_at_a_price_is_a_mixed_result(page, rows_of, make, tmp_path):
+  rows = rows_of(("transpose", "dec"), lwlrd=("transpose", "dec"), high_lr=(0.95, 0.5), decays=(0.5,))
+  run = make.run(tmp_path / "run", rows, outcomes=True, samples=False)
+  part = page.section(write_claims([run], tmp_path / "results.md").read_text(), "(iv)")
+  assert "Against high-LR: mixed (lower AUC, alone stops transpose and dec)." in part
+
+
+def test_what_cannot_be_told_apart_is_not_stopped_by_one_alone(page, rows_of, make, tmp_path):
+  rows = rows_of(("transpose",), lwlrd=("transpose",), high_lr=(0.88, 0.125), decays=(0.5,))
+  for row in rows:
+    row["stolen"] = 8 if row["attack"] == "transpose" else None  # one image of eight
+  run = make.run(tmp_path / "run", rows, outcomes=True, samples=False)
+  part = page.section(write_claims([run], tmp_path / "results.md").read_text(), "(iv)")
+  assert page.table(part, "steps").iloc[0].stopped == "1 to 0"
+  assert "Against high-LR: not distinguishable." in part
 
 
 def test_stopped_by_one_schedule_each(page, rows_of, make, tmp_path):
@@ -135,6 +152,22 @@ def test_one_word_for_many_cases():
   assert overall(3, 0, 0) == "holds"
   assert overall(0, 2, 0) == "depends"
   assert overall(0, 0, 1) == "fails"
+
+
+@pytest.mark.parametrize(
+  ("only", "auc", "result"),
+  [
+    ((["dec"], []), (-0.005, -0.009, -0.001), "wins"),  # within what may be lost
+    ((["dec"], []), (-0.01, -0.015, -0.005), "mixed"),
+    (([], ["dec"]), (0.005, 0.001, 0.009), "loses"),
+    (([], ["dec"]), (0.01, 0.005, 0.015), "mixed"),
+    ((["dec"], []), (0.02, 0.01, 0.03), "wins"),
+    ((["dec"], ["transpose"]), (0.02, 0.01, 0.03), "wins"),
+    ((["dec"], []), (math.nan,) * 3, ""),
+  ],
+)
+def test_more_attacks_stopped_may_cost_a_little(only, auc, result):
+  assert rivals._judge(only, False, Interval(*auc), Interval(0.0, -0.1, 0.1))[0] == result
 
 
 @pytest.mark.parametrize(
