@@ -56,16 +56,26 @@ class RunDirectory:
     """
     run = cls(path)
     try:
-      if overwrite and path.exists():
-        if run._replaced.exists():
-          shutil.rmtree(run._replaced)
-        path.rename(run._replaced)
+      if overwrite:
+        run.set_aside()
       path.parent.mkdir(parents=True, exist_ok=True)
       path.mkdir(mode=0o700)
       path.chmod(0o700)  # whatever the umask
     except OSError as error:
       raise UserError(f"--out {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
     return run
+
+  def set_aside(self) -> None:
+    """Renames the folder, if it is there, until `finish` or `take_back`."""
+    if self.path.exists():
+      if self._replaced.exists():
+        shutil.rmtree(self._replaced)
+      self.path.rename(self._replaced)
+
+  def take_back(self) -> None:
+    """Undoes `set_aside`, unless there is a new run by now."""
+    if self._replaced.exists() and not self.path.exists():
+      self._replaced.rename(self.path)
 
   def finish(self) -> None:
     """Deletes what this run replaces."""

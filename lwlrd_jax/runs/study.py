@@ -6,10 +6,11 @@ from pathlib import Path
 
 import jax
 
-from lwlrd_jax.config import SweepConfig
+from lwlrd_jax.config import Run, SweepConfig
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report.claims import write_claims
 from lwlrd_jax.report.compare import write_comparison
+from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.execute import execute
 from lwlrd_jax.runs.progress import console
 
@@ -43,6 +44,25 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
   except OSError as error:
     raise UserError(f"--out {out}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
+  old = [RunDirectory(out / name) for name in configs if first.overwrite]
+  for run in old:
+    RunDirectory.check(run.path, resume=False, overwrite=True)
+  # All of them at once: one left in place would be taken for done when a study that was killed is gone on with.
+  for run in old:
+    run.set_aside()
+  try:
+    _run_each(configs, out, first, command)
+  except UserError:
+    for run in old:
+      run.take_back()
+    raise
+  runs = [out / name for name in configs]
+  console.print(f"comparison: {write_comparison(runs, out / 'comparison.html')}")
+  console.print(f"claims: {write_claims(runs, out / 'results.md')}")
+  return out
+
+
+def _run_each(configs: dict[str, SweepConfig], out: Path, first: Run, command: list[str]) -> None:
   for number, (name, config) in enumerate(configs.items(), 1):
     folder = out / name
     title = f"{name}, run {number} of {len(configs)}"
@@ -51,10 +71,6 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
     execute(dataclasses.replace(config, run=run), command)
     # Every run compiles programs of its own: kept, those of a long study exhaust the process's memory mappings.
     jax.clear_caches()
-  runs = [out / name for name in configs]
-  console.print(f"comparison: {write_comparison(runs, out / 'comparison.html')}")
-  console.print(f"claims: {write_claims(runs, out / 'results.md')}")
-  return out
 
 
 def _with_own_file(config: SweepConfig) -> SweepConfig:

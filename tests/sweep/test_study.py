@@ -90,6 +90,27 @@ def test_a_file_beside_named_data_sets(command, npz, tmp_path, monkeypatch):
   assert seen == {"phantom": None, "npz": npz}
 
 
+def test_a_killed_overwrite_takes_nothing_old_for_done(command, done, tmp_path, monkeypatch):
+  out = tmp_path / "r"
+  shutil.copytree(done, out)
+
+  def kill(config, command):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(study, "execute", kill)
+    assert main([*command, "--out", str(out), "--overwrite"]) == 130
+  assert not (out / "decay-0.3").exists()
+  assert not (out / "decay-0.7").exists()
+
+
+def test_a_mistake_costs_no_old_run(command, done, tmp_path):
+  out = tmp_path / "r"
+  shutil.copytree(done, out)
+  assert main([*command, "--out", str(out), "--overwrite", "--stolen", "1000000"]) == 2
+  assert len(list(out.glob("decay-*/results.parquet"))) == 2
+
+
 def test_overwrite_replaces_every_run(command, done, tmp_path):
   out = tmp_path / "r"
   shutil.copytree(done, out)
