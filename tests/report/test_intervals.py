@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lwlrd_jax.report import write_report
+from lwlrd_jax.report.figures import frontier
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.page import render
 from lwlrd_jax.report.sentences import rivals_sentence, three_sentences
@@ -54,6 +55,21 @@ def test_one_infection_is_said_wherever_there_are_intervals(make, tmp_path):
   text = render(loaded, verdict, [])
   assert "one infection: the interval" not in text.lower()
   assert "In brackets: 95 % intervals." in text
+
+
+def test_a_wide_interval_does_not_squeeze_the_points(make, tmp_path):
+  rows = make.sweep(DECAYS, seeds=2)
+  for row in rows:
+    if row["defense"] == "lwlrd" and row["decay"] == DECAYS[-1]:
+      row["auc"] = (0.5, 0.88)[row["seed"]]
+  run = load(make.run(tmp_path / "run", rows, outcomes=True, samples=False))
+  verdict = judge(run.table, chance=run.chance, stolen=run.stolen, outcomes=run.outcomes)
+  assert verdict.averaged.auc_high.max() - verdict.averaged.auc_low.min() > 0.9
+  figure = frontier.draw(run, verdict)
+  assert figure is not None
+  low, high = figure.axes[0].get_ylim()
+  assert 0.2 < low < 0.5  # every infection is on it
+  assert 0.9 < high < 1.2
 
 
 def test_without_outcomes_nothing_is_said_of_intervals(make, tmp_path):

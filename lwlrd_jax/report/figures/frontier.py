@@ -76,7 +76,7 @@ def _panel(
 ) -> tuple:
   colours, scale = colour
   floors = verdict.floors
-  _scales(axes, shown, floors.chance)
+  _scales(axes, shown, single, floors.chance)
   levels = _levels(axes, shown, floors.chance, limit)
   labels: list[Label] = []
   points: list[tuple[float, float]] = []
@@ -122,10 +122,14 @@ def _look(row: pd.Series, kinds: list, colour: tuple) -> dict[str, Any]:
   return look | {"marker": marker, "color": style.BASELINE, "zorder": 5}
 
 
-def _scales(axes: Axes, shown: pd.DataFrame, chance: float) -> None:
+def _scales(axes: Axes, shown: pd.DataFrame, single: pd.DataFrame, chance: float) -> None:
   style.reid_axis(axes, "x", chance)
-  ends = shown[["auc", "auc_low", "auc_high"]]
-  low, high = ends.min().min(), ends.max().max()
+  points = pd.concat([shown.auc, single.auc])
+  ends = shown[["auc_low", "auc_high"]]
+  # Intervals of few infections can be wider than all points together: those are cut off.
+  reach = 0.5 * max(points.max() - points.min(), 0.1)
+  low = min(points.min(), max(ends.min().min(), points.min() - reach))
+  high = max(points.max(), min(ends.max().max(), points.max() + reach, 1.0))
   margin = max(0.12 * (high - low), 0.01)
   axes.set_ylim(low - margin, high + 1.6 * margin)
   axes.grid(True)
