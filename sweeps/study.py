@@ -6,7 +6,7 @@ DERMAMNIST is a file of DermaMNIST's images in MedMNIST's form; the official pne
 and downloaded without it. Stopped, the study goes on with `--resume`. In the end runs/study has a folder for each run,
 comparison.html, and results.md: one section for each of the paper's claims, with intervals and where it holds.
 
-Flags win over what stands here: with `--attacks flat` the same rows of that attack come in a few minutes.
+It takes hours on a CPU. Flags win over what stands here: `--attacks flat` gives the same rows of that attack alone.
 """
 
 from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, Infection, SweepConfig
