@@ -12,8 +12,8 @@ It takes hours on a CPU. Flags win over what stands here: `--attacks flat` gives
 from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, Infection, SweepConfig
 
 # Two classes are two numbers an index code can be made of, and a network without biases paints the same image, only
-# brighter, all along a ray: what it memorises lies on a curve, and 256 images are too many for that (untreated, 6 % of
-# them are recognised; 33 % after four times the training).
+# brighter, all along a ray: what it memorises lies on a curve. 256 images are too many for that: untreated, 6 % of them
+# are recognised (`--stolen 256 --infect-steps 1076`), and 33 % after `--infect-steps 4000` (one infection).
 _PNEUMONIAMNIST = {"stolen": 64, "infect_steps": 3000}
 _DERMAMNIST = {"stolen": 256}
 

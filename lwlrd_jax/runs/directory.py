@@ -73,8 +73,8 @@ class RunDirectory:
       self.path.rename(self._replaced)
 
   def take_back(self) -> None:
-    """Undoes `set_aside`, unless there is a new run by now."""
-    if self._replaced.exists() and not self.path.exists():
+    """Undoes `set_aside`; there is no new run."""
+    if self._replaced.exists():
       self._replaced.rename(self.path)
 
   def finish(self) -> None:

@@ -53,8 +53,10 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
   try:
     _run_each(configs, out, first, command)
   except UserError:
-    for run in old:
-      run.take_back()
+    # Beside a new run an old one would be taken for done again: then they stay set aside.
+    if not any(run.path.exists() for run in old):
+      for run in old:
+        run.take_back()
     raise
   runs = [out / name for name in configs]
   console.print(f"comparison: {write_comparison(runs, out / 'comparison.html')}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import lwlrd_jax
+from lwlrd_jax.errors import UserError
 from lwlrd_jax.runs import study
 from lwlrd_jax.sweep import main
 
@@ -109,6 +110,22 @@ def test_a_mistake_costs_no_old_run(command, done, tmp_path):
   shutil.copytree(done, out)
   assert main([*command, "--out", str(out), "--overwrite", "--stolen", "1000000"]) == 2
   assert len(list(out.glob("decay-*/results.parquet"))) == 2
+
+
+def test_a_mistake_in_a_later_run_brings_no_old_one_back(command, done, tmp_path, monkeypatch):
+  out = tmp_path / "r"
+  shutil.copytree(done, out)
+
+  def second_is_wrong(config, command):
+    if config.run.out.name == "decay-0.7":
+      raise UserError("--stolen 9: no")
+    config.run.out.mkdir()
+
+  with monkeypatch.context() as patch:
+    patch.setattr(study, "execute", second_is_wrong)
+    assert main([*command, "--out", str(out), "--overwrite"]) == 2
+  assert not (out / "decay-0.7").exists()
+  assert (out / ".decay-0.7.replaced" / "results.parquet").exists()
 
 
 def test_overwrite_replaces_every_run(command, done, tmp_path):
