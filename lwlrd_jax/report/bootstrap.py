@@ -104,7 +104,13 @@ def intervals(
 
 
 def difference(
-  ours: Sequence[np.ndarray], others: Sequence[np.ndarray], *, crossed: bool, seeds: bool, images: bool
+  ours: Sequence[np.ndarray],
+  others: Sequence[np.ndarray],
+  *,
+  crossed: bool,
+  seeds: bool,
+  images: bool,
+  limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> Interval:
   """The difference of two figures, ours less the others', with its 95 % interval.
 
@@ -114,6 +120,7 @@ def difference(
     crossed: Likewise.
     seeds: Whether both are of the same seeds, in one order: these are then drawn together.
     images: Whether both are of the same images, in one order: likewise.
+    limits: Range of either figure; the interval is clipped to what two such figures can differ by.
 
   Returns:
     The interval; `UNKNOWN` if either is.
@@ -129,7 +136,8 @@ def difference(
   theirs = replicates(others, crossed=crossed, seed_draw=int(not seeds), image_draw=int(not images))
   if mine is None or theirs is None:
     return UNKNOWN
-  low, high = np.quantile(mine - theirs, _QUANTILES)
+  reach = limits[1] - limits[0]
+  low, high = np.clip(np.quantile(mine - theirs, _QUANTILES), -reach, reach)
   return Interval(_mean(ours) - _mean(others), float(low), float(high))
 
 
@@ -188,7 +196,7 @@ def share_difference(
   if not (mine.known and theirs.known):
     return UNKNOWN
   if all(_spread(samples) for samples in (ours, others)):
-    return difference(ours, others, crossed=False, seeds=seeds, images=images)
+    return difference(ours, others, crossed=False, seeds=seeds, images=images, limits=(0.0, 1.0))
   gap = mine.value - theirs.value
   low = gap - math.hypot(mine.value - mine.low, theirs.high - theirs.value)
   high = gap + math.hypot(mine.high - mine.value, theirs.value - theirs.low)

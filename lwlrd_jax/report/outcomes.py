@@ -115,4 +115,5 @@ def _difference(
   mine, theirs = [*ours.values()], [*others.values()]
   if quantity == "reid":
     return bootstrap.share_difference(mine, theirs, seeds=seeds, images=images)
-  return bootstrap.difference(mine, theirs, crossed=QUANTITIES[quantity].crossed, seeds=seeds, images=images)
+  kind = QUANTITIES[quantity]
+  return bootstrap.difference(mine, theirs, crossed=kind.crossed, seeds=seeds, images=images, limits=kind.limits)

@@ -123,6 +123,19 @@ def test_constants_limits_and_nothing():
     assert not UNKNOWN.known
 
 
+def test_two_shares_differ_by_one_at_most():
+  # Of two seeds that disagree, Student's interval is wider than anything that can be.
+  ours, others = [np.r_[0.0, np.ones(9)], np.r_[1.0, np.zeros(9)]], [np.r_[1.0, np.zeros(9)], np.r_[0.0, np.ones(9)]]
+  for found in (
+    share_difference(ours, others, seeds=True, images=True),
+    difference(ours, others, crossed=True, seeds=True, images=True, limits=(0.0, 1.0)),
+  ):
+    assert found == (0.0, -1.0, 1.0)
+  wide = difference(ours, others, crossed=True, seeds=True, images=True)
+  assert wide.low < -1
+  assert wide.high > 1
+
+
 def test_what_cannot_be_paired():
   with pytest.raises(ValueError, match="same images"):
     interval([np.ones(3), np.ones(4)], crossed=True)
