@@ -12,6 +12,8 @@ from lwlrd_jax.report.summary import BOUNDED, Verdict, best
 
 # Told beside every interval of a single infection.
 IMAGES_ONLY = "one infection: the interval is over images only"
+# Told where an interval is too wide to say either.
+OPEN = "not known well enough"
 # Of what the method is measured against; reversed decay is its control.
 _RIVALS = ("vanilla", "high_lr", "super_ft_long", "super_ft_short")
 

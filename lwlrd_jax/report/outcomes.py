@@ -82,6 +82,22 @@ class Outcomes:
     """The difference of two figures of this run, ours less the others'; see `paired`."""
     return paired(quantity, self.samples(quantity, ours), self.samples(quantity, others))
 
+  def mean_difference(self, quantity: str, ours: Iterable[Iterable[str]], others: Iterable[Iterable[str]]) -> Interval:
+    """As `difference` of means over several attacks, each with members of its own; of test images only.
+
+    Args:
+      quantity: One of `QUANTITIES`, and crossed.
+      ours: Members of each attack.
+      others: Likewise.
+    """
+    return paired(quantity, self._mean(quantity, ours), self._mean(quantity, others))
+
+  def _mean(self, quantity: str, groups: Iterable[Iterable[str]]) -> dict[int, np.ndarray]:
+    """f[images] by seed, mean over groups; of the seeds that all groups have."""
+    found = [self.samples(quantity, members) for members in groups]
+    seeds = sorted(set.intersection(*map(set, found))) if found else []
+    return {seed: np.mean([samples[seed] for samples in found], axis=0) for seed in seeds}
+
 
 NONE = Outcomes()
 

@@ -6,14 +6,14 @@ import math
 import pandas as pd
 
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import Interval
+from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
 from lwlrd_jax.report.codes import main_schedules
-from lwlrd_jax.report.distinguish import apart, bounded, indistinct
+from lwlrd_jax.report.distinguish import OPEN, apart, bounded
 from lwlrd_jax.report.naming import long_name, short_name, subject
 from lwlrd_jax.report.summary import DOWNSTREAM_CONTROLS, Verdict
+from lwlrd_jax.report.usefulness import UNUSABLE, USEFUL, WORSE, usefulness
 
 _FIGURE = "downstream_auc"
-_OPEN = "not known well enough"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +86,10 @@ def _gap(row: pd.Series, verdict: Verdict) -> Interval | None:
   return found if found.known else None
 
 
-def _below_originals(row: pd.Series, verdict: Verdict) -> bool:
-  """Whether images are worth less than the true originals. Wide intervals would otherwise make anything unusable."""
+def _use(row: pd.Series, verdict: Verdict) -> str:
   originals = _control("originals", verdict)
-  if originals is None:
-    return False
-  gap = verdict.difference(_FIGURE, row, originals)
-  return gap.known and gap.value < 0 and not indistinct(gap, formats.score)
+  worth = None if originals is None else _gap(originals, verdict)
+  return usefulness(_gap(row, verdict) or UNKNOWN, worth or UNKNOWN)
 
 
 def _cell(rows: pd.DataFrame, attack: str, verdict: Verdict) -> Cell:
@@ -100,13 +97,14 @@ def _cell(rows: pd.DataFrame, attack: str, verdict: Verdict) -> Cell:
   if rows.empty:
     return Cell("", "", "")
   row = rows.iloc[0]
-  auc, gap = bounded(row, _FIGURE, formats.score), _gap(row, verdict)
-  if gap is None:
+  auc, gap, use = bounded(row, _FIGURE, formats.score), _gap(row, verdict), _use(row, verdict)
+  if gap is None or not use:
     return Cell(auc, "", "")
-  if indistinct(gap, formats.score):
-    return Cell(auc, "unusable", "unusable") if _below_originals(row, verdict) else Cell(auc, _OPEN, "")
-  size = formats.within(formats.score, abs(gap.value), *sorted((abs(gap.low), abs(gap.high))))
-  return Cell(auc, f"{size} {'better' if gap.value > 0 else 'worse'}", "useful" if gap.value > 0 else "unusable")
+  kind = use if use in {USEFUL, UNUSABLE} else ""
+  if use in {USEFUL, WORSE}:
+    size = formats.within(formats.score, abs(gap.value), *sorted((abs(gap.low), abs(gap.high))))
+    return Cell(auc, f"{size} {'better' if use == USEFUL else 'worse'}", kind)
+  return Cell(auc, use, kind)
 
 
 def _text(attacks: list[str], verdict: Verdict) -> list[str]:
@@ -140,10 +138,10 @@ def _judgement(when: str, rows: pd.DataFrame, attacks: list[str], verdict: Verdi
     gap = None if of_attack.empty else _gap(of_attack.iloc[0], verdict)
     if gap is not None:
       gaps[attack] = gap
-  same = [attack for attack, gap in gaps.items() if indistinct(gap, formats.score)]
-  useless = [attack for attack in same if _below_originals(rows[rows.attack == attack].iloc[0], verdict)]
-  unknown = [attack for attack in same if attack not in useless]
-  differing = [attack for attack in gaps if attack not in same]
+  uses = {attack: _use(rows[rows.attack == attack].iloc[0], verdict) for attack in gaps}
+  useless = [attack for attack, use in uses.items() if use == UNUSABLE]
+  differing = [attack for attack, use in uses.items() if use in {USEFUL, WORSE}]
+  unknown = [attack for attack, use in uses.items() if use == OPEN]
   several = len(verdict.attacks) > 1
   parts = [
     f"what {attack} gives is {apart(gaps[attack], 'the mean image', formats.score, 'worse than', 'better than')}"
@@ -155,5 +153,5 @@ def _judgement(when: str, rows: pd.DataFrame, attacks: list[str], verdict: Verdi
     )
     parts.append(f"{whose} is unusable: not distinguishable from the mean image")
   if unknown:
-    parts.append(f"whether what {formats.listed(unknown)} gives is of use is {_OPEN}")
+    parts.append(f"whether what {formats.listed(unknown)} gives is of use is {OPEN}")
   return [f"{when} {formats.listed(parts)}."] if parts else []

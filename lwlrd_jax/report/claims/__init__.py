@@ -1,5 +1,6 @@
 """What several runs say of the paper's claims: one Markdown file, a section a claim."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from lwlrd_jax.report.summary import judge
 MARKER = "<!-- Generated from finished runs by lwlrd_jax.report.claims; changes by hand will be lost. -->"
 _SECTIONS = (vanilla, stopping, utility, rivals, downstream, adaptive)
 _FIGURE = "frontier.png"
+# The name of a figure, where it is linked.
+_LINK = re.compile(rf"^!\[.*\]\([^()]*/([^/()]+-{re.escape(_FIGURE)})\)$", re.MULTILINE)
 
 
 def write_claims(runs: Sequence[Path], file: Path) -> Path:
@@ -44,13 +47,15 @@ def write_claims(runs: Sequence[Path], file: Path) -> Path:
   blocks = [MARKER, *head(sources, sections)]
   for section in sections:
     blocks += _render(section)
-  blocks += _figures(sources, file.with_suffix(""))
+  blocks += _figures(sources, file)
   replace_file(file, ("\n\n".join(blocks) + "\n").encode())
   return file
 
 
 def check(file: Path) -> None:
   """Refuses what was not written here, and a folder that is not there."""
+  if not file.suffix:
+    raise UserError(f"{file}: needs a suffix, since its figures' folder is named without; allowed: {file}.md")
   if not file.parent.is_dir():
     raise UserError(f"{file}: cannot be written (no such folder); allowed: a file in an existing folder")
   if not file.exists():
@@ -84,8 +89,9 @@ def _render(section: Section) -> list[str]:
   return [f"## {section.title}", bold(capital(section.verdict) + "."), statement, *section.blocks]
 
 
-def _figures(sources: Sequence[Source], folder: Path) -> list[str]:
-  """Copies frontiers, and links them."""
+def _figures(sources: Sequence[Source], file: Path) -> list[str]:
+  """Copies frontiers into a folder beside the file, and links them; those that an earlier file linked go."""
+  folder = file.with_suffix("")
   blocks = ["## Privacy-utility frontiers"]
   copies = {}
   for source in sources:
@@ -98,5 +104,6 @@ def _figures(sources: Sequence[Source], folder: Path) -> list[str]:
     copies[f"{name}-{_FIGURE}"] = picture
     link = f"{folder.name}/{name}-{_FIGURE}".replace(" ", "%20")
     blocks.append(f"![Re-identification against AUC of every schedule of {plain(source.name)}]({link})")
-  replace_folder(folder, copies, f"*-{_FIGURE}")
+  earlier = _LINK.findall(file.read_text(encoding="utf-8")) if file.exists() else []
+  replace_folder(folder, copies, earlier)
   return blocks

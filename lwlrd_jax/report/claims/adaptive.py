@@ -11,6 +11,7 @@ from lwlrd_jax.report.claims import cells
 from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, counted, names, overall, share
 from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
 from lwlrd_jax.report.claims.source import COUNTERPARTS, Source
+from lwlrd_jax.report.distinguish import OPEN
 from lwlrd_jax.report.summary import REID_FLOOR
 
 # From the defender's side: a harder attacker is one of whom more is left.
@@ -51,11 +52,11 @@ def section(sources: Sequence[Source]) -> Section:
     blocks += [f"### {plain(source.name)}: re-identified, % (and images)", table(headers, rows)]
   total = len(harder) + len(no_harder) + len(unknown)
   otherwise = [f"further than their plain counterparts: {counted(harder, total)}"] * bool(harder)
-  otherwise += [f"not known well enough: {counted(unknown, total)}"] * bool(unknown)
+  otherwise += [f"{OPEN}: {counted(unknown, total)}"] * bool(unknown)
   return Section(
     "",
     "Attackers who know the defence get no further (ours, no claim of the paper)",
-    overall(len(no_harder), len(unknown), len(harder)),
+    overall(len(no_harder), 0, len(harder), len(unknown)),
     f"{share(len(no_harder), total, 'adaptive attacker')} under no schedule shown" if no_harder else "",
     "; ".join(otherwise),
     statement,

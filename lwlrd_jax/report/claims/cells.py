@@ -22,7 +22,7 @@ LOWER, SAME, HIGHER = "lower", "not distinguishable", "higher"
 def reid(source: Source, row: pd.Series | None) -> str:
   """Re-identification in percent with its interval; bold where the attack is stopped.
 
-  Where it is SSIM alone that keeps an attack from counting as stopped, that is told too.
+  Where that is not why an attack counts as not stopped, it is told why.
   """
   if row is None or not math.isfinite(row.reid):
     return missing(row)
@@ -33,16 +33,24 @@ def reid(source: Source, row: pd.Series | None) -> str:
     text += f" {PARTLY}"
   limit = source.verdict.floors.limit(row.attack)
   if source.has_floor and row.reid <= limit and math.isfinite(row.ssim):
-    return f"{text}{BREAK}SSIM {formats.score(row.ssim)}"
+    return f"{text}{BREAK}{brief(source, row)}"
   # Rounded, a figure just above the limit looks as if it were none.
   return f"{text} (above)" if formats.percent(row.reid) == formats.percent(limit) else text
 
 
 def brief(source: Source, row: pd.Series) -> str:
-  """Re-identification of an attack that gets through, in percent without its interval."""
-  if row.reid <= source.verdict.floors.limit(row.attack):
+  """Why an attack gets through: re-identification in percent without its interval.
+
+  Where that is at most the limit on average, it is that of an infection that is above it, or else SSIM likewise.
+  """
+  limit = source.verdict.floors.limit(row.attack)
+  if row.reid > limit:
+    return formats.percent(row.reid)
+  if row.reid_worst > limit:
+    return f"{formats.percent(row.reid_worst)} in one infection"
+  if row.ssim > source.verdict.floors.ssim_limit:
     return f"SSIM {formats.score(row.ssim)}"
-  return formats.percent(row.reid)
+  return f"SSIM {formats.score(row.ssim_worst)} in one infection"
 
 
 def worst_auc(source: Source, schedule: pd.Series, other: pd.Series | None = None) -> tuple[str, Interval] | None:

@@ -11,12 +11,16 @@ from lwlrd_jax.report.claims import cells
 from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, counted, names, overall, share
 from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
 from lwlrd_jax.report.claims.source import ALONE, Source
-from lwlrd_jax.report.distinguish import bounded
+from lwlrd_jax.report.distinguish import OPEN, bounded
+from lwlrd_jax.report.usefulness import UNUSABLE, USEFUL, WORTHLESS, usefulness
 
 _FIGURE = "downstream_auc"
 _CONTROLS = {"originals": "the true originals", "mean_image": "copies of the mean image", "noise_images": "noise"}
-_UNUSABLE = "unusable"
-_OPEN = "not known well enough"
+_CLEAN = "what a model never infected paints, run backwards"
+_RULE = (
+  "Images are *unusable* if a classifier trained on them cannot be told from one trained on the mean image, and all of "
+  f"the interval lies below {formats.rate(WORTHLESS)} of what the true originals gain."
+)
 
 
 def section(sources: Sequence[Source]) -> Section:
@@ -25,30 +29,36 @@ def section(sources: Sequence[Source]) -> Section:
   alone: list[tuple[str, str]] = []
   with_steps: list[tuple[str, str]] = []
   usable: list[tuple[str, str]] = []
+  unknown: list[tuple[str, str]] = []
   for source in sources:
     why = _why_not(source)
     if why:
       statement.append(f"{plain(source.name)}: {NOT_MEASURED} ({why}).")
     else:
-      by_group, useful = _unusable_after(source)
-      for attack in useful:
-        after = [group for group, attacks in by_group.items() if attack in attacks]
-        (alone if ALONE in after else with_steps if after else usable).append((source.name, attack))
-      statement.append(f"{plain(source.name)}: {_sentence(source, by_group, useful)}")
+      by_group, attacks = _uses(source)
+      for attack in attacks:
+        by = {group: uses[attack] for group, uses in by_group.items() if uses[attack]}
+        case = (source.name, attack)
+        if UNUSABLE in by.values():
+          (alone if by.get(ALONE) == UNUSABLE else with_steps).append(case)
+        else:
+          (unknown if OPEN in by.values() else usable).append(case)
+      statement.append(f"{plain(source.name)}: {_sentence(source, by_group, attacks)}")
     if source.run.table[_FIGURE].notna().any():
       blocks += [f"### {plain(source.name)}: AUC of a classifier trained on what the thief gets", _controls(source)]
       blocks.append(_table(source))
-  total = len(alone) + len(with_steps) + len(usable)
+  total = len(alone) + len(with_steps) + len(usable) + len(unknown)
   parts = [f"only with finishing steps: {counted(with_steps, total)}"] * bool(with_steps)
-  parts += [f"not shown to be useless: {counted(usable, total)}"] * bool(usable)
+  parts += [f"of use in spite of all: {counted(usable, total)}"] * bool(usable)
+  parts += [f"{OPEN}: {counted(unknown, total)}"] * bool(unknown)
   return Section(
     "(v)",
     "Stolen data is useless for training afterwards",
-    overall(len(alone), len(with_steps), len(usable)),
+    overall(len(alone), len(with_steps), len(usable), len(unknown)),
     f"after LWLRD alone: {share(len(alone), total, 'working attack')}" if alone else "",
     "; ".join(parts),
     statement,
-    blocks,
+    [_RULE, *blocks] if blocks else [],
   )
 
 
@@ -64,14 +74,8 @@ def _gap(source: Source, row: pd.Series | None) -> Interval:
   return source.difference(_FIGURE, row, _control(source, "mean_image"))
 
 
-def _is_unusable(source: Source, row: pd.Series | None) -> bool:
-  """Whether a row's images cannot be told from the mean image, and can be told from the true originals.
-
-  Without the second, an interval that is wide enough would make anything unusable.
-  """
-  if cells.side(_gap(source, row)) != cells.SAME:
-    return False
-  return cells.side(source.difference(_FIGURE, row, _control(source, "originals"))) == cells.LOWER
+def _use(source: Source, row: pd.Series | None) -> str:
+  return usefulness(_gap(source, row), _gap(source, _control(source, "originals")))
 
 
 def _why_not(source: Source) -> str:
@@ -95,51 +99,47 @@ def _leaders(source: Source) -> dict[tuple[str, str], pd.Series]:
   return {group: schedule for group, schedule in found.items() if schedule is not None}
 
 
-def _unusable_after(source: Source) -> tuple[dict[tuple[str, str], list[str]], list[str]]:
-  """Attacks whose images the best LWLRD schedule makes unusable, for each pair of steps; and those that count."""
-  useful = [attack for attack in source.working if cells.side(_gap(source, source.untreated(attack))) == cells.HIGHER]
-  leaders = _leaders(source)
-  sides = {
-    group: {attack: cells.side(_gap(source, source.row(schedule, attack))) for attack in useful}
-    for group, schedule in leaders.items()
-  }
-  useful = [attack for attack in useful if any(by[attack] for by in sides.values())]
+def _uses(source: Source) -> tuple[dict[tuple[str, str], dict[str, str]], list[str]]:
+  """Use of images after the best LWLRD schedule of each pair of steps, by attack; and the attacks that count."""
+  useful = [attack for attack in source.working if _use(source, source.untreated(attack)) == USEFUL]
   by_group = {
-    group: [attack for attack in useful if _is_unusable(source, source.row(leaders[group], attack))] for group in sides
+    group: {attack: _use(source, source.row(schedule, attack)) for attack in useful}
+    for group, schedule in _leaders(source).items()
   }
-  return by_group, useful
+  return by_group, [attack for attack in useful if any(uses[attack] for uses in by_group.values())]
 
 
-def _sentence(source: Source, by_group: dict[tuple[str, str], list[str]], useful: list[str]) -> str:
-  if not useful:
+def _sentence(source: Source, by_group: dict[tuple[str, str], dict[str, str]], attacks: list[str]) -> str:
+  if not attacks:
     return f"{NOT_MEASURED} (no attack's images are of use without a defence, or none was measured after LWLRD)."
   leaders = _leaders(source)
   parts = []
-  for group, attacks in by_group.items():
+  for group, uses in by_group.items():
     lead = source.short(leaders[group]) + (" alone" if group == ALONE else "")
-    rest = [attack for attack in useful if attack not in attacks]
+    unusable = [attack for attack in attacks if uses[attack] == UNUSABLE]
+    rest = [attack for attack in attacks if attack not in unusable]
     told = [
       f"{attack} {cells.gap(gap)}"
       if (gap := _gap(source, source.row(leaders[group], attack))).known
       else f"{attack} {NOT_MEASURED}"
       for attack in rest
     ]
-    number = share(len(attacks), len(useful), "attack") if attacks else "no attack"
-    which = f" ({', '.join(attacks)})" if attacks and rest else ""
-    text = f"After {lead}, the images of {number}{which} are {_UNUSABLE}"
-    parts.append(f"{text}; difference to the mean image: {', '.join(told)}." if told else f"{text}.")
-  skipped = [attack for attack in source.working if attack not in useful]
+    number = share(len(unusable), len(attacks), "attack")
+    which = f" ({', '.join(unusable)})" if unusable and rest else ""
+    text = f"After {lead}, the images of {number}{which} are {UNUSABLE}"
+    parts.append(f"{text}; others, difference to the mean image: {', '.join(told)}." if told else f"{text}.")
+  skipped = [attack for attack in source.working if attack not in attacks]
   if skipped:
     parts.append(f"Not counted, because not shown to be of use without a defence or not measured: {names(skipped)}.")
   return " ".join(parts)
 
 
 def _controls(source: Source) -> str:
-  told = [
-    f"{bounded(row, _FIGURE, formats.score)} on {words}"
-    for name, words in _CONTROLS.items()
-    if (row := _control(source, name)) is not None
-  ]
+  rows = [(_control(source, name), words) for name, words in _CONTROLS.items()]
+  told = [f"{bounded(row, _FIGURE, formats.score)} on {words}" for row, words in rows if row is not None]
+  clean = [row for attack in source.verdict.attacks if (row := source.verdict.control("clean", attack)) is not None]
+  if clean and math.isfinite(clean[0][_FIGURE]):
+    told.append(f"{bounded(clean[0], _FIGURE, formats.score)} on {_CLEAN}")
   return f"It reaches {formats.listed(told)}." if told else "Its controls were not measured."
 
 
@@ -165,9 +165,8 @@ def _cell(source: Source, row: pd.Series | None) -> str:
   if row is None or not math.isfinite(row[_FIGURE]):
     return cells.missing(row)
   text = bounded(row, _FIGURE, formats.score) + (f" {cells.PARTLY}" if row.status != "ok" else "")
-  gap = _gap(source, row)
+  gap, use = _gap(source, row), _use(source, row)
   if not math.isfinite(gap.value):
     return text
-  undecided = _OPEN if cells.side(gap) == cells.SAME else "difference"
-  word = bold(_UNUSABLE) if _is_unusable(source, row) else undecided
+  word = {UNUSABLE: bold(UNUSABLE), OPEN: OPEN}.get(use, "difference")
   return f"{text}{BREAK}{word} {cells.gap(gap)}"

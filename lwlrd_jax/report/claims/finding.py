@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from lwlrd_jax.report.claims.markdown import plain
+from lwlrd_jax.report.distinguish import OPEN
 from lwlrd_jax.report.formats import listed
 
 # Cases up to which a cell names them.
@@ -18,7 +19,7 @@ class Section:
   Attributes:
     number: How the paper's claims are counted here; empty for what is no claim of the paper.
     claim: In the words of the heading.
-    verdict: `holds`, `depends`, `fails` or `not measured`.
+    verdict: `holds`, `depends`, `fails`, `not known well enough` or `not measured`.
     holds: Where it holds, for the table of claims; empty if nowhere.
     otherwise: Where it depends or fails; empty likewise.
     statement: One line a run, or a few for all of them.
@@ -39,20 +40,23 @@ class Section:
     return f"{self.number} {self.claim}".strip()
 
 
-def overall(good: int, between: int, bad: int) -> str:
+def overall(good: int, between: int, bad: int, unknown: int = 0) -> str:
   """One word for many cases.
 
   Args:
     good: Cases in which the claim holds.
     between: In which it holds under a condition.
     bad: In which it fails.
+    unknown: In which intervals are too wide to say. They never speak for a claim.
 
-  >>> overall(2, 0, 0), overall(1, 0, 1), overall(0, 1, 1), overall(0, 0, 2), overall(0, 0, 0)
-  ('holds', 'depends', 'depends', 'fails', 'not measured')
+  >>> overall(2, 0, 0), overall(2, 0, 0, 1), overall(1, 0, 1), overall(0, 1, 1), overall(0, 0, 2, 1)
+  ('holds', 'depends', 'depends', 'depends', 'fails')
+  >>> overall(0, 0, 0, 2), overall(0, 0, 0)
+  ('not known well enough', 'not measured')
   """
   if good + between + bad == 0:
-    return NOT_MEASURED
-  if between + bad == 0:
+    return OPEN if unknown else NOT_MEASURED
+  if between + bad + unknown == 0:
     return HOLDS
   return DEPENDS if good + between else FAILS
 

@@ -19,7 +19,8 @@ _RULE = (
   f"{UNSURE} stands behind the figure. "
   "An attack *works* if it is not stopped without a defence. Two figures are *not distinguishable* if the interval of "
   "their paired difference holds 0, and *lower* or *higher* if not: of few images that does not say that they are "
-  "equal, and of many comparisons one in twenty is off by chance."
+  "equal, and of many comparisons one in twenty is off by chance. Few infections say what usually happens: an accident "
+  "that befalls one in ten may be in none of three, and is then in no interval."
 )
 _COMMIT = 12
 # What stands before the last part of an absolute path.
@@ -107,8 +108,9 @@ def _commit(source: Source) -> str:
 
 
 def _members(source: Source) -> str:
-  table = source.run.table
-  return f"{(table.status == 'ok').sum()} of {len(table)}"
+  table, planned = source.run.table, len(source.run.config["members"])
+  number = f"{(table.status == 'ok').sum()} of {len(table)}"
+  return number + (f" (unfinished: {planned} planned)" if len(table) < planned else "")
 
 
 _ROWS: dict[str, Callable[[Source], str]] = {

@@ -31,6 +31,8 @@ COUNTERPARTS = {
   "dec-spread": ("dec-values", "dec"),
 }
 ALONE = ("none", "none")
+# Part of an untreated model's AUC above guessing: who keeps less has collapsed.
+COLLAPSED = 0.5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,6 +111,25 @@ class Source:
       value = Interval(float(row[figure] - other[figure]), math.nan, math.nan)
       self._differences[key] = found if found.known else value
     return self._differences[key]
+
+  def auc_difference(self, schedule: pd.Series, other: pd.Series) -> Interval:
+    """The difference of two schedules in AUC, mean over the attacks that both were run with and are ok under."""
+    both = [(self.row(schedule, attack), self.row(other, attack)) for attack in self.verdict.attacks]
+    pairs = [(mine, theirs) for mine, theirs in both if mine is not None and theirs is not None]
+    pairs = [(mine, theirs) for mine, theirs in pairs if mine.status == theirs.status == "ok"]
+    mine, theirs = ([self.members(pair[side]) for pair in pairs] for side in (0, 1))
+    found = self.verdict.outcomes.mean_difference("auc", mine, theirs)
+    gaps = [float(mine.auc - theirs.auc) for mine, theirs in pairs]
+    return found if found.known else Interval(float(np.mean(gaps)) if gaps else math.nan, math.nan, math.nan)
+
+  def collapsed(self, row: pd.Series) -> int:
+    """How many members of an averaged row keep less than `COLLAPSED` of what the untreated model knows."""
+    untreated = self.untreated(row.attack)
+    if untreated is None:
+      return 0
+    table = self.run.table
+    auc = table.auc[table.member.isin(self.members(row))]
+    return int((auc < 0.5 + COLLAPSED * (untreated.auc - 0.5)).sum())
 
   @functools.cached_property
   def _differences(self) -> dict[tuple[str, tuple[str, ...], tuple[str, ...]], Interval]:

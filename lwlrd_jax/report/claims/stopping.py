@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from lwlrd_jax.report import formats
 from lwlrd_jax.report.claims import cells
 from lwlrd_jax.report.claims.finding import DEPENDS, HOLDS, Section, counted, names, overall, share
 from lwlrd_jax.report.claims.markdown import plain, table
 from lwlrd_jax.report.claims.source import ALONE, COUNTERPARTS, Source, group_name, with_group
+from lwlrd_jax.report.distinguish import OPEN
 
 _EVERY = "every schedule"
 
@@ -20,7 +22,7 @@ class _Outcome:
   Attributes:
     by: Words for the schedules that stop each attack that is stopped at all, for each pair of steps.
     unsure: Those of these attacks whose interval reaches above the limit under each such schedule, likewise.
-    whole: Name of a schedule that stops all of them, for each pair of steps that has one.
+    whole: Which schedules stop all of them at once, in words, for each pair of steps that has any.
   """
 
   by: dict[tuple[str, str], dict[str, str]]
@@ -34,6 +36,7 @@ def section(sources: Sequence[Source]) -> Section:
   alone: list[tuple[str, str]] = []
   with_steps: list[tuple[str, str]] = []
   never: list[tuple[str, str]] = []
+  unsure: list[tuple[str, str]] = []
   one_for_all = True
   for source in sources:
     if source.lwlrd.empty or not source.working:
@@ -44,17 +47,17 @@ def section(sources: Sequence[Source]) -> Section:
       one_for_all &= ALONE in found.whole
       for attack in source.working:
         case = (source.name, attack)
-        if attack in found.by.get(ALONE, {}):
-          alone.append(case)
-        else:
-          (with_steps if any(attack in by for by in found.by.values()) else never).append(case)
+        by = [group for group, attacks in found.by.items() if attack in attacks]
+        surely = [group for group in by if attack not in found.unsure[group]]
+        (alone if ALONE in surely else with_steps if surely else unsure if by else never).append(case)
       statement.append(_sentence(source, found))
     if not source.lwlrd.empty:
       blocks += [f"### {plain(source.name)}: re-identified, %; bold: stopped", _table(source)]
-  total = len(alone) + len(with_steps) + len(never)
-  verdict = overall(len(alone), len(with_steps), len(never))
+  total = len(alone) + len(with_steps) + len(never) + len(unsure)
+  verdict = overall(len(alone), len(with_steps), len(never), len(unsure))
   parts = [f"only with finishing steps: {counted(with_steps, total)}"] * bool(with_steps)
   parts += [f"never: {counted(never, total)}"] * bool(never)
+  parts += [f"stopped, but {OPEN} {cells.UNSURE}: {counted(unsure, total)}"] * bool(unsure)
   if verdict == HOLDS and not one_for_all:
     verdict = DEPENDS
     parts.append("no one schedule stops every attack of each run")
@@ -87,7 +90,12 @@ def _outcome(source: Source) -> _Outcome:
         unsure[group] += [attack] * all(row is not None and source.unsure(row) for row in rows)
     leader = source.best(schedules)
     if leader is not None and source.stops(leader) == len(source.working):
-      whole[group] = source.short(leader)
+      judged = schedules[schedules.judged]
+      number = sum(source.stops(schedule) == len(source.working) for _, schedule in judged.iterrows())
+      split = " on the validation split" * (source.verdict.criterion == "auc_val")
+      best = f", {source.short(leader)} with the highest AUC{split}" * (number > 1)
+      whole[group] = f"{source.short(leader)} stops" if number == 1 else f"{number} schedules stop"
+      whole[group] += f" all at once{best}"
   return _Outcome(by, unsure, whole)
 
 
@@ -108,18 +116,28 @@ def _sentence(source: Source, found: _Outcome) -> str:
       alike.setdefault(words, []).append(f"{attack} {cells.UNSURE}" if attack in found.unsure[group] else attack)
     told = "; ".join(f"{names(attacks)} ({words})" for words, attacks in alike.items())
     number = share(len(by), len(source.working), "working attack") if by else "no working attack"
-    whole = f"; {found.whole[group]} stops all at once" if group in found.whole and len(source.working) > 1 else ""
+    whole = f"; {found.whole[group]}" if group in found.whole and len(source.working) > 1 else ""
     parts.append(f"LWLRD {with_group(group)} stops {number}{f': {told}' if told else ''}{whole}.")
   stopped = {attack for by in found.by.values() for attack in by}
   survivors = [attack for attack in source.working if attack not in stopped]
   adaptive = [attack for attack in survivors if attack in COUNTERPARTS]
   common = [attack for attack in survivors if attack not in COUNTERPARTS]
-  parts.append(
-    f"Every LWLRD schedule is survived by: plain attackers {names(common)}; adaptive attackers {names(adaptive)}."
-    if survivors
-    else "No working attack survives every LWLRD schedule."
+  if survivors:
+    parts.append(
+      f"Every LWLRD schedule is survived by: plain attackers {names(common)}; adaptive attackers {names(adaptive)}."
+    )
+  return " ".join([f"{plain(source.name)}:", *parts, *_beside(source)])
+
+
+def _beside(source: Source) -> list[str]:
+  """What vanilla fine-tuning stops with the same steps: what is not LWLRD's merit."""
+  vanilla = {group: source.best(source.family(["vanilla"], group)) for group in source.groups}
+  told = [
+    f"{source.stops(schedule)} {with_group(group)}" for group, schedule in vanilla.items() if schedule is not None
+  ]
+  return (
+    [f"For comparison, vanilla fine-tuning stops {formats.listed(told)}, of {len(source.working)}."] if told else []
   )
-  return f"{plain(source.name)}: {' '.join(parts)}"
 
 
 def _table(source: Source) -> str:

@@ -11,17 +11,18 @@ from lwlrd_jax.report.bootstrap import Interval
 from lwlrd_jax.report.claims import cells
 from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, overall, share
 from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
-from lwlrd_jax.report.claims.source import Source, with_group
-from lwlrd_jax.report.distinguish import bounded
+from lwlrd_jax.report.claims.source import ALONE, COLLAPSED, Source, with_group
+from lwlrd_jax.report.distinguish import OPEN, bounded
 
 # What may be lost without calling utility lost: the default of --max-auc-drop.
 MARGIN = 0.01
-KEPT, LOWER, OPEN = "kept", "lower", "open"
-_WORDS = {
-  KEPT: f"kept to within {MARGIN}",
-  LOWER: "lower",
-  OPEN: "not known well enough",
-}
+KEPT, LOWER = "kept", "lower"
+_WORDS = {KEPT: f"kept to within {MARGIN}", LOWER: "lower", OPEN: OPEN}
+_RULE = (
+  f"AUC is *kept* where all of the interval is above {formats.score(-MARGIN)}. An infection costs AUC, and any "
+  "fine-tuning brings it back: beside the untreated model stands one that was never infected. A model has *collapsed* "
+  f"that keeps less than {formats.rate(COLLAPSED)} of what the untreated model's AUC is above 0.5."
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class _Case:
   auc: Interval
   balanced: float
   stops: bool
+  alone: bool = True
 
   @property
   def side(self) -> str:
@@ -44,7 +46,7 @@ class _Case:
       return ""
     if self.auc.low >= -MARGIN:
       return KEPT
-    return LOWER if self.auc.high < 0 else OPEN
+    return LOWER if cells.side(self.auc) == cells.LOWER else OPEN
 
 
 def section(sources: Sequence[Source]) -> Section:
@@ -56,24 +58,37 @@ def section(sources: Sequence[Source]) -> Section:
     statement.append(f"{plain(source.name)}: {' '.join([_sentence(cases), *_leaders(source)])}")
     judged += [case for case in _relevant(cases) if case.side]
     if rows:
-      headers = ["attack", "untreated", *(source.short(schedule) for _, schedule in source.shown.iterrows())]
+      headers = [
+        "attack",
+        "never infected",
+        "untreated",
+        *(source.short(schedule) for _, schedule in source.shown.iterrows()),
+      ]
       blocks += [f"### {plain(source.name)}: AUC, difference to untreated; bold: kept", table(headers, rows)]
-  by_side = {side: [case for case in judged if case.side == side] for side in _WORDS}
-  kept, lower, unknown = (len(by_side[side]) for side in (KEPT, LOWER, OPEN))
-  otherwise = []
-  if lower:
-    otherwise.append(f"lower in {share(lower, len(judged), 'case')}, by up to {_size(by_side[LOWER])}")
-  if unknown:
-    otherwise.append(f"{_WORDS[OPEN]} in {share(unknown, len(judged), 'case')}")
+  kept, lower, unknown = (sum(case.side == side for case in judged) for side in (KEPT, LOWER, OPEN))
+  otherwise = [
+    f"{_WORDS[side]}: {_by_steps(judged, side)}" for side in (LOWER, OPEN) if any(c.side == side for c in judged)
+  ]
+  lowest = min((case.auc.value for case in judged), default=0.0)
+  otherwise += [f"largest drop {formats.score(-lowest)}"] * bool(otherwise and lowest < 0)
   return Section(
     "(iii)",
     "Utility is kept",
-    overall(kept, unknown, lower),
-    f"AUC {_WORDS[KEPT]} in {share(kept, len(judged), 'case')}" if kept else "",
+    overall(kept, 0, lower, unknown),
+    f"AUC {_WORDS[KEPT]}: {_by_steps(judged, KEPT)}" if kept else "",
     "; ".join(otherwise),
     statement,
-    blocks,
+    [_RULE, *blocks] if blocks else [],
   )
+
+
+def _by_steps(judged: list[_Case], side: str) -> str:
+  """How many cases are so, without and with steps before or after."""
+  parts = []
+  for words, alone in (("LWLRD alone", True), ("with steps", False)):
+    cases = [case.side for case in judged if case.alone == alone]
+    parts += [f"{words} {share(cases.count(side), len(cases), 'case')}"] * bool(cases)
+  return ", ".join(parts)
 
 
 def _relevant(cases: list[_Case]) -> list[_Case]:
@@ -83,12 +98,13 @@ def _relevant(cases: list[_Case]) -> list[_Case]:
 def _measure(source: Source) -> tuple[list[_Case], list[list[str]]]:
   cases, rows = [], []
   for attack in source.verdict.attacks if not source.shown.empty else []:
-    untreated = source.untreated(attack)
-    row = [attack, cells.missing(untreated) if untreated is None else bounded(untreated, "auc", formats.score)]
+    untreated, clean = source.untreated(attack), source.verdict.control("clean", attack)
+    row = [attack, cells.missing(clean) if clean is None else bounded(clean, "auc", formats.score)]
+    row.append(cells.missing(untreated) if untreated is None else bounded(untreated, "auc", formats.score))
     for _, schedule in source.shown.iterrows():
       treated = source.row(schedule, attack)
       case = _case(source, attack, schedule, treated, untreated)
-      row.append(cells.missing(treated) if case is None else _cell(case, treated))
+      row.append(cells.missing(treated) if case is None or treated is None else _cell(source, case, treated))
       cases += [] if case is None else [case]
     rows.append(row)
   return cases, rows
@@ -102,16 +118,20 @@ def _case(
     return None
   balanced = float(treated.balanced_accuracy - untreated.balanced_accuracy)
   stops = attack in source.working and source.stopped(treated) is True
-  return _Case(f"{attack}, {source.short(schedule)}", auc, balanced, stops)
+  alone = (schedule.prepare, schedule.finish) == ALONE
+  return _Case(f"{attack}, {source.short(schedule)}", auc, balanced, stops, alone)
 
 
-def _cell(case: _Case, treated: pd.Series | None) -> str:
+def _cell(source: Source, case: _Case, treated: pd.Series) -> str:
   text = cells.gap(case.auc)
   text = bold(text) if case.side == KEPT else text
-  if treated is not None and treated.status != "ok":
+  if treated.status != "ok":
     text += f" {cells.PARTLY}"
   if math.isfinite(case.balanced):
     text += f"{BREAK}balanced {formats.score(case.balanced)}"
+  collapsed = source.collapsed(treated)
+  if collapsed:
+    text += f"{BREAK}collapsed: {collapsed} of {len(source.members(treated))}"
   return text + f"{BREAK}(stops it)" * case.stops
 
 
@@ -150,16 +170,14 @@ def _leaders(source: Source) -> list[str]:
     worst = None if schedule is None else cells.worst_auc(source, schedule)
     if schedule is None or worst is None or not worst[1].known:
       continue
-    text = f"The best LWLRD schedule {with_group(group)}, {source.short(schedule)}, has at worst {cells.gap(worst[1])} "
-    text += f"({worst[0]})"
+    text = (
+      f"The best LWLRD schedule {with_group(group)}, {source.short(schedule)}, changes AUC by {cells.gap(worst[1])} "
+    )
+    text += f"at worst ({worst[0]})"
     vanilla = source.best(source.family(["vanilla"], group))
     # An infection costs AUC that any fine-tuning brings back.
     beside = None if vanilla is None else cells.worst_auc(source, schedule, vanilla)
     if beside is not None and beside[1].known:
-      text += f"; to vanilla fine-tuning with the same steps {cells.gap(beside[1])} ({beside[0]})"
+      text += f"; against vanilla fine-tuning with the same steps by {cells.gap(beside[1])} ({beside[0]})"
     told.append(f"{text}.")
   return told
-
-
-def _size(lower: list[_Case]) -> str:
-  return formats.score(-min(case.auc.value for case in lower))

@@ -45,12 +45,14 @@ def test_the_same_runs_give_the_same_bytes(two, tmp_path):
 
 def test_stale_figures_go_and_others_stay(two, tmp_path):
   runs, _ = two
-  folder = tmp_path / "results"
+  folder, file = tmp_path / "results", tmp_path / "results.md"
   folder.mkdir()
-  for name in ("old-frontier.png", "mine.png"):
+  for name in ("my-frontier.png", "mine.png"):
     (folder / name).write_bytes(b"")
-  write_claims(runs[:1], tmp_path / "results.md")
-  assert {path.name for path in folder.iterdir()} == {"first-frontier.png", "mine.png"}
+  write_claims(runs[:1], file)
+  assert {path.name for path in folder.iterdir()} == {"first-frontier.png", "my-frontier.png", "mine.png"}
+  write_claims(runs[1:], file)  # which has no figure
+  assert {path.name for path in folder.iterdir()} == {"my-frontier.png", "mine.png"}
 
 
 def test_runs_of_one_name_and_other_commands(page, rows_of, make, tmp_path):
@@ -71,12 +73,14 @@ def test_mistakes_are_one_line(two, tmp_path):
   runs, _ = two
   foreign = tmp_path / "README.md"
   foreign.write_text("# Mine\n")
+  (tmp_path / "folder.md").mkdir()
   broken = tmp_path / "broken"
   broken.mkdir()
   for given, file, words in (
     (runs, foreign, "was not written by this program"),
-    (runs, tmp_path, "was not written by this program"),
+    (runs, tmp_path / "folder.md", "was not written by this program"),
     (runs, tmp_path / "nowhere" / "results.md", "cannot be written"),
+    (runs, tmp_path / "results", "needs a suffix"),
     ([], tmp_path / "a.md", "RUN: none given"),
     ([runs[0], runs[0]], tmp_path / "a.md", "given twice"),
     ([broken], tmp_path / "a.md", "config.json is missing"),
@@ -88,6 +92,7 @@ def test_mistakes_are_one_line(two, tmp_path):
   assert foreign.read_text() == "# Mine\n"
   assert not (tmp_path / "a.md").exists()
   assert not (tmp_path / "nowhere").exists()
+  assert not (tmp_path / "results").exists()
 
 
 def test_it_needs_no_jax():

@@ -7,6 +7,7 @@ import pytest
 from lwlrd_jax.report.bootstrap import Interval
 from lwlrd_jax.report.claims import rivals, utility, write_claims
 from lwlrd_jax.report.claims.finding import overall
+from lwlrd_jax.report.distinguish import OPEN
 
 DECAYS = (0.3, 0.5, 0.7)
 MINUS = "\u2212"
@@ -40,6 +41,12 @@ def test_few_images_are_not_sure(page, rows_of, make, tmp_path):
   part = page.section(write_claims([run], tmp_path / "results.md").read_text(), "(ii)")
   assert "| **0 [0, 36.9]** (?) |" in part  # of Clopper and Pearson: 1 - 0.025 ** (1 / 8)
   assert "stops 1 of 1 working attack: transpose (?) (every schedule)." in part
+  # None of eight may be a third of all: the claim is not shown.
+  assert page.verdicts(part_of := (tmp_path / "results.md").read_text())["(ii)"] == "not known well enough"
+  assert page.summary(part_of, "(ii)").tolist()[2:] == [
+    "",
+    "stopped, but not known well enough (?): 1 of 1 (run: transpose)",
+  ]
 
 
 def test_everything_holds(page, rows_of, make, tmp_path):
@@ -50,7 +57,7 @@ def test_everything_holds(page, rows_of, make, tmp_path):
   text = write_claims(runs, tmp_path / "results.md").read_text()
   assert set(page.verdicts(text).values()) == {"holds"}
   assert set(page.table(text, "claim")["depends or fails"]) == {""}
-  assert "LWLRD 0.3 stops all at once" in text
+  assert "2 schedules stop all at once, LWLRD 0.3 with the highest AUC." in text
   assert "AUC is kept to within 0.01 in 6 of 6 cases" in page.section(text, "(iii)")
 
 
@@ -70,7 +77,7 @@ def test_everything_fails(page, rows_of, make, tmp_path):
   assert "Against Super-FT: not measured." in text
   # Nothing is bought, so that there is nothing to be paid for.
   assert "not measured (no schedule shown stops an attack)" in page.section(text, "(iii)")
-  assert "the images of no attack are unusable; difference to the mean image: transpose 0.0" in text
+  assert "the images of 0 of 3 attacks are unusable; others, difference to the mean image: transpose 0.0" in text
 
 
 @pytest.mark.parametrize(
@@ -137,6 +144,50 @@ def test_ssim_alone_keeps_an_attack_alive(page, rows_of, make, tmp_path):
   assert "| 2.0 (above) | no |" in page.section(text, "(i)")
 
 
+def test_on_average_stopped(page, rows_of, make, tmp_path):
+  # Half of the infections give something away, and no mean is above its limit.
+  rows = rows_of(("transpose",), lwlrd=("transpose",), seeds=2, decays=(0.3, 0.6))
+  for row in rows:
+    if row["defense"] == "lwlrd" and row["seed"]:
+      row.update({"reid": 0.03} if row["decay"] == 0.3 else {"ssim": 0.6})
+  run = make.run(tmp_path / "run", rows, samples=False)
+  part = page.section(write_claims([run], tmp_path / "results.md").read_text(), "(iv)")
+  through = page.table(part, "schedule").set_index("schedule")["lets through"]
+  assert through["LWLRD 0.3"] == "transpose 3.0 in one infection"
+  assert through["LWLRD 0.6"] == "transpose SSIM 0.600 in one infection"
+
+
+def test_collapsed_models_are_counted(page, rows_of, make, tmp_path):
+  rows = rows_of(("transpose", "dec"), lwlrd=("transpose", "dec"), seeds=3, decays=(0.5,))
+  for row in rows:
+    if row["defense"] == "lwlrd" and row["attack"] == "dec" and row["seed"] == 1:
+      row["auc"] = 0.5
+  run = make.run(tmp_path / "run", rows, outcomes=True, samples=False)
+  text = write_claims([run], tmp_path / "results.md").read_text()
+  cells = page.table(page.section(text, "(iii)"), "attack").set_index("attack")["LWLRD 0.5"]
+  assert "<br>collapsed: 1 of 3<br>" in cells["dec"]
+  assert "collapsed" not in cells["transpose"]
+  counted = page.table(page.section(text, "(iv)"), "schedule").set_index("schedule")["collapsed models"]
+  assert counted["LWLRD 0.5"] == "1 of 6"
+  assert counted["vanilla"] == "0 of 6"
+
+
+def test_an_attacker_not_known_well_enough_speaks_for_nobody(page, rows_of, make, tmp_path):
+  rows = rows_of(("transpose", "transpose-flat", "transpose-heavy"), lwlrd=("transpose",), decays=(0.5,))
+  for row in rows:
+    if row["attack"] == "transpose-flat":
+      row["stolen"] = 8
+      if row["defense"] == "lwlrd":
+        row["reid"], row["ssim"] = 0.0, 0.3
+  run = make.run(tmp_path / "run", rows, outcomes=True, samples=False)
+  text = write_claims([run], tmp_path / "results.md").read_text()
+  assert page.verdicts(text)["Attackers"] == "fails"
+  assert page.summary(text, "Attackers")["depends or fails"] == (
+    "further than their plain counterparts: 1 of 2 (run: transpose-heavy); "
+    "not known well enough: 1 of 2 (run: transpose-flat)"
+  )
+
+
 def test_worse_than_the_mean_image_is_not_unusable(page, make, tmp_path):
   rows = make.worth(make.sweep(DECAYS))
   for row in rows:
@@ -163,6 +214,8 @@ def test_one_word_for_many_cases():
     (([], ["dec"]), (0.01, 0.005, 0.015), "mixed"),
     ((["dec"], []), (0.02, 0.01, 0.03), "wins"),
     ((["dec"], ["transpose"]), (0.02, 0.01, 0.03), "wins"),
+    ((["dec"], []), (-0.1, -0.7, 0.2), OPEN),  # who collapses sometimes has not won
+    (([], ["dec"]), (0.1, -0.2, 0.7), OPEN),
     ((["dec"], []), (math.nan,) * 3, ""),
   ],
 )
@@ -176,7 +229,7 @@ def test_more_attacks_stopped_may_cost_a_little(only, auc, result):
     ((0.0, -0.004, 0.005), utility.KEPT),
     ((-0.006, -0.009, -0.002), utility.KEPT),  # lower, by no more than may be lost
     ((-0.03, -0.05, -0.01), utility.LOWER),
-    ((-0.021, -0.059, 0.014), utility.OPEN),  # not to be told from 0, nor from a great loss
+    ((-0.021, -0.059, 0.014), OPEN),  # not to be told from 0, nor from a great loss
     ((math.nan, math.nan, math.nan), ""),
   ],
 )

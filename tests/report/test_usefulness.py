@@ -1,0 +1,29 @@
+"""When stolen images are called unusable."""
+
+import pytest
+
+from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
+from lwlrd_jax.report.distinguish import OPEN
+from lwlrd_jax.report.usefulness import UNUSABLE, USEFUL, WORSE, usefulness
+
+ORIGINALS = Interval(0.2, 0.15, 0.25)
+
+
+@pytest.mark.parametrize(
+  ("gain", "originals", "use"),
+  [
+    ((0.01, -0.04, 0.06), ORIGINALS, UNUSABLE),
+    ((0.01, -0.08, 0.1), ORIGINALS, OPEN),  # may be worth half of the originals
+    ((0.04, -0.07, 0.24), ORIGINALS, OPEN),
+    ((0.02, 0.01, 0.03), ORIGINALS, USEFUL),  # little, but something
+    ((0.04, 0.0003, 0.08), ORIGINALS, UNUSABLE),  # prints as 0
+    ((-0.1, -0.15, -0.05), ORIGINALS, WORSE),
+    ((0.01, -0.04, 0.06), Interval(0.2, -0.05, 0.4), OPEN),  # nothing can be told by such originals
+    ((0.01, -0.04, 0.06), Interval(-0.2, -0.25, -0.15), OPEN),
+    ((0.01, -0.04, 0.06), UNKNOWN, ""),
+    ((0.02, 0.01, 0.03), UNKNOWN, USEFUL),
+    (UNKNOWN, ORIGINALS, ""),
+  ],
+)
+def test_the_rule(gain, originals, use):
+  assert usefulness(Interval(*gain), originals) == use
