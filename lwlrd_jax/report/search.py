@@ -14,7 +14,8 @@ from lwlrd_jax.runs.results import COLUMNS
 _NUMBERS = ("decay", "lr_max", "epochs", "floor", "auc_drop", "auc_drop_val", "auc", "reid")
 _TEXTS = ("label", "defense", "shape", "finish")
 # Of the table: attribute, then header, format and meaning.
-_COLUMNS = ("label", "decay", "lr_max", "epochs", "shape", "floor", "finish", "auc_drop", "auc", "reid", "choice")
+_SHAPE = ("label", "decay", "lr_max", "epochs", "shape", "floor", "finish")
+_COLUMNS = (*_SHAPE, "auc_drop_val", "auc_drop", "auc", "reid", "choice")
 _HEADERS: tuple[tuple[str, Callable[[float], str] | None, str], ...] = (
   ("schedule", None, "its name in the run"),
   ("decay", formats.rate, COLUMNS["decay"][1]),
@@ -23,8 +24,9 @@ _HEADERS: tuple[tuple[str, Callable[[float], str] | None, str], ...] = (
   ("shape", None, COLUMNS["shape"][1]),
   ("floor", formats.rate, COLUMNS["floor"][1]),
   ("finish", None, COLUMNS["finish"][1]),
-  ("AUC lost", formats.score, "against the untreated model"),
-  ("AUC", formats.score, "what is left of it"),
+  ("AUC lost, validation", formats.score, "against the untreated model, on the validation split: what the front is of"),
+  ("AUC lost, test", formats.score, "the same on the test split, which had no part in the choice"),
+  ("AUC", formats.score, "what is left of it on the test split"),
   ("re-identified, %", formats.percent, COLUMNS["reid"][1]),
   ("choice", None, "whether the search recommends it"),
 )
@@ -79,14 +81,16 @@ class Search:
   Attributes:
     rounds: Rounds it took.
     tried: Schedules it tried.
+    failed: Those of them that ended without usable figures.
     max_auc_drop: AUC that may be lost.
-    front: Its front, by AUC lost.
+    front: Its front, by AUC lost on the validation split.
     recommended: Its choice: of the schedules that lose no more than they may on the validation split, the best of
       those that stop every attack, or, if there are none, the one that lets least through; None if all lose more.
   """
 
   rounds: int
   tried: int
+  failed: int
   max_auc_drop: float
   front: list[Candidate]
   recommended: Candidate | None
@@ -100,7 +104,7 @@ class Search:
     drop = formats.score(self.max_auc_drop)
     found = self.recommended
     if found is None:
-      return f"{effort}, none can be recommended: all lose more than {drop} of AUC on the validation split."
+      return f"{effort}, none can be recommended: {self._why_none}."
     name = formats.NAMES.get(found.defense, found.defense)
     name += f" with decay {formats.rate(found.decay)}" if math.isfinite(found.decay) else ""
     reid = f"re-identification {formats.percent(found.reid)} %"
@@ -117,9 +121,19 @@ class Search:
       )
     return formats.unbroken(f"{text} Leakage is that of the images it was chosen by: new ones may fare a little worse.")
 
+  @property
+  def _why_none(self) -> str:
+    lost = f"more than {formats.score(self.max_auc_drop)} of AUC on the validation split"
+    compared = self.tried - self.failed
+    if not compared:
+      return "all diverged or failed"
+    if not self.failed:
+      return f"all lose {lost}"
+    return f"{self.failed} diverged or failed, and {compared} {'loses' if compared == 1 else 'lose'} {lost}"
+
 
 def front_table(search: Search) -> Table:
-  """The front as the page prints it, by AUC lost; the recommended schedule is marked."""
+  """The front as the page prints it, by AUC lost on the validation split; the recommended schedule is marked."""
   headers = [(name, form is not None, meaning) for name, form, meaning in _HEADERS]
   rows = []
   for candidate in search.front:
@@ -150,10 +164,11 @@ def read_search(file: Path, entry: Any) -> Search | None:
     if index is not None and not 0 <= index < len(front):
       raise ValueError(f"recommended is {index} of {len(front)}")
     drop = float(entry["max_auc_drop"])
-    found = Search(int(entry["rounds"]), int(entry["tried"]), drop, front, None if index is None else front[index])
+    rounds, tried, failed = (int(entry[name]) for name in ("rounds", "tried", "failed"))
+    found = Search(rounds, tried, failed, drop, front, None if index is None else front[index])
   except (TypeError, ValueError, KeyError) as error:
     raise UserError(f"{file}: search cannot be read ({type(error).__name__}: {error})") from error
-  return dataclasses.replace(found, front=sorted(front, key=lambda candidate: candidate.auc_drop))
+  return dataclasses.replace(found, front=sorted(front, key=lambda candidate: candidate.auc_drop_val))
 
 
 def _candidate(entry: dict[str, Any], *, recommended: bool) -> Candidate:

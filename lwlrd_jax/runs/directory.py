@@ -27,6 +27,11 @@ class RunDirectory:
   def __init__(self, path: Path):
     self.path = path
 
+  @property
+  def replaced(self) -> Path:
+    """Where `set_aside` keeps what this run replaces."""
+    return self.path.with_name(f".{self.path.name}.replaced")
+
   @staticmethod
   def check(path: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuses a folder that `create` or a resumed run could not use; touches nothing.
@@ -68,19 +73,19 @@ class RunDirectory:
   def set_aside(self) -> None:
     """Renames the folder, if it is there, until `finish` or `take_back`."""
     if self.path.exists():
-      if self._replaced.exists():
-        shutil.rmtree(self._replaced)
-      self.path.rename(self._replaced)
+      if self.replaced.exists():
+        shutil.rmtree(self.replaced)
+      self.path.rename(self.replaced)
 
   def take_back(self) -> None:
     """Undoes `set_aside`; there is no new run."""
-    if self._replaced.exists():
-      self._replaced.rename(self.path)
+    if self.replaced.exists():
+      self.replaced.rename(self.path)
 
   def finish(self) -> None:
     """Deletes what this run replaces."""
-    if self._replaced.exists():
-      shutil.rmtree(self._replaced)
+    if self.replaced.exists():
+      shutil.rmtree(self.replaced)
 
   def write_config(self, config: dict[str, Any]) -> None:
     """Writes config.json."""
@@ -171,10 +176,6 @@ class RunDirectory:
     from lwlrd_jax.runs.checkpoints import load_tree  # noqa: PLC0415
 
     return load_tree(self.path / "checkpoints" / name)
-
-  @property
-  def _replaced(self) -> Path:
-    return self.path.with_name(f".{self.path.name}.replaced")
 
   def _write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
     def write(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from lwlrd_jax.config import SweepConfig, parse_finish
-from lwlrd_jax.data import load_dataset
+from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.report import write_report
 from lwlrd_jax.runs.attacks import knows_of
 from lwlrd_jax.runs.describe import check_resumable, describe, describe_members
@@ -18,7 +18,7 @@ from lwlrd_jax.runs.jobs import Job, table_order
 from lwlrd_jax.runs.members import run_jobs
 from lwlrd_jax.runs.progress import console
 from lwlrd_jax.runs.rate_distortion import compare_codecs
-from lwlrd_jax.runs.resolve import defenses_of, resolve
+from lwlrd_jax.runs.resolve import Resolved, defenses_of, resolve
 from lwlrd_jax.runs.searching import run_search
 from lwlrd_jax.runs.setting import Setting
 from lwlrd_jax.runs.starting_points import describe_attack
@@ -45,16 +45,7 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   out = config.run.out or Path("runs") / name
   RunDirectory.check(out, resume=config.run.resume, overwrite=config.run.overwrite)
   jax.config.update("jax_default_matmul_precision", config.run.matmul_precision)
-
-  data = load_dataset(
-    config.data.dataset, npz=config.data.npz, data_dir=config.data.data_dir, image_size=config.data.image_size
-  )
-  resolved = resolve(config, data)
-  setting = Setting(config, data, resolved)
-  defenses = defenses_of(config, resolved, len(data.train), setting.network)
-  finishes = parse_finish("--finish", config.finishing.finish)
-  prepares = parse_finish("--prepare", config.finishing.prepare)
-  jobs = [Job(defense, prepare, finishes) for prepare in prepares for defense in defenses]
+  data, resolved, setting, jobs = _plan(config)
 
   description = {
     **describe(config, data, setting.origin.digest, resolved),
@@ -88,3 +79,27 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   directory.finish()
   console.print(f"report: {report}")
   return out
+
+
+def check(config: SweepConfig) -> None:
+  """Looks for mistakes that only the data can show, before anything is written but the cache.
+
+  Args:
+    config: As for `execute`.
+
+  Raises:
+    UserError: The first that is found.
+  """
+  _plan(config)
+
+
+def _plan(config: SweepConfig) -> tuple[Dataset, Resolved, Setting, list[Job]]:
+  data = load_dataset(
+    config.data.dataset, npz=config.data.npz, data_dir=config.data.data_dir, image_size=config.data.image_size
+  )
+  resolved = resolve(config, data)
+  setting = Setting(config, data, resolved)
+  defenses = defenses_of(config, resolved, len(data.train), setting.network)
+  finishes = parse_finish("--finish", config.finishing.finish)
+  prepares = parse_finish("--prepare", config.finishing.prepare)
+  return data, resolved, setting, [Job(defense, prepare, finishes) for prepare in prepares for defense in defenses]

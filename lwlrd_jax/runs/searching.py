@@ -31,19 +31,21 @@ def run_search(setting: Setting, resolved: Resolved, jobs: Sequence[Job], store:
     store: What is done, the controls of every attack among it.
 
   Raises:
-    UserError: What is done was found by another version of the search.
+    UserError: A schedule that is done is none that this search asks for: another version of it did.
   """
   flags = setting.config.searching
   assert flags.search is not None
   space = space_of(setting.config, resolved, setting.network)
   search = Search(space, budget=flags.search, population=flags.population)
   tried = list(jobs)
-  while candidates := _ask(search):
+  while candidates := search.ask():
     console.print(f"search: round {search.rounds + 1}, {len(candidates)} of {flags.search} schedules")
     new = _jobs_of(candidates, setting, resolved)
     tried += new
+    order = table_order(setting.attacks, tried, setting.seeds)
+    _check_done(store, order)
     store.directory.update_config(**describe_members(setting, tried))
-    run_jobs(setting, new, store, table_order(setting.attacks, tried, setting.seeds))
+    run_jobs(setting, new, store, order)
     floors = _floors(setting, store)
     search.tell(_result(candidate, setting, store, floors) for candidate in candidates)
     found = describe(search.results, rounds=search.rounds, max_auc_drop=flags.max_auc_drop)
@@ -51,11 +53,15 @@ def run_search(setting: Setting, resolved: Resolved, jobs: Sequence[Job], store:
     console.print(f"search: {recommend(search.results, flags.max_auc_drop).reason}")
 
 
-def _ask(search: Search) -> list[Candidate]:
-  try:
-    return search.ask()
-  except ValueError as error:
-    raise UserError(f"--search: {error}; allowed: a new --out") from error
+def _check_done(store: Store, order: Sequence[str]) -> None:
+  """Refuses to go on beside schedules that the search did not ask for: what it finds would not be of what is there."""
+  if set(order) <= set(store.rows):
+    return  # a round that is done; there may be others
+  strangers = [name for name, row in store.rows.items() if row["defense"] == "lwlrd" and name not in set(order)]
+  if strangers:
+    raise UserError(
+      f"--resume: {strangers[0]} is of another search; allowed: a new --out, or the version that began it"
+    )
 
 
 def _jobs_of(candidates: Sequence[Candidate], setting: Setting, resolved: Resolved) -> list[Job]:

@@ -11,7 +11,7 @@ from lwlrd_jax.errors import UserError
 from lwlrd_jax.report.claims import write_claims
 from lwlrd_jax.report.compare import write_comparison
 from lwlrd_jax.runs.directory import RunDirectory
-from lwlrd_jax.runs.execute import execute
+from lwlrd_jax.runs.execute import check, execute
 from lwlrd_jax.runs.progress import console
 
 
@@ -40,6 +40,8 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
     raise UserError(f"--resume: there is no study in {out}; allowed: --out with the folder of one that was stopped")
   if out.exists() and not (first.resume or first.overwrite) and (not out.is_dir() or any(out.iterdir())):
     raise UserError(f"--out {out}: is there already; allowed: another folder, --resume or --overwrite")
+  for config in configs.values():
+    check(config)  # a mistake in the last would show after hours
   try:
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
   except OSError as error:
@@ -52,11 +54,13 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
     run.set_aside()
   try:
     _run_each(configs, out, first, command)
-  except UserError:
+  except UserError as error:
     # Beside a new run an old one would be taken for done again: then they stay set aside.
-    if not any(run.path.exists() for run in old):
-      for run in old:
-        run.take_back()
+    if any(run.path.exists() for run in old):
+      where = ", ".join(str(run.replaced) for run in old if run.replaced.exists())
+      raise UserError(f"{error} (the old runs: {where})" if where else str(error)) from error
+    for run in old:
+      run.take_back()
     raise
   runs = [out / name for name in configs]
   console.print(f"comparison: {write_comparison(runs, out / 'comparison.html')}")
@@ -69,6 +73,8 @@ def _run_each(configs: dict[str, SweepConfig], out: Path, first: Run, command: l
     folder = out / name
     title = f"{name}, run {number} of {len(configs)}"
     console.print(title)
+    if first.resume and folder.is_dir() and not any(folder.iterdir()):
+      folder.rmdir()  # killed before its first file
     run = dataclasses.replace(config.run, out=folder, resume=first.resume and (folder / "config.json").exists())
     execute(dataclasses.replace(config, run=run), command)
     # Every run compiles programs of its own: kept, those of a long study exhaust the process's memory mappings.

@@ -93,8 +93,6 @@ def describe(results: Sequence[Result], *, rounds: int, max_auc_drop: float) -> 
     "max_auc_drop": max_auc_drop,
     "front": [_entry(result, recommended=result is choice.result) for result in shown],
     "recommended": next((i for i, result in enumerate(shown) if result is choice.result), None),
-    "case": choice.case,
-    "reason": choice.reason,
   }
 
 

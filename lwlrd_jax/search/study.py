@@ -29,9 +29,10 @@ class Search:
   in which they came, nor of how many objects like this one they were told to. A search that is built again from the
   rows of a stopped run goes on as if it had never stopped, in the middle of a round too.
 
-  The first round, or the first 8 candidates if that is more, is the anchors of the space, half of it at most, and
-  points of a sequence that fills the space evenly. What follows are proposals of multi-objective, multivariate TPE
-  (Ozaki et al. 2022, doi 10.1613/jair.1.13188). On made-up trade-offs like that of `tests/search/test_study.py` its
+  The opening is the first round, or the first 8 candidates if that is more: the anchors of the space, half of it at
+  most, and points of a sequence that fills the space evenly. What follows, from the second round on and beside what is
+  left of the opening, are proposals of multi-objective, multivariate TPE (Ozaki et al. 2022, doi
+  10.1613/jair.1.13188). On made-up trade-offs like that of `tests/search/test_study.py` its
   schedules dominate more than those of independent TPE, NSGA-II, the even sequence alone and random search, at budgets
   from 24 to 64. At 12 nothing beats the even sequence.
 
@@ -102,12 +103,11 @@ class Search:
     count = min(self.population, self.budget - len(known))
     if count <= 0:
       return []
-    if len(known) < self._opening_size():
-      new = _fresh(self._opening(), known, count)
-    else:
+    new = _fresh(self._opening(), known, min(count, self._opening_size() - len(known)))
+    if known and len(new) < count:
       past = [self._told[candidate] for candidate in known]
       proposals = propose(self.space, past, seed=self.seed, number=len(self._rounds), count=_PATIENCE * count)
-      new = _fresh(proposals, known, count)
+      new += _fresh(proposals, [*known, *new], count - len(new))
     # A tiny space runs out of candidates, not of points: they are looked at for some time, and no longer.
     points = itertools.islice(even_sequence(self.space, self.seed), _PATIENCE * (self.budget + 100))
     return new + _fresh(points, [*known, *new], count - len(new))

@@ -178,7 +178,7 @@ def make_search(recommended=1):
     for decay, floor, drop, reid in ((0.6, 0.1, 0.031, 0.0), (0.5, 0.0, 0.02, 0.004), (0.3, 0.0, 0.01, 0.2))
   ]
   front = [entry | {"recommended": i == recommended} for i, entry in enumerate(front)]
-  return {"rounds": 3, "tried": 24, "max_auc_drop": 0.05, "front": front, "recommended": recommended}
+  return {"rounds": 3, "tried": 24, "failed": 0, "max_auc_drop": 0.05, "front": front, "recommended": recommended}
 
 
 def make_codecs():

@@ -24,6 +24,13 @@ def test_the_recommended_schedule(make, tmp_path):
   assert [row.cells[0].text for row in table.rows] == ["lwlrd-0.3", "lwlrd-0.5", "lwlrd-0.6"]  # by what is lost
   assert [row.kind for row in table.rows] == ["", "winner", ""]
   assert [row.cells[-1].text for row in table.rows] == ["", "recommended", ""]
+  # What it is selected and sorted by stands beside what came of it.
+  lost = [name for name, _, _ in table.headers].index("AUC lost, validation")
+  assert [[cell.text for cell in row.cells[lost : lost + 2]] for row in table.rows] == [
+    ["0.020", "0.010"],
+    ["0.030", "0.020"],
+    ["0.041", "0.031"],
+  ]
   assert all(len(row.cells) == len(table.headers) for row in table.rows)
 
 
@@ -33,6 +40,17 @@ def test_none_is_recommended(make, tmp_path):
     "Of 24 schedules tried in 1 round, none can be recommended: all lose more than 0.050 of AUC on the validation "
     "split."
   )
+
+
+@pytest.mark.parametrize(
+  ("failed", "why"),
+  [
+    (24, "all diverged or failed."),
+    (23, "23 diverged or failed, and 1 loses more than 0.050 of AUC on the validation"),
+  ],
+)
+def test_why_none_is_recommended(make, tmp_path, failed, why):
+  assert why in found(tmp_path, make.search(None) | {"failed": failed}).sentence
 
 
 def test_none_stops_every_attack(make, tmp_path):

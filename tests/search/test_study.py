@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lwlrd_jax.search import study
 from lwlrd_jax.search.result import Result
 from lwlrd_jax.search.space import DIMENSIONS, Candidate, Space
 from lwlrd_jax.search.study import Search, even_sequence, objectives
@@ -64,6 +65,25 @@ def test_rounds_keep_to_budget_and_never_repeat(budget, population, seed):
   assert search.rounds == len(rounds)
   assert [result.candidate for result in search.results] == asked
   assert search.ask() == []
+
+
+def test_what_is_left_of_a_round_of_the_opening_is_proposed(monkeypatch):
+  # Two rounds of 6 of a budget of 12: a search that never looked at a result would be none.
+  asked = []
+  real = study.propose
+
+  def seen(*args, **kwargs):
+    asked.append(kwargs["number"])
+    return real(*args, **kwargs)
+
+  monkeypatch.setattr(study, "propose", seen)
+  search = Search(SPACE, budget=12, population=6)
+  rounds = finished(search)
+  assert asked == [1]
+  opening = Search(SPACE, budget=12, population=8).ask()
+  assert rounds[0] + rounds[1][:2] == opening
+  even = list(itertools.islice(even_sequence(SPACE, 0), 12))
+  assert len(set(rounds[1][2:]) - set(even)) == 4
 
 
 def test_asking_again_is_asking_for_the_same():

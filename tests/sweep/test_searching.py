@@ -1,5 +1,7 @@
 """A search from the command line."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,6 +78,19 @@ def test_a_stopped_search_goes_on_and_finds_the_same(run, flags, tmp_path, monke
   assert main([*flags, "--out", str(out), "--resume"]) == 0
   pd.testing.assert_frame_equal(comparable(out), comparable(run.path), check_exact=True)
   assert lwlrd_jax.load_run(out).config["search"] == run.config["search"]
+
+
+def test_a_search_of_another_version_is_not_gone_on_with(run, flags, tmp_path, capsys):
+  # Its schedules would stay in the table, and the verdict could name one that the search never tried.
+  out = tmp_path / "other"
+  shutil.copytree(run.path, out)
+  table = pd.read_parquet(out / "results.parquet")
+  first = table.index[table.defense == "lwlrd"][0]
+  table.loc[first, "member"] = str(table.member[first]).replace("lr0", "lr9")
+  table.to_parquet(out / "results.parquet", index=False)
+  assert main([*flags, "--out", str(out), "--resume"]) == 2
+  assert "is of another search; allowed: a new --out" in capsys.readouterr().err
+  assert len(pd.read_parquet(out / "results.parquet")) == len(table)
 
 
 def test_what_a_search_refuses(flags, tmp_path, capsys):

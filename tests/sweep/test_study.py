@@ -80,8 +80,9 @@ def test_a_file_beside_named_data_sets(command, npz, tmp_path, monkeypatch):
   """`--npz` is for the runs that take a file."""
   file = tmp_path / "mixed.py"
   file.write_text(
-    "from lwlrd_jax.config import Data, SweepConfig\n"
-    "CONFIGS = {name: SweepConfig(data=Data(dataset=name)) for name in ('phantom', 'npz')}\n"
+    "from lwlrd_jax.config import Data, Infection, SweepConfig\n"
+    "infection = Infection(attacks='transpose', stolen=8)\n"
+    "CONFIGS = {name: SweepConfig(data=Data(dataset=name), infection=infection) for name in ('phantom', 'npz')}\n"
   )
   seen: dict[str, Path | None] = {}
   monkeypatch.setattr(study, "execute", lambda config, _: seen.setdefault(config.data.dataset, config.data.npz))
@@ -89,6 +90,26 @@ def test_a_file_beside_named_data_sets(command, npz, tmp_path, monkeypatch):
     monkeypatch.setattr(study, name, lambda runs, out: out)
   assert main(["--config", str(file), "--npz", str(npz), "--out", str(tmp_path / "r")]) == 0
   assert seen == {"phantom": None, "npz": npz}
+
+
+def test_a_mistake_in_the_last_run_shows_before_the_first(tmp_path, capsys):
+  file = tmp_path / "mixed.py"
+  file.write_text(
+    "from lwlrd_jax.config import Data, SweepConfig\n"
+    "CONFIGS = {name: SweepConfig(data=Data(dataset=name)) for name in ('phantom', 'npz')}\n"
+  )
+  assert main(["--config", str(file), "--out", str(tmp_path / "r")]) == 2
+  assert "--dataset npz: needs --npz FILE" in capsys.readouterr().err
+  assert not (tmp_path / "r").exists()
+
+
+def test_a_run_killed_before_its_first_file_is_begun_anew(command, done, tmp_path):
+  out = tmp_path / "r"
+  shutil.copytree(done, out)
+  shutil.rmtree(out / "decay-0.7")
+  (out / "decay-0.7").mkdir()
+  assert main([*command, "--out", str(out), "--resume"]) == 0
+  assert (out / "decay-0.7" / "results.parquet").exists()
 
 
 def test_a_killed_overwrite_takes_nothing_old_for_done(command, done, tmp_path, monkeypatch):
@@ -112,7 +133,7 @@ def test_a_mistake_costs_no_old_run(command, done, tmp_path):
   assert len(list(out.glob("decay-*/results.parquet"))) == 2
 
 
-def test_a_mistake_in_a_later_run_brings_no_old_one_back(command, done, tmp_path, monkeypatch):
+def test_a_mistake_in_a_later_run_brings_no_old_one_back(command, done, tmp_path, monkeypatch, capsys):
   out = tmp_path / "r"
   shutil.copytree(done, out)
 
@@ -126,6 +147,7 @@ def test_a_mistake_in_a_later_run_brings_no_old_one_back(command, done, tmp_path
     assert main([*command, "--out", str(out), "--overwrite"]) == 2
   assert not (out / "decay-0.7").exists()
   assert (out / ".decay-0.7.replaced" / "results.parquet").exists()
+  assert f"--stolen 9: no (the old runs: {out / '.decay-0.3.replaced'}" in capsys.readouterr().err
 
 
 def test_overwrite_replaces_every_run(command, done, tmp_path):
