@@ -1,10 +1,10 @@
-"""The study: every attack against every defence on two data sets, three infections each; a table for each claim.
+"""The study: attacks of both families against every defence on two data sets, three infections each.
 
     python -m lwlrd_jax.sweep --config sweeps/study.py --npz DERMAMNIST --data-dir FOLDER --out runs/study
 
 DERMAMNIST is a file of DermaMNIST's images in MedMNIST's form; the official pneumoniamnist.npz is looked for in FOLDER,
 and downloaded without it. Stopped, the study goes on with `--resume`. In the end runs/study has a folder for each run,
-comparison.html, and results.md: one section for each of the paper's claims, with intervals and where it holds.
+comparison.html, and results.md: a section and table for each of the paper's claims, with intervals and where it holds.
 
 It takes hours on a CPU. Flags win over what stands here: `--attacks flat` gives the same rows of that attack alone.
 """

@@ -9,7 +9,8 @@ hierarchical data); the interval is between percentiles of replicates.
 
 With few seeds the bootstrap is too narrow: it divides by K where K - 1 is right, and takes a normal quantile where
 Student's is right (Hesterberg 2015, arXiv 1411.5279). So deviations between seeds are widened by
-sqrt(K / (K - 1)) * t[.975, K - 1] / z[.975], with which the interval of seeds alone is Student's. A seed's mean already
+sqrt(K / (K - 1)) * t[.975, K - 1] / z[.975], with which the interval of seeds alone is about Student's; of two seeds
+there are but three means to draw, whose outer ones it takes to be Student's. A seed's mean already
 varies by its images, which are drawn again here: nested intervals of several seeds cover up to 99.5 % where seeds
 differ in nothing else, so small differences in leakage are missed rather than made up. One seed says nothing about
 seeds: the interval is over images only.
@@ -266,11 +267,14 @@ def widening(seeds: int) -> float:
   Args:
     seeds: Their number, from 1. With 1 there is no deviation, and the factor is 1.
 
-  >>> [round(widening(seeds), 2) for seeds in (1, 3, 5, 100)]
-  [1.0, 2.69, 1.58, 1.02]
+  >>> [round(widening(seeds), 2) for seeds in (1, 2, 3, 5, 100)]
+  [1.0, 12.71, 2.69, 1.58, 1.02]
   """
   if seeds == 1:
     return 1.0
+  if seeds == 2:
+    # Both quantiles are the means of one seed alone, which lie a standard error from the middle.
+    return _student(1)
   return math.sqrt(seeds / (seeds - 1)) * _student(seeds - 1) / _Z
 
 

@@ -37,7 +37,7 @@ class Redundancy(Protocol):
 
   @property
   def on_device(self) -> bool:
-    """Whether `recover` and `weigh` can be traced by `jax.jit` and `jax.vmap`; otherwise they return NumPy arrays."""
+    """Whether `weigh` and `hearsay` can be traced by `jax.jit` and `jax.vmap`; otherwise they return NumPy arrays."""
 
   def coded_length(self, n: int) -> int:
     """How many protected bits n bits become, n >= 0."""
@@ -52,22 +52,8 @@ class Redundancy(Protocol):
       u8[coded_length(n)] of 0 and 1.
     """
 
-  def recover(self, bits: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
-    """Undoes `protect`, and the damage as far as possible. Never says whether it was possible.
-
-    Args:
-      bits: u8[coded_length(n)] of 0 and 1, as read.
-      n: How many bits were protected.
-
-    Returns:
-      u8[n] of 0 and 1.
-
-    Raises:
-      ValueError: The number of bits is not coded_length(n).
-    """
-
   def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
-    """As `recover`, for bits that are not all equally likely to be wrong.
+    """Undoes `protect`, and the damage as far as possible. Never says whether it was possible.
 
     Args:
       log_odds: f32[coded_length(n)], log(P(0) / P(1)) of every protected bit.
@@ -100,11 +86,6 @@ class Unprotected:
 
   def protect(self, bits: np.ndarray) -> np.ndarray:
     """See `Redundancy`."""
-    return bits
-
-  def recover(self, bits: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
-    """See `Redundancy`."""
-    _check_length(self, bits, n)
     return bits
 
   def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
@@ -155,15 +136,6 @@ class Repeat:
   def protect(self, bits: np.ndarray) -> np.ndarray:
     """See `Redundancy`."""
     return np.concatenate([np.roll(bits, -k) for k in range(self.copies)])
-
-  def recover(self, bits: "jax.Array | np.ndarray", n: int) -> "jax.Array":
-    """See `Redundancy`."""
-    import jax.numpy as jnp  # see the top of the file  # noqa: PLC0415
-
-    _check_length(self, bits, n)
-    copies = jnp.asarray(bits).reshape(self.copies, n)
-    votes = jnp.stack([jnp.roll(copies[k], k) for k in range(self.copies)]).sum(axis=0, dtype=jnp.int32)
-    return (votes > self.copies // 2).astype(jnp.uint8)
 
   def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
     """See `Redundancy`. Copies are wrong independently of each other: their log odds add up."""
@@ -231,13 +203,11 @@ class ReedSolomon:
     messages = np.pad(packed, (0, blocks * size - len(packed))).reshape(size, blocks).T
     return np.unpackbits(np.concatenate([messages, _parity(messages, self.parity)], axis=1).T.reshape(-1))
 
-  def recover(self, bits: "jax.Array | np.ndarray", n: int) -> np.ndarray:
-    """See `Redundancy`. Slow where there is damage: some 10 ms a damaged block with 32 parity bytes."""
-    _check_length(self, bits, n)
-    return self._corrected(np.asarray(bits), n)[0]
-
   def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> np.ndarray:
-    """See `Redundancy`. Corrects hard bits; those of a block beyond repair are as sure as they were."""
+    """See `Redundancy`. Corrects hard bits; those of a block beyond repair are as sure as they were.
+
+    Slow where there is damage: some 10 ms a damaged block with 32 parity bytes.
+    """
     _check_length(self, log_odds, n)
     log_odds = np.asarray(log_odds)
     bits, vouched = self._corrected((log_odds < 0).astype(np.uint8), n)

@@ -28,8 +28,6 @@ _MOST_ITERATIONS = 100
 # Log odds beyond this are as good as certain, and sums of them stay far from the end of f32.
 _CERTAIN = 30.0
 _LARGEST_EXPANSION = 16
-# How often bits are taken to be wrong by who does not say it.
-_USUAL_FLIP_RATE = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,13 +80,6 @@ class RepeatAccumulate:
     copies = np.pad(np.repeat(ordered, graph.degrees, axis=1), ((0, 0), (0, graph.unused)))
     sums = np.bitwise_xor.reduce(copies[:, graph.interleaver].reshape(blocks, -1, graph.copies_a_sum), axis=2)
     return np.concatenate([bits, np.bitwise_xor.accumulate(sums, axis=1).reshape(-1)])
-
-  def recover(self, bits: "jax.Array | np.ndarray", n: int) -> "jax.Array":
-    """See `Redundancy`. All bits are taken to be wrong equally often."""
-    import jax.numpy as jnp  # the command line reads `--redundancy` without it  # noqa: PLC0415
-
-    evidence = np.float32(np.log1p(-_USUAL_FLIP_RATE) - np.log(_USUAL_FLIP_RATE))
-    return (self.weigh(jnp.where(jnp.asarray(bits) == 0, evidence, -evidence), n) < 0).astype(jnp.uint8)
 
   def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
     """See `Redundancy`. Blocks are decoded one after another, each until its parity holds or hope is given up."""

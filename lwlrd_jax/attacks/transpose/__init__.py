@@ -15,17 +15,18 @@ KNOWS = {
     "how many images of each class there are."
   ),
   Heavy.name: (
-    "Knows that the defence uses Adam, whose steps are of one size, however large a weight is. He trains his memories "
-    "at three times the rate, into larger weights."
+    "Expects a defence with Adam, whose steps are of one size, however large a weight is. He trains his memories at "
+    "three times the rate, into larger weights."
   ),
   Flat.name: (
     "Knows that the weights will be changed after he is done, but not how. He trains his memories so that the worst "
     "small change of the weights does them little harm."
   ),
   Rehearsed.name: (
-    "Knows the defence: layer-wise learning-rate decay with Adam and a cosine schedule, and the range that decays and "
-    "rates are taken from, but not which are chosen. He fine-tunes in rehearsal while he trains, and trains his "
-    "memories to be there afterwards."
+    "Expects the defence: layer-wise learning-rate decay with Adam and a cosine schedule, some decay from "
+    f"{Rehearsed.decays[0]} to {Rehearsed.decays[1]} and some rate from {Rehearsed.lrs[0]} to {Rehearsed.lrs[1]}, "
+    "whatever is chosen in the end. He fine-tunes in rehearsal while he trains, and trains his memories to be there "
+    "afterwards."
   ),
   Restorer.name: (
     "Needs to know nothing of the defence but that he will get the defended weights. He has public images of the same "
