@@ -112,7 +112,7 @@ def _look(row: pd.Series, kinds: list, colour: tuple) -> dict[str, Any]:
   if row.defense == "lwlrd":
     colours, scale = colour
     marker = style.LR_MARKERS[kinds.index(_kind(row)) % len(style.LR_MARKERS)] if _kind(row) in kinds else "o"
-    return look | {"marker": marker, "color": colours(scale(row.decay)), "zorder": 5}
+    return look | {"marker": marker, "color": colours(scale(row.decay)), "zorder": 5.5}
   if row.defense in CONTROLS:
     marker = style.CONTROL_MARKERS[row.defense]
     return look | {"marker": marker, "color": "white", "markeredgecolor": style.INK, "zorder": 4}
@@ -127,7 +127,7 @@ def _scales(axes: Axes, shown: pd.DataFrame, single: pd.DataFrame, chance: float
   points = pd.concat([shown.auc, single.auc])
   ends = shown[["auc_low", "auc_high"]]
   # Intervals of few infections can be wider than all points together: those are cut off.
-  reach = 0.5 * max(points.max() - points.min(), 0.1)
+  reach = 0.2 * max(points.max() - points.min(), 0.1)
   low = min(points.min(), max(ends.min().min(), points.min() - reach))
   high = max(points.max(), min(ends.max().max(), points.max() + reach, 1.0))
   margin = max(0.12 * (high - low), 0.01)
