@@ -85,6 +85,8 @@ class Outcomes:
   def mean_difference(self, quantity: str, ours: Iterable[Iterable[str]], others: Iterable[Iterable[str]]) -> Interval:
     """As `difference` of means over several attacks, each with members of its own; of test images only.
 
+    Unknown unless all attacks have the same seeds: of those that all have it would be another figure.
+
     Args:
       quantity: One of `QUANTITIES`, and crossed.
       ours: Members of each attack.
@@ -93,10 +95,11 @@ class Outcomes:
     return paired(quantity, self._mean(quantity, ours), self._mean(quantity, others))
 
   def _mean(self, quantity: str, groups: Iterable[Iterable[str]]) -> dict[int, np.ndarray]:
-    """f[images] by seed, mean over groups; of the seeds that all groups have."""
+    """f[images] by seed, mean over groups; empty unless all have the same seeds."""
     found = [self.samples(quantity, members) for members in groups]
-    seeds = sorted(set.intersection(*map(set, found))) if found else []
-    return {seed: np.mean([samples[seed] for samples in found], axis=0) for seed in seeds}
+    if not found or any(samples.keys() != found[0].keys() for samples in found):
+      return {}
+    return {seed: np.mean([samples[seed] for samples in found], axis=0) for seed in found[0]}
 
 
 NONE = Outcomes()

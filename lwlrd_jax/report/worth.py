@@ -89,7 +89,7 @@ def _gap(row: pd.Series, verdict: Verdict) -> Interval | None:
 def _use(row: pd.Series, verdict: Verdict) -> str:
   originals = _control("originals", verdict)
   worth = None if originals is None else _gap(originals, verdict)
-  return usefulness(_gap(row, verdict) or UNKNOWN, worth or UNKNOWN)
+  return usefulness(row[f"{_FIGURE}_low"], _gap(row, verdict) or UNKNOWN, worth or UNKNOWN)
 
 
 def _cell(rows: pd.DataFrame, attack: str, verdict: Verdict) -> Cell:

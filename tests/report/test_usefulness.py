@@ -26,4 +26,9 @@ ORIGINALS = Interval(0.2, 0.15, 0.25)
   ],
 )
 def test_the_rule(gain, originals, use):
-  assert usefulness(Interval(*gain), originals) == use
+  assert usefulness(0.51, Interval(*gain), originals) == use
+
+
+def test_what_may_be_guessing_is_not_of_use():
+  # Copies of the mean image can leave a classifier worse than that.
+  assert usefulness(0.49, Interval(0.1, 0.05, 0.15), ORIGINALS) == OPEN

@@ -14,11 +14,16 @@ from lwlrd_jax.report.claims.source import COUNTERPARTS, Source
 from lwlrd_jax.report.distinguish import OPEN
 from lwlrd_jax.report.summary import REID_FLOOR
 
-# From the defender's side: a harder attacker is one of whom more is left.
-_WORDS = {cells.HIGHER: "harder", cells.SAME: "not distinguishable", cells.LOWER: "weaker", "": "no interval"}
+# How far an attacker gets: what is left of what he hid.
+_WORDS = {cells.HIGHER: "further", cells.SAME: "not distinguishable", cells.LOWER: "less far", "": "no interval"}
 
 # Share of images by which an attacker may get further before it counts: that up to which one counts as stopped.
 _MARGIN = REID_FLOOR
+_RULE = (
+  "An attacker gets *further* than his plain counterpart if more is re-identified under any schedule shown, with all "
+  "of the interval of the difference above 0; *no further* if all intervals end at most "
+  f"{formats.percent(_MARGIN)} points above. Images that are re-identified as well as others count by parts."
+)
 # What float32 leaves of a whole number.
 _WHOLE = 0.05
 
@@ -60,7 +65,7 @@ def section(sources: Sequence[Source]) -> Section:
     f"{share(len(no_harder), total, 'adaptive attacker')} under no schedule shown" if no_harder else "",
     "; ".join(otherwise),
     statement,
-    blocks,
+    [_RULE, *blocks] if blocks else [],
   )
 
 
@@ -108,8 +113,10 @@ def _told(known: list[str], other: str | None) -> str:
   if not known:
     return f"{NOT_MEASURED} (no intervals, or no figures)"
   counts = [
-    f"{word} than {other} under {number}" if word != _WORDS[cells.SAME] else f"{word} from {other} under {number}"
+    f"gets {word} than {other} under {number}"
+    if word != _WORDS[cells.SAME]
+    else f"is {word} from {other} under {number}"
     for word in (_WORDS[cells.HIGHER], _WORDS[cells.SAME], _WORDS[cells.LOWER])
     if (number := known.count(word))
   ]
-  return f"is {names(counts)} of {len(known)} schedules"
+  return f"{names(counts)} of {len(known)} schedules"

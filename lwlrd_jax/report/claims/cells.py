@@ -48,9 +48,10 @@ def brief(source: Source, row: pd.Series) -> str:
     return formats.percent(row.reid)
   if row.reid_worst > limit:
     return f"{formats.percent(row.reid_worst)} in one infection"
-  if row.ssim > source.verdict.floors.ssim_limit:
-    return f"SSIM {formats.score(row.ssim)}"
-  return f"SSIM {formats.score(row.ssim_worst)} in one infection"
+  most = source.verdict.floors.ssim_limit
+  ssim, where = (row.ssim, "") if row.ssim > most else (row.ssim_worst, " in one infection")
+  above = " (above)" if formats.score(ssim) == formats.score(most) else ""
+  return f"SSIM {formats.score(ssim)}{above}{where}"
 
 
 def worst_auc(source: Source, schedule: pd.Series, other: pd.Series | None = None) -> tuple[str, Interval] | None:

@@ -12,14 +12,17 @@ from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, counted, name
 from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
 from lwlrd_jax.report.claims.source import ALONE, Source
 from lwlrd_jax.report.distinguish import OPEN, bounded
-from lwlrd_jax.report.usefulness import UNUSABLE, USEFUL, WORTHLESS, usefulness
+from lwlrd_jax.report.usefulness import UNUSABLE, USEFUL, WORSE, WORTHLESS, usefulness
 
 _FIGURE = "downstream_auc"
 _CONTROLS = {"originals": "the true originals", "mean_image": "copies of the mean image", "noise_images": "noise"}
 _CLEAN = "what a model never infected paints, run backwards"
+_TOLD = {UNUSABLE: UNUSABLE, "of use": USEFUL, "worse than the mean image": WORSE, OPEN: OPEN, NOT_MEASURED: ""}
 _RULE = (
-  "Images are *unusable* if a classifier trained on them cannot be told from one trained on the mean image, and all of "
-  f"the interval lies below {formats.rate(WORTHLESS)} of what the true originals gain."
+  "Images are *of use* if a classifier trained on them is measurably better than guessing, and than one trained on "
+  "copies of the mean image. They are *unusable* if it cannot be told from that, and all of the interval is below "
+  f"{formats.rate(WORTHLESS)} of what the true originals gain; else it is {OPEN}. A model never infected paints "
+  "something too: what it takes classes to look like."
 )
 
 
@@ -49,7 +52,7 @@ def section(sources: Sequence[Source]) -> Section:
       blocks.append(_table(source))
   total = len(alone) + len(with_steps) + len(usable) + len(unknown)
   parts = [f"only with finishing steps: {counted(with_steps, total)}"] * bool(with_steps)
-  parts += [f"of use in spite of all: {counted(usable, total)}"] * bool(usable)
+  parts += [f"of use after the best schedule of each: {counted(usable, total)}"] * bool(usable)
   parts += [f"{OPEN}: {counted(unknown, total)}"] * bool(unknown)
   return Section(
     "(v)",
@@ -75,7 +78,9 @@ def _gap(source: Source, row: pd.Series | None) -> Interval:
 
 
 def _use(source: Source, row: pd.Series | None) -> str:
-  return usefulness(_gap(source, row), _gap(source, _control(source, "originals")))
+  if row is None:
+    return ""
+  return usefulness(row[f"{_FIGURE}_low"], _gap(source, row), _gap(source, _control(source, "originals")))
 
 
 def _why_not(source: Source) -> str:
@@ -116,18 +121,12 @@ def _sentence(source: Source, by_group: dict[tuple[str, str], dict[str, str]], a
   parts = []
   for group, uses in by_group.items():
     lead = source.short(leaders[group]) + (" alone" if group == ALONE else "")
-    unusable = [attack for attack in attacks if uses[attack] == UNUSABLE]
-    rest = [attack for attack in attacks if attack not in unusable]
     told = [
-      f"{attack} {cells.gap(gap)}"
-      if (gap := _gap(source, source.row(leaders[group], attack))).known
-      else f"{attack} {NOT_MEASURED}"
-      for attack in rest
+      f"{words} ({names(found)})"
+      for words, by in _TOLD.items()
+      if (found := [attack for attack in attacks if uses[attack] == by])
     ]
-    number = share(len(unusable), len(attacks), "attack")
-    which = f" ({', '.join(unusable)})" if unusable and rest else ""
-    text = f"After {lead}, the images of {number}{which} are {UNUSABLE}"
-    parts.append(f"{text}; others, difference to the mean image: {', '.join(told)}." if told else f"{text}.")
+    parts.append(f"After {lead}, images are {', '.join(told)}.")
   skipped = [attack for attack in source.working if attack not in attacks]
   if skipped:
     parts.append(f"Not counted, because not shown to be of use without a defence or not measured: {names(skipped)}.")
@@ -168,5 +167,5 @@ def _cell(source: Source, row: pd.Series | None) -> str:
   gap, use = _gap(source, row), _use(source, row)
   if not math.isfinite(gap.value):
     return text
-  word = {UNUSABLE: bold(UNUSABLE), OPEN: OPEN}.get(use, "difference")
+  word = {UNUSABLE: bold(UNUSABLE), USEFUL: "of use", "": "difference"}.get(use, use)
   return f"{text}{BREAK}{word} {cells.gap(gap)}"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.claims.cells import PARTLY, UNSURE
@@ -22,6 +23,13 @@ _RULE = (
   "equal, and of many comparisons one in twenty is off by chance. Few infections say what usually happens: an accident "
   "that befalls one in ten may be in none of three, and is then in no interval."
 )
+_WORDS = (
+  "*re-id*: share of stolen images that are re-identified, by the best of several post-processings. *LWLRD 0.5*: "
+  "fine-tuned with layer-wise learning-rate decay 0.5; *high-LR*: with one rate for all layers; *reversed decay*: with "
+  "the largest rate at the output; *Super-FT*: Super-Fine-Tuning. *+ scrub*: a finishing step on the weights. Attacks "
+  "and steps are described in the README. A claim *holds* if it does in all cases, *fails* if in none, and *depends* "
+  "otherwise; what is not known well enough speaks for nobody."
+)
 _COMMIT = 12
 # What stands before the last part of an absolute path.
 _FOLDERS = re.compile(r"(?<![^\s=,])/(?:[^/\s,]+/)*(?=[^/\s,])")
@@ -31,8 +39,10 @@ def head(sources: Sequence[Source], sections: Sequence[Section]) -> list[str]:
   """The blocks before the sections."""
   blocks = [
     "# Results",
-    "What finished runs say of the claims of Thellier, Li, Ayache and Delingette, 2025 (arXiv 2509.00027): every "
-    "statement is generated from the table below it.",
+    "What runs say of the claims of Thellier, Li, Ayache and Delingette, 2025 (arXiv 2509.00027): every statement is "
+    "generated from the table below it.",
+    *_unfinished(sources),
+    _WORDS,
     _RULE,
     table(
       ["claim", "verdict", "holds", "depends or fails"],
@@ -110,11 +120,21 @@ def _commit(source: Source) -> str:
 def _members(source: Source) -> str:
   table, planned = source.run.table, len(source.run.config["members"])
   number = f"{(table.status == 'ok').sum()} of {len(table)}"
-  return number + (f" (unfinished: {planned} planned)" if len(table) < planned else "")
+  return number + (f" ({planned} planned)" if len(table) < planned else "")
+
+
+def _unfinished(sources: Sequence[Source]) -> list[str]:
+  names = [plain(source.name) for source in sources if source.run.config.get("run_seconds") is None]
+  return [bold(f"Not finished: {', '.join(names)}. Figures are of the members that are done.")] * bool(names)
+
+
+def _data(source: Source) -> str:
+  name, file = source.run.config["dataset"]["name"], source.run.config["config"].get("npz")
+  return plain(f"{name}: {Path(file).name}" if file else name)
 
 
 _ROWS: dict[str, Callable[[Source], str]] = {
-  "data set": lambda source: plain(source.run.config["dataset"]["name"]),
+  "data set": _data,
   "image shape": lambda source: " x ".join(str(side) for side in source.run.config["dataset"].get("image_shape", [])),
   "train / test images": _sizes,
   "model": lambda source: plain(", ".join(dict.fromkeys(source.run.table.model))),
@@ -125,7 +145,7 @@ _ROWS: dict[str, Callable[[Source], str]] = {
   "stopped means": lambda source: source.rule(),
   "run time": _seconds,
   "hash": lambda source: f"`{fingerprint(source.run)}`",
-  "git commit": _commit,
+  "git commit, at the start": _commit,
 }
 
 

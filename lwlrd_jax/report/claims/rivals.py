@@ -8,7 +8,7 @@ import pandas as pd
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.bootstrap import Interval
 from lwlrd_jax.report.claims import cells
-from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, names, overall, share
+from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, names, overall
 from lwlrd_jax.report.claims.markdown import plain, table
 from lwlrd_jax.report.claims.source import ALONE, Source, group_name, with_group
 from lwlrd_jax.report.claims.utility import MARGIN
@@ -28,17 +28,23 @@ _NAMED = 3
 _FORMS = (formats.percent, formats.score)
 _HEADERS = ["schedule", "attacks stopped", "worst re-id, %", "lets through", "worst AUC difference to untreated"]
 _HEADERS += ["collapsed models"]
-_DUEL_HEADERS = ["steps", "LWLRD", "rival", "stopped", "AUC difference", "re-id difference, points", "result for LWLRD"]
+_DUEL_HEADERS = [
+  "steps",
+  "LWLRD",
+  "rival",
+  "stopped",
+  "AUC difference",
+  "difference in worst re-id, points",
+  "result for LWLRD",
+]
 
 _RULE = (
-  "The second table of each run has the best LWLRD schedule against the best of each rival family, with the same "
-  "finishing steps; behind each name, of how many schedules it is the best: of those that stop most attacks the one "
-  "with the highest AUC on the validation split. Two things count. Privacy: who stops more of the attacks that the "
-  "other lets through, as far as what the two leave of them can be told apart; if that is equal, and not all are "
-  "stopped, the worst re-identification. Utility: AUC, mean over attacks, every infection and test image against "
-  "itself. Who is ahead in one and behind in the other has a mixed result; but who stops more attacks may have up "
-  f"to {MARGIN} less AUC, with all of the interval. Who is ahead in privacy, and whose AUC may be lower by more than "
-  f"{MARGIN}, has not won: that is {OPEN}."
+  "A duel, in the second table of each run, sets the best LWLRD schedule against the best of a rival family, with the "
+  "same finishing steps. *Best*: stops most attacks, then has the highest AUC on the validation split, the lowest over "
+  "attacks; *(of N)* is how many were tried. Privacy: who measurably stops attacks that the other does not; if that is "
+  "equal and some get through, the lower worst re-identification. Utility: AUC on the test split, mean over attacks, "
+  f"each infection and image against itself; differences up to {MARGIN} count for nothing. Ahead in one and behind in "
+  f"the other is *mixed*. Whoever is ahead in privacy, but may have more than {MARGIN} less AUC, has not won: {OPEN}."
 )
 
 
@@ -62,7 +68,7 @@ def section(sources: Sequence[Source]) -> Section:
       statement.append(f"{plain(source.name)}: {NOT_MEASURED} ({source.why_nothing_works}).")
       continue
     duels = [duel for group in source.groups for family in _FAMILIES if (duel := _duel(source, family, group))]
-    statement.append(f"{plain(source.name)}: {_sentence(duels)}")
+    statement.append(f"{plain(source.name)}: {_sentence(source, duels)}")
     counted += [(source.name, duel) for duel in duels if duel.family in _CLAIMED and duel.result]
     blocks += [f"### {plain(source.name)}: all schedules", _table(source)]
     if duels:
@@ -73,20 +79,21 @@ def section(sources: Sequence[Source]) -> Section:
     "(iv)",
     "LWLRD beats high-LR fine-tuning and Super-Fine-Tuning",
     overall(won, 0, len(results) - won - unknown, unknown),
-    f"wins {_by_steps(counted, _WINS)} with high-LR and Super-FT" if won else "",
-    "; ".join(f"{word}: {_by_steps(counted, word)}" for word in (_SAME, _MIXED, OPEN, _LOSES) if word in results),
+    _by_steps(counted, [_WINS]) if won else "",
+    _by_steps(counted, [_SAME, _MIXED, OPEN, _LOSES]),
     statement,
     [_RULE, *blocks] if counted else blocks,
   )
 
 
-def _by_steps(counted: Sequence[tuple[str, _Duel]], result: str) -> str:
-  """How many duels have a result, without and with steps before or after."""
+def _by_steps(counted: Sequence[tuple[str, _Duel]], words: Sequence[str]) -> str:
+  """How many duels have each of some results, without and with steps before or after."""
   parts = []
-  for words, alone in (("alone", True), ("with steps", False)):
+  for where, alone in (("without finishing steps", True), ("with", False)):
     results = [duel.result for _, duel in counted if (duel.group == ALONE) == alone]
-    parts += [f"{words} {share(results.count(result), len(results), 'duel')}"] * bool(results)
-  return ", ".join(parts)
+    told = [f"{word} {number}" for word in words if (number := results.count(word))]
+    parts += [f"{where}: {', '.join(told)}, of {len(results)} duels"] * bool(told)
+  return "; ".join(parts)
 
 
 def _duel(source: Source, family: str, group: tuple[str, str]) -> _Duel | None:
@@ -97,7 +104,7 @@ def _duel(source: Source, family: str, group: tuple[str, str]) -> _Duel | None:
     return None
   lead = [group_name(group), _of(source, ours, mine)]
   if theirs is None:
-    why = NOT_MEASURED if others.empty else "not ok"
+    why = NOT_MEASURED if (others.status == "ok").all() else "not ok"
     return _Duel(family, group, [*lead, f"{family}: {why}", "", "", "", NOT_MEASURED], "", "")
   only = _only(source, ours, theirs), _only(source, theirs, ours)
   auc = source.auc_difference(ours, theirs)
@@ -145,18 +152,17 @@ def _judge(only: tuple[list[str], list[str]], all_stopped: bool, auc: Interval, 
   """
   if not auc.known or not (leaks.known or all_stopped):
     return "", ""
-  useful = {cells.HIGHER: 1, cells.LOWER: -1}.get(cells.side(auc), 0)
+  side = cells.side(auc) if abs(auc.value) > MARGIN else cells.SAME
+  useful = {cells.HIGHER: 1, cells.LOWER: -1}.get(side, 0)
   more = len(only[0]) - len(only[1])
   if more:
     tight = 1 if more > 0 else -1
-    words = [f"alone stops {_some(only[0])}"] * bool(only[0]) + [f"rival alone stops {_some(only[1])}"] * bool(only[1])
+    words = [f"only LWLRD stops {_some(only[0])}"] * bool(only[0])
+    words += [f"only the rival stops {_some(only[1])}"] * bool(only[1])
   else:
     tight = 0 if all_stopped else {cells.LOWER: 1, cells.HIGHER: -1}.get(cells.side(leaks, formats.percent), 0)
     words = [{1: "leaks less", -1: "leaks more"}.get(tight, "")] * bool(tight)
-  # What stops more attacks may cost as much as utility may lose and still be kept.
   kept = min(tight * auc.low, tight * auc.high) >= -MARGIN
-  if more and kept:
-    useful = tight * max(tight * useful, 0)
   if not useful and not kept:
     return OPEN, ", ".join([*words, f"AUC may be {'lower' if tight > 0 else 'higher'} by more than {MARGIN}"])
   reasons = [{1: "higher AUC", -1: "lower AUC"}.get(useful, ""), *words]
@@ -171,7 +177,7 @@ def _some(attacks: list[str]) -> str:
   return names(attacks) if len(attacks) <= _NAMED else f"{len(attacks)} attacks"
 
 
-def _sentence(duels: list[_Duel]) -> str:
+def _sentence(source: Source, duels: list[_Duel]) -> str:
   if not duels:
     return f"{NOT_MEASURED} (no LWLRD schedule could be judged)."
   parts = []
@@ -187,7 +193,16 @@ def _sentence(duels: list[_Duel]) -> str:
       parts.append(f"Against {family}: {'; '.join(told)}.")
     else:
       parts.append(f"Against {family}: {NOT_MEASURED}.")
-  return " ".join(parts)
+  return " ".join([*parts, *_chosen(source)])
+
+
+def _chosen(source: Source) -> list[str]:
+  """The best of all schedules, whosever it is."""
+  chosen = source.verdict.chosen
+  if chosen is None:
+    return []
+  stopped = f"it stops {source.stops(chosen)} of {len(source.working)} working attacks"
+  return [f"Best of all schedules by the same rule: {source.short(chosen)}; {stopped}."]
 
 
 def _table(source: Source) -> str:

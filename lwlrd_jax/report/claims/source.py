@@ -202,12 +202,13 @@ class Source:
       return "none (no mean-image control)"
     floors = self.verdict.floors
     usual = formats.percent(floors.reid_limit)
+    images = int(floors.reid_limit * self.run.stolen)
     others = [
       f"{attack} {formats.percent(floors.limit(attack))} %"
       for attack in self.verdict.attacks
       if formats.percent(floors.limit(attack)) != usual
     ]
-    reid = f"{usual} %" + (f" ({', '.join(others)})" if others else "")
+    reid = f"{usual} %, {images} of {self.run.stolen}" + (f" ({', '.join(others)})" if others else "")
     return f"re-id ≤ {reid}, SSIM ≤ {formats.score(floors.ssim_limit)}"
 
 

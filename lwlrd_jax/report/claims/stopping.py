@@ -1,6 +1,7 @@
 """Claim (ii): LWLRD stops the attacks."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -10,7 +11,7 @@ from lwlrd_jax.report.claims import cells
 from lwlrd_jax.report.claims.finding import DEPENDS, HOLDS, Section, counted, names, overall, share
 from lwlrd_jax.report.claims.markdown import plain, table
 from lwlrd_jax.report.claims.source import ALONE, COUNTERPARTS, Source, group_name, with_group
-from lwlrd_jax.report.distinguish import OPEN
+from lwlrd_jax.report.distinguish import OPEN, bounded
 
 _EVERY = "every schedule"
 
@@ -37,7 +38,7 @@ def section(sources: Sequence[Source]) -> Section:
   with_steps: list[tuple[str, str]] = []
   never: list[tuple[str, str]] = []
   unsure: list[tuple[str, str]] = []
-  one_for_all = True
+  one_for_all, vanilla = True, 0
   for source in sources:
     if source.lwlrd.empty or not source.working:
       why = source.why_nothing_works if not source.working else "no LWLRD schedule was run"
@@ -50,14 +51,16 @@ def section(sources: Sequence[Source]) -> Section:
         by = [group for group, attacks in found.by.items() if attack in attacks]
         surely = [group for group in by if attack not in found.unsure[group]]
         (alone if ALONE in surely else with_steps if surely else unsure if by else never).append(case)
+      vanilla += max((number for group, number in _vanilla(source).items() if group != ALONE), default=0)
       statement.append(_sentence(source, found))
     if not source.lwlrd.empty:
-      blocks += [f"### {plain(source.name)}: re-identified, %; bold: stopped", _table(source)]
+      blocks += [f"### {plain(source.name)}: re-identified, %; bold: stopped", *_clean(source), _table(source)]
   total = len(alone) + len(with_steps) + len(never) + len(unsure)
   verdict = overall(len(alone), len(with_steps), len(never), len(unsure))
-  parts = [f"only with finishing steps: {counted(with_steps, total)}"] * bool(with_steps)
+  parts = [f"for sure only with finishing steps: {counted(with_steps, total)}"] * bool(with_steps)
   parts += [f"never: {counted(never, total)}"] * bool(never)
   parts += [f"stopped, but {OPEN} {cells.UNSURE}: {counted(unsure, total)}"] * bool(unsure)
+  parts += [f"vanilla fine-tuning with finishing steps stops {vanilla} of these {total}"] * bool(with_steps)
   if verdict == HOLDS and not one_for_all:
     verdict = DEPENDS
     parts.append("no one schedule stops every attack of each run")
@@ -65,7 +68,7 @@ def section(sources: Sequence[Source]) -> Section:
     "(ii)",
     "LWLRD stops the attacks",
     verdict,
-    f"LWLRD alone: {share(len(alone), total, 'working attack')}" if alone else "",
+    f"LWLRD without finishing steps, for sure: {share(len(alone), total, 'working attack')}" if alone else "",
     "; ".join(parts),
     statement,
     blocks,
@@ -131,13 +134,25 @@ def _sentence(source: Source, found: _Outcome) -> str:
 
 def _beside(source: Source) -> list[str]:
   """What vanilla fine-tuning stops with the same steps: what is not LWLRD's merit."""
-  vanilla = {group: source.best(source.family(["vanilla"], group)) for group in source.groups}
-  told = [
-    f"{source.stops(schedule)} {with_group(group)}" for group, schedule in vanilla.items() if schedule is not None
-  ]
+  told = [f"{number} {with_group(group)}" for group, number in _vanilla(source).items()]
   return (
     [f"For comparison, vanilla fine-tuning stops {formats.listed(told)}, of {len(source.working)}."] if told else []
   )
+
+
+def _vanilla(source: Source) -> dict[tuple[str, str], int]:
+  """How many working attacks vanilla fine-tuning stops with each pair of steps."""
+  found = {group: source.best(source.family(["vanilla"], group)) for group in source.groups}
+  return {group: source.stops(schedule) for group, schedule in found.items() if schedule is not None}
+
+
+def _clean(source: Source) -> list[str]:
+  """What is re-identified in a model that has seen no attack: measured chance."""
+  row = source.verdict.control("clean", source.verdict.attacks[0]) if source.verdict.attacks else None
+  if row is None or not math.isfinite(row.reid):
+    return []
+  found = bounded(row, "reid", formats.percent)
+  return [f"In a model never infected, read as {source.verdict.attacks[0]} is: {found}."]
 
 
 def _table(source: Source) -> str:
@@ -146,7 +161,6 @@ def _table(source: Source) -> str:
   groups = [group for group in source.groups if len(_in_order(source, group))] if left_out else []
   headers = ["attack", "untreated", *(source.short(schedule) for schedule in shown)]
   headers += [f"stopped by, of all {len(_in_order(source, group))} with {group_name(group)}" for group in groups]
-  headers.append("clean model (measured chance)")
   rows = []
   for attack in source.verdict.attacks:
     row = [attack, cells.reid(source, source.untreated(attack))]
@@ -154,7 +168,5 @@ def _table(source: Source) -> str:
     for group in groups:
       schedules = _in_order(source, group)
       row.append(source.told(schedules[_stops(source, schedules, attack)]))
-    # What a model gives away that has seen no attack is no attack's success, stopped or not.
-    row.append(cells.reid(source, source.verdict.control("clean", attack)).replace("**", ""))
     rows.append(row)
   return table(headers, rows)

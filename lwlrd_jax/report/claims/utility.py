@@ -17,11 +17,13 @@ from lwlrd_jax.report.distinguish import OPEN, bounded
 # What may be lost without calling utility lost: the default of --max-auc-drop.
 MARGIN = 0.01
 KEPT, LOWER = "kept", "lower"
+# Cases that a sentence has room for.
+_NAMED = 3
 _WORDS = {KEPT: f"kept to within {MARGIN}", LOWER: "lower", OPEN: OPEN}
 _RULE = (
-  f"AUC is *kept* where all of the interval is above {formats.score(-MARGIN)}. An infection costs AUC, and any "
-  "fine-tuning brings it back: beside the untreated model stands one that was never infected. A model has *collapsed* "
-  f"that keeps less than {formats.rate(COLLAPSED)} of what the untreated model's AUC is above 0.5."
+  f"AUC is *kept* where all of the interval is above {formats.score(-MARGIN)}. Some infections cost AUC, which any "
+  "fine-tuning brings back: beside the untreated model stands one that was never infected. A model has *collapsed* if "
+  f"its AUC exceeds 0.5 by less than {formats.rate(COLLAPSED)} of what the untreated model's does."
 )
 
 
@@ -85,9 +87,9 @@ def section(sources: Sequence[Source]) -> Section:
 def _by_steps(judged: list[_Case], side: str) -> str:
   """How many cases are so, without and with steps before or after."""
   parts = []
-  for words, alone in (("LWLRD alone", True), ("with steps", False)):
+  for words, alone in (("without finishing steps", True), ("with", False)):
     cases = [case.side for case in judged if case.alone == alone]
-    parts += [f"{words} {share(cases.count(side), len(cases), 'case')}"] * bool(cases)
+    parts += [f"{words} {share(cases.count(side), len(cases), 'case')}"] * (side in cases)
   return ", ".join(parts)
 
 
@@ -151,9 +153,13 @@ def _sentence(cases: list[_Case]) -> str:
     f"Where an attack is stopped, AUC is {formats.listed(told)} of {len(known)} "
     f"{'case' if len(known) == 1 else 'cases'}."
   )
+  lower = [case for case in known if case.side == LOWER]
+  if lower:
+    text += f" It is lower in {formats.listed([f'{case.where} ({cells.gap(case.auc)})' for case in lower[:_NAMED]])}"
+    text += "." if len(lower) <= _NAMED else f", and {len(lower) - _NAMED} more."
   lowest = min(known, key=lambda case: case.auc.value)
-  if lowest.auc.value < 0:
-    text += f" The largest difference downwards is {cells.gap(lowest.auc)} ({lowest.where})."
+  if lowest.auc.value < 0 and lowest not in lower[:_NAMED]:
+    text += f" The mean falls most in {lowest.where}: {cells.gap(lowest.auc)}."
   balanced = [case for case in known if math.isfinite(case.balanced)]
   if balanced:
     worst = min(balanced, key=lambda case: case.balanced)
@@ -178,6 +184,6 @@ def _leaders(source: Source) -> list[str]:
     # An infection costs AUC that any fine-tuning brings back.
     beside = None if vanilla is None else cells.worst_auc(source, schedule, vanilla)
     if beside is not None and beside[1].known:
-      text += f"; against vanilla fine-tuning with the same steps by {cells.gap(beside[1])} ({beside[0]})"
+      text += f"; against vanilla fine-tuning with the same finishing steps by {cells.gap(beside[1])} ({beside[0]})"
     told.append(f"{text}.")
   return told

@@ -9,9 +9,10 @@ from lwlrd_jax.report.claims import cells
 from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, by_run, counted, names, overall, share
 from lwlrd_jax.report.claims.markdown import plain, table
 from lwlrd_jax.report.claims.source import ALONE, Source
+from lwlrd_jax.report.distinguish import OPEN
 
 _HEADERS = ["run", "attack", "images stolen", "untreated, re-id %", "after vanilla, re-id %", "stopped?"]
-_YES, _NO = "yes", "no"
+_YES, _UNSURE, _NO = "yes", f"yes {cells.UNSURE}", "no"
 _IDLE = "attack does not work untreated"
 
 
@@ -20,7 +21,9 @@ def section(sources: Sequence[Source]) -> Section:
   rows: list[list[str]] = []
   leaks: list[tuple[str, str]] = []
   stopped: list[tuple[str, str]] = []
+  unsure: list[tuple[str, str]] = []
   unknown: list[str] = []
+  by_answer = {_YES: stopped, _UNSURE: unsure, _NO: leaks}
   for source in sources:
     schedule = source.best(source.family(["vanilla"], ALONE))
     if schedule is None:
@@ -35,24 +38,27 @@ def section(sources: Sequence[Source]) -> Section:
         [plain(source.name), attack, _stolen(untreated), cells.reid(source, untreated), cells.reid(source, row)]
       )
       rows[-1].append(answer)
-      if answer in {_YES, _NO}:
-        (stopped if answer == _YES else leaks).append((source.name, attack))
+      if answer in by_answer:
+        by_answer[answer].append((source.name, attack))
         measured += 1
     if not measured:
       unknown.append(f"{plain(source.name)} ({_why(source, schedule)})")
-  total = len(leaks) + len(stopped)
+  total = len(leaks) + len(stopped) + len(unsure)
   statement = []
   if total:
     text = f"Vanilla fine-tuning leaves {share(len(leaks), total, 'working attack')} unstopped."
-    statement.append(text + (f" It does stop {plain(by_run(stopped))}." if stopped else ""))
+    stops = [*stopped, *unsure]
+    statement.append(text + (f" It does stop {plain(by_run(stops))}." if stops else ""))
+  otherwise = [f"stopped: {counted(stopped, total)}"] * bool(stopped)
+  otherwise += [f"stopped, but {OPEN} {cells.UNSURE}: {counted(unsure, total)}"] * bool(unsure)
   if unknown:
     statement.append(f"Not measured: {names(unknown)}.")
   return Section(
     "(i)",
     "Vanilla fine-tuning does not stop the attacks",
-    overall(len(leaks), 0, len(stopped)),
+    overall(len(leaks), 0, len(stopped), len(unsure)),
     share(len(leaks), total, "working attack") if leaks else "",
-    f"stopped: {counted(stopped, total)}" if stopped else "",
+    "; ".join(otherwise),
     statement,
     [table(_HEADERS, rows)] if rows else [],
   )
@@ -68,9 +74,11 @@ def _answer(source: Source, attack: str, row: pd.Series | None) -> str:
   if attack in source.idle:
     return _IDLE
   answer = source.stopped(row)
-  if attack not in source.working or answer is None:
+  if attack not in source.working or answer is None or row is None:
     return NOT_MEASURED
-  return _YES if answer else _NO
+  if not answer:
+    return _NO
+  return _UNSURE if source.unsure(row) else _YES
 
 
 def _stolen(untreated: pd.Series | None) -> str:

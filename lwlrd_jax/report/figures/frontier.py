@@ -62,7 +62,10 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
 def _worst(rows: pd.DataFrame, verdict: Verdict) -> pd.DataFrame:
   """Each schedule by its worst attack, and the untreated model likewise."""
   schedules = verdict.schedules[verdict.schedules.judged]
-  untreated = rows[rows.defense == "untreated"].sort_values("reid", ascending=False, kind="stable").head(1)
+  untreated = rows[rows.defense == "untreated"].sort_values("auc", kind="stable")
+  if len(untreated):
+    gives_most = untreated.sort_values("reid", ascending=False, kind="stable").iloc[0]
+    untreated = untreated.head(1).assign(**{name: gives_most[name] for name in ("reid", "reid_low", "reid_high")})
   return pd.concat([untreated, schedules[rows.columns]]).assign(attack=_WORST)
 
 

@@ -66,7 +66,7 @@ def test_runs_of_one_name_and_other_commands(page, rows_of, make, tmp_path):
   assert page.table(text, "run").columns.tolist() == ["run", "a/run", "b/run"]
   assert "python -m lwlrd_jax.sweep --npz …/set.npz --out=…/x --note a/b  # b/run" in text
   assert "someone" not in text
-  assert "| git commit | none | 0123456789ab |" in text
+  assert "| git commit, at the start | none | 0123456789ab |" in text
 
 
 def test_mistakes_are_one_line(two, tmp_path):

@@ -23,7 +23,7 @@ def test_the_head(page, two):
   rows = page.table(text, "run").set_index("run")
   assert rows.columns.tolist() == ["first", "second"]
   assert rows.loc["hash", "second"] == f"`{fingerprint(load(runs[1]))}`"
-  assert rows.loc["stopped means", "first"] == "re-id ≤ 2.0 %, SSIM ≤ 0.500"
+  assert rows.loc["stopped means", "first"] == "re-id ≤ 2.0 %, 5 of 256, SSIM ≤ 0.500"
   assert rows.loc["infections (seeds)"].tolist() == ["2", "1"]
   assert rows.loc["attacks", "second"] == "transpose, dec, dec-dead, dec-signs"
   assert "- first: Super-FT long, diverged (2 of 2 seeds) (transpose)" in text
@@ -51,7 +51,7 @@ def test_stopping(page, two):
   assert "with scrub after stops 3 of 4 working attacks: transpose (decay 0.5, 0.7); dec and dec-dead (every" in part
   assert "survived by: plain attackers dec-signs; adaptive attackers none." in part
   rows = page.table(part, "attack", 1).set_index("attack")
-  assert len(rows.columns) == 1 + 6 + 1
+  assert len(rows.columns) == 1 + 6
   run = load(two[0][1]).table
   for attack in ATTACKS:
     for decay in DECAYS:
@@ -61,13 +61,13 @@ def test_stopping(page, two):
         cell = rows.loc[attack, f"LWLRD {formats.rate(decay)}{name}"]
         assert cell.strip("*").split()[0] == formats.percent(figure)
         assert cell.startswith("**") == (figure <= 0.02 and ssim <= 0.5)
-  assert set(rows["clean model (measured chance)"]) == {"0 [0, 1.4]"}
+  assert "In a model never infected, read as transpose is: 0 [0, 1.4]." in part
 
 
 def test_utility(page, two):
   text = two[1].read_text()
   part = page.section(text, "(iii)")
-  assert "- first: Where an attack is stopped, AUC is lower in 2 of 2 cases." in part
+  assert "- first: Where an attack is stopped, AUC is lower in 1 and not known well enough in 1 of 2 cases." in part
   rows = page.table(part, "attack", 1).set_index("attack")
   run = load(two[0][1])
   members = page.records(run, attack="dec")
@@ -79,10 +79,10 @@ def test_utility(page, two):
   expected = f"{formats.within(formats.score, *gap)}<br>balanced {balanced}<br>(stops it)"
   assert rows.loc["dec", "LWLRD 0.5 + scrub"] == expected
   assert "The best LWLRD schedule with scrub after, LWLRD 0.5 + scrub, changes AUC by" in part
-  assert "; against vanilla fine-tuning with the same steps by" in part
-  assert (
-    page.summary(text, "(iii)")["depends or fails"]
-    == "lower: LWLRD alone 4 of 4 cases, with steps 8 of 8 cases; largest drop 0.063"
+  assert "; against vanilla fine-tuning with the same finishing steps by" in part
+  assert page.summary(text, "(iii)")["depends or fails"] == (
+    "lower: without finishing steps 3 of 4 cases, with 8 of 8 cases; "
+    "not known well enough: without finishing steps 1 of 4 cases; largest drop 0.063"
   )
   assert rows.loc["dec", "never infected"].startswith("0.900 [")
 
@@ -91,8 +91,10 @@ def test_rivals(page, two):
   part = page.section(two[1].read_text(), "(iv)")
   assert "Against high-LR: wins (higher AUC); with scrub after wins (higher AUC)." in part
   # 0.008 lower, with an interval that reaches below 0.01.
-  assert "Against Super-FT: not known well enough (alone stops transpose, AUC may be lower by more than 0.01)." in part
-  assert "with scrub after mixed (lower AUC, alone stops transpose)" in part
+  assert (
+    "Against Super-FT: not known well enough (only LWLRD stops transpose, AUC may be lower by more than 0.01)." in part
+  )
+  assert "with scrub after mixed (lower AUC, only LWLRD stops transpose)" in part
   rows = page.table(part, "schedule", 1).set_index("schedule")
   assert rows.loc["LWLRD 0.5 + scrub", "attacks stopped"] == "3 of 4"
   assert rows.loc["LWLRD 0.5 + scrub", "lets through"] == "dec-signs 93.0"
@@ -105,15 +107,15 @@ def test_rivals(page, two):
 
 def test_downstream(page, two):
   part = page.section(two[1].read_text(), "(v)")
-  assert "- first: After LWLRD 0.5 alone, the images of 1 of 1 attack are unusable." in part
-  assert "After LWLRD 0.5 + scrub, the images of 3 of 4 attacks (transpose, dec, dec-dead) are unusable" in part
+  assert "- first: After LWLRD 0.5 alone, images are unusable (transpose)." in part
+  assert "After LWLRD 0.5 + scrub, images are unusable (transpose, dec and dec-dead), of use (dec-signs)." in part
   assert re.search(r"mean image, 0\.500 \[[^]]+\] on noise and 0\.550 \[[^]]+\] on what a model never infected", part)
   rows = page.table(part, "attack", 1).set_index("attack")
   run = load(two[0][1])
   member = next(row["member"] for row in page.records(run, attack="dec") if row["defense"] == "untreated")
   floor = next(row["member"] for row in page.records(run, attack="none") if row["defense"] == "mean_image")
   gap = run.outcomes.difference("downstream_auc", [member], [floor])
-  assert rows.loc["dec", "untreated"].endswith(f"<br>difference {formats.within(formats.score, *gap)}")
+  assert rows.loc["dec", "untreated"].endswith(f"<br>of use {formats.within(formats.score, *gap)}")
   unusable = [cell for cell in rows.to_numpy().ravel() if "**unusable**" in cell]
   for cell in unusable:
     low, high = cell.split("[")[2].rstrip("]").replace(MINUS, "-").split(", ")

@@ -23,12 +23,14 @@ def test_adaptive(page, rows_of, make, tmp_path):
   run = make.run(tmp_path / "run", rows, outcomes=True, samples=False)
   text = write_claims([run], tmp_path / "results.md").read_text()
   part = page.section(text, "Attackers")
-  assert "dec-late is harder than dec under 2 of 2 schedules; dec-redundant is weaker than dec-late under 2" in part
+  assert (
+    "dec-late gets further than dec under 2 of 2 schedules; dec-redundant gets less far than dec-late under 2" in part
+  )
   cells = page.table(part, "attacker").set_index("attacker")
   assert cells.loc["dec-redundant", "LWLRD 0.3"].startswith(
-    f"25.0 (2 of 8)<br>plain 80.0 (204.8 of 256)<br>weaker {MINUS}55"
+    f"25.0 (2 of 8)<br>plain 80.0 (204.8 of 256)<br>less far {MINUS}55"
   )
-  assert "**harder** 80.0 [" in cells.loc["dec-late", "LWLRD 0.3"]
+  assert "**further** 80.0 [" in cells.loc["dec-late", "LWLRD 0.3"]
   assert page.verdicts(text)["Attackers"] == "depends"
   assert page.facts(text)["images stolen"] == "256 (dec-redundant 8)"
 
@@ -73,11 +75,11 @@ def test_everything_fails(page, rows_of, make, tmp_path):
   assert set(page.table(text, "claim")["holds"]) == {""}
   assert "It does stop run: transpose, dec, dec-late." in text
   assert "survived by: plain attackers transpose and dec; adaptive attackers dec-late." in text
-  assert "Against high-LR: loses (lower AUC, rival alone stops transpose, dec and dec-late)." in text
+  assert "Against high-LR: loses (lower AUC, only the rival stops transpose, dec and dec-late)." in text
   assert "Against Super-FT: not measured." in text
   # Nothing is bought, so that there is nothing to be paid for.
   assert "not measured (no schedule shown stops an attack)" in page.section(text, "(iii)")
-  assert "the images of 0 of 3 attacks are unusable; others, difference to the mean image: transpose 0.0" in text
+  assert "images are of use (transpose, dec and dec-late)." in text
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_more_attacks_stopped_at_a_price_is_a_mixed_result(page, rows_of, make, 
   rows = rows_of(("transpose", "dec"), lwlrd=("transpose", "dec"), high_lr=(0.95, 0.5), decays=(0.5,))
   run = make.run(tmp_path / "run", rows, outcomes=True, samples=False)
   part = page.section(write_claims([run], tmp_path / "results.md").read_text(), "(iv)")
-  assert "Against high-LR: mixed (lower AUC, alone stops transpose and dec)." in part
+  assert "Against high-LR: mixed (lower AUC, only LWLRD stops transpose and dec)." in part
 
 
 def test_what_cannot_be_told_apart_is_not_stopped_by_one_alone(page, rows_of, make, tmp_path):
@@ -209,11 +211,13 @@ def test_one_word_for_many_cases():
   ("only", "auc", "result"),
   [
     ((["dec"], []), (-0.005, -0.009, -0.001), "wins"),  # within what may be lost
-    ((["dec"], []), (-0.01, -0.015, -0.005), "mixed"),
+    ((["dec"], []), (-0.02, -0.025, -0.015), "mixed"),
+    ((["dec"], []), (-0.01, -0.015, -0.005), OPEN),
     (([], ["dec"]), (0.005, 0.001, 0.009), "loses"),
-    (([], ["dec"]), (0.01, 0.005, 0.015), "mixed"),
+    (([], ["dec"]), (0.02, 0.015, 0.025), "mixed"),
     ((["dec"], []), (0.02, 0.01, 0.03), "wins"),
     ((["dec"], ["transpose"]), (0.02, 0.01, 0.03), "wins"),
+    ((["dec"], ["transpose"]), (0.005, 0.004, 0.006), "not distinguishable"),  # in what counts
     ((["dec"], []), (-0.1, -0.7, 0.2), OPEN),  # who collapses sometimes has not won
     (([], ["dec"]), (0.1, -0.2, 0.7), OPEN),
     ((["dec"], []), (math.nan,) * 3, ""),
