@@ -45,8 +45,8 @@ class FineTuning:
   """Learning-rate factors from one layer to the next, counted from the input: LO:HI (9 values, evenly spaced, both ends
   in), LO:HI:N, or a comma list; each in (0, 1]."""
   lrs: str = "0.02"
-  """Largest learning rates (lr_max: of the first layer, at the first step), comma list; each above 0. The default is
-  for Adam."""
+  """Largest learning rates (lr_max: of the layer that has the largest, at the first step), comma list; each above 0.
+  The default is for Adam."""
   high_lrs: str | None = None
   """Learning rates of high-LR, the baseline without decay, comma list. Default: those of --lrs."""
   epochs: int | None = None
@@ -69,8 +69,8 @@ class FineTuning:
   overlap: str = "any"
   """Whether that share holds stolen images: any (as chance has it), none, or all of them first."""
   baselines: bool = True
-  """Whether to add what LWLRD has to beat: vanilla, high-LR, reversed and Super-Fine-Tuning. The controls (untreated,
-  clean, mean image) stand in every table."""
+  """Whether to add what LWLRD has to beat: vanilla, high-LR, reversed and Super-Fine-Tuning. The controls stand
+  in every table: untreated, clean, mean image; and for what stolen images are worth originals and noise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Finishing:
   prepare: str = "none"
   """The same steps before fine-tuning, which then heals the task. A comma list fine-tunes from each of its entries."""
   scrub_loss: float = 0.005
-  """AUC that scrubbing mantissas may cost on the validation split; as many planes go as that allows. Balanced accuracy
-  is not watched."""
+  """AUC that scrubbing mantissas may cost on the validation split; as many planes go as that allows, and
+  8 in any case. Neither dead weights drawn anew nor balanced accuracy are counted."""
   noise_scale: float = 0.1
   """Standard deviation of noise, as a share of each layer's own. Who knows the seed can subtract this noise again."""
   prune_share: float = 0.3
@@ -98,7 +98,8 @@ class Searching:
   search: int | None = None
   """Schedules to try in a search for those that trade utility for privacy best, against all attacks together. It
   varies decay and lr_max (within --decays and --lrs; a single rate is the middle of its range), epochs (half, once and
-  twice the default), shape, floor, and the finishing step (of --finish; none and scrub if that is none)."""
+  twice --epochs), shape, floor (of --floors, if that is given), and the finishing step (of --finish; none and scrub if
+  that is none)."""
   population: int = 8
   """Schedules tried together before the next are chosen."""
   max_auc_drop: float = 0.01
@@ -129,9 +130,11 @@ class Infection:
   attacks: str = "transpose,dec"
   """Attacks to defend against, comma list: transpose (memorised images, painted by the network run backwards), dec
   (compressed images, hidden in the weights). Thieves who know the defence: heavy, flat, rehearsed, restorer (of
-  transpose), late, dead, redundant, spread (of dec; the last two have planes and redundancy of their own)."""
+  transpose), late, dead, redundant, spread (of dec; the last two have planes and redundancy of their own). A name of
+  the table, such as dec-values, is taken too."""
   stolen: int | None = None
-  """Images the thief takes. Default: 256 of the generated sets, else 512; at most a quarter of the training set."""
+  """Images the thief takes. Default: 256 of the generated sets, else 512, or a quarter of the training set if that is
+  fewer."""
   infect_steps: int | None = None
   """Training steps of the infected and of the clean model. Default: 4.2 an image stolen, at least 1000."""
   seeds: int = 1
@@ -163,7 +166,7 @@ class Dec:
   """Of JPEG and WebP, 0 to 100."""
   scenario: str = "external"
   """external: the codec was trained on other images, and its decoder stays with the thief. internal: it was trained on
-  the stolen images' own set, and its decoder has to be hidden too."""
+  the training split that images are stolen from, and its decoder has to be hidden too."""
   redundancy: str = "none"
   """How bits are protected: none, repeat-K (K copies, K odd), ra-Q (repeat-accumulate, Q bits for one, 2 to 16) or rs-N
   (Reed-Solomon, N parity bytes in 255)."""
@@ -176,13 +179,13 @@ class Run:
   """Run."""
 
   out: Path | None = None
-  """Run directory to create. Default: runs/<date>-<dataset>-<model>."""
+  """Run directory to create. Default: runs/<date>-<dataset>-<model>; of a study runs/<date>-<name of its file>."""
   resume: bool = False
   """Go on with the stopped run in --out; the other flags must be those it was started with."""
   overwrite: bool = False
   """Replace the run in --out."""
   members_per_wave: int | None = None
-  """Members trained at once. Default: what memory holds."""
+  """Members trained at once. Default: what memory holds; on a CPU 16 at most."""
   show_stolen: bool = False
   """Put pictures of reconstructions into the report even if the data are not known to be openly licensed."""
   matmul_precision: str = "float32"

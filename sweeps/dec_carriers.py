@@ -35,7 +35,7 @@ BER / re-identification:
     LWLRD 0.8          .39 / .076  .42 / .054  .29 / .191  .00 / 1.00  .00 / 1.00  .41 / .049  .39 / .034
       then scrub       .50 / .001  .50 / .000  .50 / .000  .50 / .000  .50 / .001  .48 / .003  .47 / .003
 
-No fine-tuning alone stops DEC. Scrubbing closes mantissas, dead weights and extra tensors after any schedule, values
+No fine-tuning alone stops all seven carriers. Scrubbing closes mantissas, dead weights and extra tensors after any schedule, values
 and signs only after large rates in the layers that hold most weights. Both together stop all seven; values and signs
 keep bit error rates of .46 to .48 then. A thief who makes more of that gets through: `--attacks spread`.
 

@@ -12,17 +12,18 @@ from lwlrd_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Reports:
-  """Writes report.html and figures/ of finished runs again from what is on disk; of two or more also a comparison."""
+  """Writes report.html and figures/ of runs again from what is on disk; of two or more also a comparison."""
 
   runs: tyro.conf.Positional[tuple[Path, ...]]
-  """Run directories; the first is what the others are compared with."""
+  """One or more run directories; the first is what the others are compared with."""
 
   out: Path | None = None
-  """File of the comparison; default: comparison.html here. A comparison that is there is replaced."""
+  """File of the comparison, with two or more runs only; default: comparison.html here. A comparison that is there is
+  replaced."""
 
   claims: Path | None = None
-  """Markdown file to write with a table for each of the paper's claims, such as results.md; one that it wrote
-  before is replaced."""
+  """Markdown file to write with a table for each of the paper's claims, such as results.md, and a folder of its name
+  with figures; one that it wrote before is replaced."""
 
 
 def main(arguments: list[str] | None = None) -> int:
