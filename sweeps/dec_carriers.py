@@ -35,9 +35,10 @@ BER / re-identification:
     LWLRD 0.8          .39 / .076  .42 / .054  .29 / .191  .00 / 1.00  .00 / 1.00  .41 / .049  .39 / .034
       then scrub       .50 / .001  .50 / .000  .50 / .000  .50 / .000  .50 / .001  .48 / .003  .47 / .003
 
-No fine-tuning alone stops all seven carriers. Scrubbing closes mantissas, dead weights and extra tensors after any schedule, values
-and signs only after large rates in the layers that hold most weights. Both together stop all seven; values and signs
-keep bit error rates of .46 to .48 then. A thief who makes more of that gets through: `--attacks spread`.
+No fine-tuning alone stops all seven carriers. Scrubbing closes mantissas, dead weights and extra tensors after any
+schedule, values and signs only after large rates in the layers that hold most weights. Both together stop all seven;
+values and signs keep bit error rates of .46 to .48 then. A thief who makes more of that gets through: `--attacks
+spread`.
 
 After LWLRD and scrub 0.4 to 2.2 kB survive in the mantissas (untreated: 13.0 MB), at most 144 bytes in dead weights
 (before: 0.8 to 2.8 MB). Scrubbing costs at most .007 of AUC:
