@@ -8,12 +8,12 @@ hierarchical data); the interval is between percentiles of replicates.
 - *Crossed* samples: all seeds share their images (test ones). One draw of images serves all seeds of a replicate.
 
 With few seeds the bootstrap is too narrow: it divides by K where K - 1 is right, and takes a normal quantile where
-Student's is right (Hesterberg 2015, arXiv 1411.5279). So deviations between seeds are widened by
-sqrt(K / (K - 1)) * t[.975, K - 1] / z[.975], with which the interval of seeds alone is about Student's; of two seeds
-there are but three means to draw, whose outer ones it takes to be Student's. A seed's mean already
-varies by its images, which are drawn again here: nested intervals of several seeds cover up to 99.5 % where seeds
-differ in nothing else, so small differences in leakage are missed rather than made up. One seed says nothing about
-seeds: the interval is over images only.
+Student's is right (Hesterberg 2015, arXiv 1411.5279). So deviations between seeds are widened by sqrt(K / (K - 1)) *
+t[.975, K - 1] / z[.975], with which the interval of seeds alone is about Student's; of two seeds there are but three
+means to draw, whose outer ones it takes to be Student's. A seed's mean already varies by its images, which are drawn
+again here: nested intervals of several seeds cover up to 99.5 % where seeds differ in nothing else, so small
+differences in leakage are missed rather than made up. One seed says nothing about seeds: the interval is over images
+only.
 
 Replicates are linear in the samples, and draw with fixed numbers. A difference of two figures that share their draws
 is therefore that of a paired bootstrap.

@@ -15,8 +15,12 @@ from lwlrd_jax.report.distinguish import OPEN, bounded
 from lwlrd_jax.report.usefulness import UNUSABLE, USEFUL, WORSE, WORTHLESS, usefulness
 
 _FIGURE = "downstream_auc"
-_CONTROLS = {"originals": "the true originals", "mean_image": "copies of the mean image", "noise_images": "noise"}
-_CLEAN = "what a model never infected paints, run backwards"
+_CONTROLS = {
+  "originals": "the true originals",
+  "mean_image": "copies of the mean image",
+  "noise_images": "noise",
+  "clean": "what a model never infected paints, run backwards",
+}
 _TOLD = {UNUSABLE: UNUSABLE, "of use": USEFUL, "worse than the mean image": WORSE, OPEN: OPEN, NOT_MEASURED: ""}
 _RULE = (
   "Images are *of use* if a classifier trained on them is measurably better than guessing, and than one trained on "
@@ -136,9 +140,6 @@ def _sentence(source: Source, by_group: dict[tuple[str, str], dict[str, str]], a
 def _controls(source: Source) -> str:
   rows = [(_control(source, name), words) for name, words in _CONTROLS.items()]
   told = [f"{bounded(row, _FIGURE, formats.score)} on {words}" for row, words in rows if row is not None]
-  clean = [row for attack in source.verdict.attacks if (row := source.verdict.control("clean", attack)) is not None]
-  if clean and math.isfinite(clean[0][_FIGURE]):
-    told.append(f"{bounded(clean[0], _FIGURE, formats.score)} on {_CLEAN}")
   return f"It reaches {formats.listed(told)}." if told else "Its controls were not measured."
 
 

@@ -38,7 +38,7 @@ def section(sources: Sequence[Source]) -> Section:
   with_steps: list[tuple[str, str]] = []
   never: list[tuple[str, str]] = []
   unsure: list[tuple[str, str]] = []
-  one_for_all, vanilla = True, 0
+  one_for_all, best, vanilla = True, 0, 0
   for source in sources:
     if source.lwlrd.empty or not source.working:
       why = source.why_nothing_works if not source.working else "no LWLRD schedule was run"
@@ -51,7 +51,8 @@ def section(sources: Sequence[Source]) -> Section:
         by = [group for group, attacks in found.by.items() if attack in attacks]
         surely = [group for group in by if attack not in found.unsure[group]]
         (alone if ALONE in surely else with_steps if surely else unsure if by else never).append(case)
-      vanilla += max((number for group, number in _vanilla(source).items() if group != ALONE), default=0)
+      best += _most_with_steps(_best_of(source, "lwlrd"))
+      vanilla += _most_with_steps(_best_of(source, "vanilla"))
       statement.append(_sentence(source, found))
     if not source.lwlrd.empty:
       blocks += [f"### {plain(source.name)}: re-identified, %; bold: stopped", *_clean(source), _table(source)]
@@ -60,7 +61,10 @@ def section(sources: Sequence[Source]) -> Section:
   parts = [f"for sure only with finishing steps: {counted(with_steps, total)}"] * bool(with_steps)
   parts += [f"never: {counted(never, total)}"] * bool(never)
   parts += [f"stopped, but {OPEN} {cells.UNSURE}: {counted(unsure, total)}"] * bool(unsure)
-  parts += [f"vanilla fine-tuning with finishing steps stops {vanilla} of these {total}"] * bool(with_steps)
+  parts += [
+    f"with those not known well enough, the best schedules with finishing steps stop {best} of these {total}, and "
+    f"vanilla fine-tuning {vanilla}"
+  ] * bool(with_steps)
   if verdict == HOLDS and not one_for_all:
     verdict = DEPENDS
     parts.append("no one schedule stops every attack of each run")
@@ -134,22 +138,26 @@ def _sentence(source: Source, found: _Outcome) -> str:
 
 def _beside(source: Source) -> list[str]:
   """What vanilla fine-tuning stops with the same steps: what is not LWLRD's merit."""
-  told = [f"{number} {with_group(group)}" for group, number in _vanilla(source).items()]
+  told = [f"{number} {with_group(group)}" for group, number in _best_of(source, "vanilla").items()]
   return (
     [f"For comparison, vanilla fine-tuning stops {formats.listed(told)}, of {len(source.working)}."] if told else []
   )
 
 
-def _vanilla(source: Source) -> dict[tuple[str, str], int]:
-  """How many working attacks vanilla fine-tuning stops with each pair of steps."""
-  found = {group: source.best(source.family(["vanilla"], group)) for group in source.groups}
+def _best_of(source: Source, defense: str) -> dict[tuple[str, str], int]:
+  """How many working attacks the best schedule of a defence stops with each pair of steps, unsure ones too."""
+  found = {group: source.best(source.family([defense], group)) for group in source.groups}
   return {group: source.stops(schedule) for group, schedule in found.items() if schedule is not None}
+
+
+def _most_with_steps(stopped: dict[tuple[str, str], int]) -> int:
+  return max((number for group, number in stopped.items() if group != ALONE), default=0)
 
 
 def _clean(source: Source) -> list[str]:
   """What is re-identified in a model that has seen no attack: measured chance."""
-  row = source.verdict.control("clean", source.verdict.attacks[0]) if source.verdict.attacks else None
-  if row is None or not math.isfinite(row.reid):
+  row = source.verdict.control("clean", "none")
+  if row is None or not math.isfinite(row.reid) or not source.verdict.attacks:
     return []
   found = bounded(row, "reid", formats.percent)
   return [f"In a model never infected, read as {source.verdict.attacks[0]} is: {found}."]
