@@ -18,13 +18,25 @@ from lwlrd_jax.report.summary import judge
 # First line of every file written here: what tells it from others' files.
 MARKER = "<!-- Generated from finished runs by lwlrd_jax.report.claims; changes by hand will be lost. -->"
 _SECTIONS = (vanilla, stopping, utility, rivals, downstream, adaptive)
-_FIGURE = "frontier.png"
+# Figures of a run's report that are copied: heading, words for the picture, and what it means that there is none.
+_FIGURES = {
+  "matrix": (
+    "Every schedule under every attack",
+    "Re-identification, a row a schedule and a column an attack, and AUC, of",
+    "no figure (fewer than three attacks, or its report was not written)",
+  ),
+  "frontier": (
+    "Privacy-utility frontiers",
+    "Re-identification against AUC of every schedule of",
+    "no figure (its report was not written)",
+  ),
+}
 # The name of a figure, where it is linked.
-_LINK = re.compile(rf"^!\[.*\]\([^()]*/([^/()]+-{re.escape(_FIGURE)})\)$", re.MULTILINE)
+_LINK = re.compile(rf"^!\[.*\]\([^()]*/([^/()]+-(?:{'|'.join(_FIGURES)})\.png)\)$", re.MULTILINE)
 
 
 def write_claims(runs: Sequence[Path], file: Path) -> Path:
-  """Writes what finished runs say of the paper's claims, and copies their frontiers beside it.
+  """Writes what finished runs say of the paper's claims, and copies their matrices and frontiers beside it.
 
   The same runs give the same bytes. Pictures of reconstructions are never copied.
 
@@ -90,20 +102,22 @@ def _render(section: Section) -> list[str]:
 
 
 def _figures(sources: Sequence[Source], file: Path) -> list[str]:
-  """Copies frontiers into a folder beside the file, and links them; those that an earlier file linked go."""
+  """Copies figures into a folder beside the file, and links them; those that an earlier file linked go."""
   folder = file.with_suffix("")
-  blocks = ["## Privacy-utility frontiers"]
+  blocks = []
   copies = {}
-  for source in sources:
-    try:
-      picture = (source.run.path / "figures" / _FIGURE).read_bytes()
-    except OSError:
-      blocks.append(f"{plain(source.name)}: no figure (its report was not written).")
-      continue
-    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in source.name)
-    copies[f"{name}-{_FIGURE}"] = picture
-    link = f"{folder.name}/{name}-{_FIGURE}".replace(" ", "%20")
-    blocks.append(f"![Re-identification against AUC of every schedule of {plain(source.name)}]({link})")
+  for figure, (heading, words, missing) in _FIGURES.items():
+    blocks.append(f"## {heading}")
+    for source in sources:
+      try:
+        picture = (source.run.path / "figures" / f"{figure}.png").read_bytes()
+      except OSError:
+        blocks.append(f"{plain(source.name)}: {missing}.")
+        continue
+      name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in source.name)
+      copies[f"{name}-{figure}.png"] = picture
+      link = f"{folder.name}/{name}-{figure}.png".replace(" ", "%20")
+      blocks.append(f"![{words} {plain(source.name)}]({link})")
   earlier = _LINK.findall(file.read_text(encoding="utf-8")) if file.exists() else []
   replace_folder(folder, copies, earlier)
   return blocks

@@ -2,12 +2,13 @@
 
 import dataclasses
 
-from lwlrd_jax.report.figures import codecs, decay, frontier, planes, rates, reconstructions, style, surviving
+from lwlrd_jax.report.figures import codecs, decay, frontier, matrix, planes, rates, reconstructions, style, surviving
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.summary import Verdict
 
 _FIGURES = {
   "frontier": frontier,
+  "matrix": matrix,
   "reconstructions": reconstructions,
   "decay": decay,
   "rates": rates,

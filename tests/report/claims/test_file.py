@@ -50,7 +50,12 @@ def test_stale_figures_go_and_others_stay(two, tmp_path):
   for name in ("my-frontier.png", "mine.png"):
     (folder / name).write_bytes(b"")
   write_claims(runs[:1], file)
-  assert {path.name for path in folder.iterdir()} == {"first-frontier.png", "my-frontier.png", "mine.png"}
+  assert {path.name for path in folder.iterdir()} == {
+    "first-frontier.png",
+    "first-matrix.png",
+    "my-frontier.png",
+    "mine.png",
+  }
   write_claims(runs[1:], file)  # which has no figure
   assert {path.name for path in folder.iterdir()} == {"my-frontier.png", "mine.png"}
 
