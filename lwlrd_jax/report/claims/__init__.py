@@ -56,10 +56,11 @@ def write_claims(runs: Sequence[Path], file: Path) -> Path:
   check(file)
   sources = [_source(path, name) for path, name in zip(runs, _names(runs), strict=True)]
   sections = [module.section(sources) for module in _SECTIONS]
-  blocks = [MARKER, *head(sources, sections)]
+  figures = _figures(sources, file)
+  blocks = [MARKER, *head(sources, sections), *figures["matrix"]]
   for section in sections:
     blocks += _render(section)
-  blocks += _figures(sources, file)
+  blocks += figures["frontier"]
   replace_file(file, ("\n\n".join(blocks) + "\n").encode())
   return file
 
@@ -101,13 +102,13 @@ def _render(section: Section) -> list[str]:
   return [f"## {section.title}", bold(capital(section.verdict) + "."), statement, *section.blocks]
 
 
-def _figures(sources: Sequence[Source], file: Path) -> list[str]:
-  """Copies figures into a folder beside the file, and links them; those that an earlier file linked go."""
+def _figures(sources: Sequence[Source], file: Path) -> dict[str, list[str]]:
+  """Copies figures into a folder beside the file; those that an earlier file linked go. Returns links by figure."""
   folder = file.with_suffix("")
-  blocks = []
+  found = {}
   copies = {}
   for figure, (heading, words, missing) in _FIGURES.items():
-    blocks.append(f"## {heading}")
+    blocks = found[figure] = [f"## {heading}"]
     for source in sources:
       try:
         picture = (source.run.path / "figures" / f"{figure}.png").read_bytes()
@@ -120,4 +121,4 @@ def _figures(sources: Sequence[Source], file: Path) -> list[str]:
       blocks.append(f"![{words} {plain(source.name)}]({link})")
   earlier = _LINK.findall(file.read_text(encoding="utf-8")) if file.exists() else []
   replace_folder(folder, copies, earlier)
-  return blocks
+  return found
