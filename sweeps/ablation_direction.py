@@ -12,7 +12,7 @@ Not measured yet.
 from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
 
 CONFIG = SweepConfig(
-  tuning=FineTuning(decays="0.3,0.5,0.8,1", directions="early,late", baselines=False),
+  tuning=FineTuning(decays="0.5,0.8,1", directions="early,late", baselines=False),
   data=Data(dataset="dermamnist", model="mlp"),
   infection=Infection(attacks="transpose,dec-values", stolen=256, seeds=3),
 )

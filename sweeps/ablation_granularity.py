@@ -13,7 +13,7 @@ from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
 
 CONFIGS = {
   granularity: SweepConfig(
-    tuning=FineTuning(decays="0.3,0.5,0.7", granularity=granularity, baselines=False),
+    tuning=FineTuning(decays="0.3,0.6", granularity=granularity, baselines=False),
     data=Data(dataset="dermamnist", model="cnn"),
     infection=Infection(attacks="transpose,dec-values", stolen=256, seeds=2),
   )

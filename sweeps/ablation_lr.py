@@ -12,7 +12,7 @@ Not measured yet.
 from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
 
 CONFIG = SweepConfig(
-  tuning=FineTuning(decays="0.5,0.8", lrs="0.002,0.005,0.01,0.02,0.04,0.08", baselines=False),
+  tuning=FineTuning(decays="0.5,0.8", lrs="0.002,0.005,0.01,0.02,0.04", baselines=False),
   data=Data(dataset="dermamnist", model="mlp"),
   infection=Infection(attacks="transpose,dec-values", stolen=256, seeds=3),
 )

@@ -15,7 +15,7 @@ _RATES = {"adam": "0.005,0.02", "sgd": "0.1,0.3,1", "momentum": "0.02,0.05,0.1"}
 
 CONFIGS = {
   optimizer: SweepConfig(
-    tuning=FineTuning(decays="0.5,0.8", optimizer=optimizer, lrs=rates, baselines=False),
+    tuning=FineTuning(decays="0.8", optimizer=optimizer, lrs=rates, baselines=False),
     data=Data(dataset="dermamnist", model="mlp"),
     infection=Infection(attacks="transpose,dec-values", stolen=256, seeds=3),
   )

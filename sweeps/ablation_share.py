@@ -13,7 +13,7 @@ from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
 
 CONFIGS = {
   f"{share:g}-{overlap}": SweepConfig(
-    tuning=FineTuning(decays="0.5,0.8", share=share, overlap=overlap, baselines=False),
+    tuning=FineTuning(decays="0.8", share=share, overlap=overlap, baselines=False),
     data=Data(dataset="dermamnist", model="mlp"),
     infection=Infection(attacks="transpose,dec-values", stolen=256, seeds=3),
   )
