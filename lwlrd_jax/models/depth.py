@@ -1,0 +1,194 @@
+"""How deep each parameter lies, counted from the input: read from the computation itself, so no model has to say it.
+
+A parameter is *used* where it first meets something that depends on the input. Parameters of one module are one unit. A
+unit that multiplies matrices or convolves lies one deeper than all that it reads; a unit that only scales, shifts or is
+joined (a normalisation, a position embedding, a class token) lies where what it is applied to lies. So branches that
+read the same lie equally deep, and residual connections make nothing deeper.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+LAYER, BLOCK = "layer", "block"
+# What mixes its inputs by a parameter, where anything else treats each number by itself.
+_MIXING = frozenset({"dot_general", "conv_general_dilated", "ragged_dot", "ragged_dot_general", "gather"})
+
+Path = tuple[Any, ...]
+
+
+def depth_labels(fn: Callable[..., Any], params: Any, *inputs: Any, by: str = LAYER) -> Any:
+  """Labels every parameter with its depth. Nothing is computed; arrays may be `jax.ShapeDtypeStruct`s.
+
+  Args:
+    fn: `fn(params, *inputs)`, any function that JAX can trace.
+    params: A tree of arrays.
+    inputs: Trees of arrays. Without any, arrays that `fn` closes over are the input.
+    by: `layer`, where parameters in one node of the tree are a unit (at its root each by itself), or `block`, where all
+      under one of its top-level keys are; under a key that holds a list, all under one item.
+
+  Returns:
+    A tree like `params` with an int from 0 at each leaf; no depth is left out.
+
+  Raises:
+    ValueError: A parameter that nothing is computed with, or whose slices are of several layers.
+
+  >>> import jax.numpy as jnp
+  >>> def fn(params, x):
+  ...   hidden = jnp.tanh(x @ params["first"]["kernel"] + params["first"]["bias"])
+  ...   return hidden @ params["last"]["kernel"]
+  >>> params = {"last": {"kernel": jnp.ones((3, 2))}, "first": {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)}}
+  >>> depth_labels(fn, params, jnp.ones((5, 4)))
+  {'first': {'bias': 0, 'kernel': 0}, 'last': {'kernel': 1}}
+  """
+  leaves, tree = jax.tree_util.tree_flatten_with_path(params)
+  paths = [path for path, _ in leaves]
+  unit_of = {LAYER: _layer, BLOCK: _block}[by]
+  units = [unit_of(path) for path in paths]
+  closed = jax.make_jaxpr(fn)(params, *inputs)
+  first = _Walk(paths)
+  first.run(closed, given=bool(inputs))
+  for path, used in zip(paths, first.used, strict=True):
+    if not used:
+      raise ValueError(f"parameter {_name(path)}: nothing is computed with it, so it has no depth")
+  # Only now it is known which units mix, which their first use may not show.
+  second = _Walk(paths, units, {unit for unit, mixes in zip(units, first.mixes, strict=True) if mixes})
+  second.run(closed, given=bool(inputs))
+  depths = {level: depth for depth, level in enumerate(sorted(set(second.levels.values())))}
+  return jax.tree.unflatten(tree, [depths[second.levels[unit]] for unit in units])
+
+
+def _name(path: Path) -> str:
+  return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _layer(path: Path) -> Path:
+  """Parameters side by side in the tree are one layer's."""
+  return path[:-1] or path
+
+
+def _block(path: Path) -> Path:
+  """All under one top-level key; of a list under it, all of one item."""
+  for length, key in enumerate(path, start=1):
+    number = getattr(key, "idx", getattr(key, "key", None))
+    if not isinstance(number, int) and length > 1:
+      return path[:1]
+    if isinstance(number, int) and length > 1:
+      return path[:length]
+  return path[:1]
+
+
+class _Value(NamedTuple):
+  """What a variable of a computation depends on.
+
+  Attributes:
+    level: The largest of the units that the input has met on its way here; -1 for the input itself; None if it does not
+      depend on the input.
+    waiting: Numbers of the parameters it is made of that have not met the input; none if it depends on the input.
+  """
+
+  level: int | None = None
+  waiting: frozenset[int] = frozenset()
+
+
+_NEUTRAL, _INPUT = _Value(), _Value(-1)
+
+
+class _Walk:
+  """Goes through a computation in its order and notes where each parameter meets the input.
+
+  Attributes:
+    used: Of each parameter, whether it has met the input.
+    mixes: Of each parameter, whether it met it in an operation that mixes.
+    levels: Level of each unit.
+  """
+
+  def __init__(self, paths: Sequence[Path], units: Sequence[Path] = (), mixing: Collection[Path] = ()):
+    self.used = [False] * len(paths)
+    self.mixes = [False] * len(paths)
+    self.levels: dict[Path, int] = {}
+    self._paths = paths
+    self._units = units
+    self._mixing = mixing
+    self._sliced: frozenset[int] = frozenset()
+
+  def run(self, closed: ClosedJaxpr, *, given: bool) -> None:
+    """Goes through a traced function whose first arguments are the parameters."""
+    parameters = [_Value(waiting=frozenset([number])) for number in range(len(self.used))]
+    inputs = [_INPUT] * (len(closed.jaxpr.invars) - len(parameters))
+    self._jaxpr(closed.jaxpr, [*parameters, *inputs], _NEUTRAL if given else _INPUT)
+
+  def _jaxpr(self, jaxpr: Jaxpr, arguments: Sequence[_Value], constants: _Value = _NEUTRAL) -> list[_Value]:
+    values = dict.fromkeys(jaxpr.constvars, constants) | dict(zip(jaxpr.invars, arguments, strict=True))
+    read = lambda atom: _NEUTRAL if isinstance(atom, Literal) else values[atom]  # noqa: E731
+    for equation in jaxpr.eqns:
+      found = self._equation(equation, [read(atom) for atom in equation.invars])
+      values |= dict(zip(equation.outvars, found, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+  def _equation(self, equation: Any, arguments: list[_Value]) -> list[_Value]:
+    name, settings = equation.primitive.name, equation.params
+    if name == "scan":
+      consts, carries = settings["num_consts"], settings["num_carry"]
+      outer, self._sliced = self._sliced, self._sliced | _join_waiting(arguments[consts + carries :])
+      results = self._loop(settings["jaxpr"].jaxpr, arguments, consts, carries)
+      self._sliced = outer
+      return results
+    if name == "while":
+      skipped, consts = settings["cond_nconsts"], settings["body_nconsts"]
+      arguments = arguments[skipped:]
+      return self._loop(settings["body_jaxpr"].jaxpr, arguments, consts, len(arguments) - consts)
+    if name == "cond":
+      branches = [self._jaxpr(branch.jaxpr, arguments[1:]) for branch in settings["branches"]]
+      return [_join([arguments[0], *results]) for results in zip(*branches, strict=True)]
+    for inner in settings.values():
+      body = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
+      if isinstance(body, Jaxpr) and len(body.invars) == len(arguments):
+        return self._jaxpr(body, arguments)
+    return [self._meet(name, arguments)] * len(equation.outvars)
+
+  def _loop(self, body: Jaxpr, arguments: list[_Value], consts: int, carries: int) -> list[_Value]:
+    """A loop's body, until what it carries depends on nothing new."""
+    while True:
+      results = self._jaxpr(body, arguments)
+      carried = [_join(pair) for pair in zip(arguments[consts : consts + carries], results[:carries], strict=True)]
+      if carried == arguments[consts : consts + carries]:
+        return [*carried, *results[carries:]]
+      arguments = [*arguments[:consts], *carried, *arguments[consts + carries :]]
+
+  def _meet(self, name: str, arguments: list[_Value]) -> _Value:
+    joined = _join(arguments)
+    if joined.level is None:
+      return joined
+    level = joined.level
+    for number in sorted(_join_waiting(arguments)):
+      if number in self._sliced:
+        raise ValueError(
+          f"parameter {_name(self._paths[number])}: a loop takes a slice of it in each turn, so it is of "
+          "several layers; allowed: a parameter for each"
+        )
+      self.used[number] = True
+      self.mixes[number] |= name in _MIXING
+      if self._units:
+        level = max(level, self._level(self._units[number], joined.level))
+    return _Value(level)
+
+  def _level(self, unit: Path, below: int) -> int:
+    """How deep what a unit makes of something lies; notes the unit's own level at its first use."""
+    if unit not in self._mixing:
+      self.levels.setdefault(unit, max(below, 0))
+      return below
+    return self.levels.setdefault(unit, below + 1)
+
+
+def _join(values: Sequence[_Value]) -> _Value:
+  levels = [value.level for value in values if value.level is not None]
+  if levels:
+    return _Value(max(levels))
+  return _Value(None, _join_waiting(values))
+
+
+def _join_waiting(values: Sequence[_Value]) -> frozenset[int]:
+  return frozenset().union(*(value.waiting for value in values))
