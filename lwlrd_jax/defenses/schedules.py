@@ -3,7 +3,6 @@
 Everything that tells one defence or baseline from another is in its matrix, so that any mix of them is one population.
 """
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -111,7 +110,7 @@ def by_layer(schedule: np.ndarray, depth_of_layer: Sequence[int]) -> np.ndarray:
 
   Args:
     schedule: f32[steps, units].
-    depth_of_layer: Unit of each layer, in the layers' order: from 0, ascending, none left out.
+    depth_of_layer: Unit of each layer, in the layers' order: numbers from 0, none left out.
 
   Returns:
     f32[steps, layers].
@@ -140,11 +139,10 @@ def number_of_units(depth_of_layer: Sequence[int]) -> int:
   >>> number_of_units((0, 1, 1, 2))
   3
   """
-  depths = list(depth_of_layer)
-  steps = {later - earlier for earlier, later in itertools.pairwise(depths)}
-  if not depths or depths[0] != 0 or not steps <= {0, 1}:
-    raise ValueError(f"depths start at 0 and ascend without a gap, not {depths}")
-  return depths[-1] + 1
+  found = set(depth_of_layer)
+  if not found or found != set(range(len(found))):
+    raise ValueError(f"depths are numbers from 0 of which none is left out, not {list(depth_of_layer)}")
+  return len(found)
 
 
 def super_finetuning(

@@ -7,7 +7,7 @@ import jax
 import optax
 
 from lwlrd_jax.data.device import DeviceSplit, scale
-from lwlrd_jax.engine.depth import depth_labels
+from lwlrd_jax.engine.labels import layer_labels
 from lwlrd_jax.engine.optimizer import INNER, layerwise
 from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.network import Network, Params
@@ -82,4 +82,4 @@ class Member:
     return jax.lax.scan(body, state, (lr, batches))
 
   def _tx(self, params: Params) -> optax.GradientTransformationExtraArgs:
-    return layerwise(INNER[self.optimizer](), depth_labels(params, self.network.layers))
+    return layerwise(INNER[self.optimizer](), layer_labels(params, self.network.layers))

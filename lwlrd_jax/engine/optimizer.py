@@ -23,7 +23,7 @@ INNER: dict[str, Callable[[], optax.GradientTransformation]] = {
 
 
 def layerwise(inner: optax.GradientTransformation, labels: Params) -> optax.GradientTransformationExtraArgs:
-  """Scales an inner optimizer's direction by a learning rate for each depth.
+  """Scales an inner optimizer's direction by a learning rate for each layer.
 
   The rates come after the inner optimizer: scaling the gradients before Adam would cancel out. They are an argument of
   every update, `tx.update(grads, state, params, lr=lr)` with lr f32[layers], and no part of the state, so that one
@@ -31,18 +31,18 @@ def layerwise(inner: optax.GradientTransformation, labels: Params) -> optax.Grad
 
   Args:
     inner: Turns gradients into a descent direction, without a learning rate.
-    labels: Depth of each parameter, from `depth_labels`.
+    labels: Layer of each parameter, from `layer_labels`.
 
   Returns:
     The transformation; its updates are added to the parameters.
   """
-  depths = sorted(set(jax.tree.leaves(labels)))
-  return optax.chain(inner, optax.multi_transform({depth: _scale_by_rate_of(depth) for depth in depths}, labels))
+  layers = sorted(set(jax.tree.leaves(labels)))
+  return optax.chain(inner, optax.multi_transform({layer: _scale_by_rate_of(layer) for layer in layers}, labels))
 
 
-def _scale_by_rate_of(depth: int) -> optax.GradientTransformationExtraArgs:
+def _scale_by_rate_of(layer: int) -> optax.GradientTransformationExtraArgs:
   def update(updates, state, params=None, *, lr, **_):
     del params
-    return jax.tree.map(lambda u: -lr[depth] * u, updates), state
+    return jax.tree.map(lambda u: -lr[layer] * u, updates), state
 
   return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)

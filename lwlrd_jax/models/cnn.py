@@ -49,15 +49,10 @@ class CNN(nnx.Module):
     self.dense2 = Dense(width, num_outputs, rngs=rngs)
 
   @property
-  def layers(self) -> tuple[str, ...]:
-    """Layer names in depth order, from the input."""
-    convolutions = (f"conv{i}" for i in range(len(self.sides) - 1))
-    return (*convolutions, "dense0", "dense1", "dense2")
-
-  @property
-  def blocks(self) -> tuple[tuple[str, ...], ...]:
+  def depth_blocks(self) -> tuple[tuple[str, ...], ...]:
     """Layers of one kind together, in depth order."""
-    return (self.layers[:-3], ("dense0", "dense1"), ("dense2",))
+    convolutions = tuple(f"conv{i}" for i in range(len(self.sides) - 1))
+    return (convolutions, ("dense0", "dense1"), ("dense2",))
 
   def __call__(self, images: jax.Array) -> jax.Array:
     """Images f32[N, H, W, C] in [0, 1] -> logits f32[N, K]."""

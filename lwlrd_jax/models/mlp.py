@@ -18,8 +18,7 @@ class MLP(nnx.Module):
     rngs: Stream `params` initialises the kernels.
   """
 
-  layers = ("dense0", "dense1", "dense2", "dense3")
-  blocks = (("dense0",), ("dense1", "dense2"), ("dense3",))
+  depth_blocks = (("dense0",), ("dense1", "dense2"), ("dense3",))
 
   def __init__(self, image_shape: tuple[int, int, int], num_outputs: int, *, width: int = 1024, rngs: nnx.Rngs):
     self.image_shape = image_shape

@@ -4,10 +4,16 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from lwlrd_jax.models.depth import BLOCK, LAYER, depth_labels
 
 # Parameters: nested dicts of f32 arrays, {layer: {"kernel": ..., "bias": ...}}.
 Params = dict[str, Any]
+# A parameter's place in a Flax module.
+Path = tuple[Any, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,28 +22,34 @@ class Network:
 
   Attributes:
     graphdef: Flax's description of the module.
-    layers: Names of the layers in depth order, from the input; each is a top-level key of the parameters.
+    layers: Names of the layers in depth order, from the input; each is a top-level key of the parameters. A layer of a
+      module inside another is named with dots; a parameter of the model itself is a layer with one entry, `value`.
     image_shape: (H, W, C).
     num_outputs: K, classes or findings.
-    blocks: The same layers in the same order, those of one kind together; each layer by itself if the model does not
-      say.
+    depths: How deep each layer lies, see `models.depth`: from 0, none left out; layers of parallel branches share one.
+    blocks: The same counted by block.
+    places: Layer, entry and place in the module of every parameter.
   """
 
   graphdef: nnx.GraphDef
   layers: tuple[str, ...]
   image_shape: tuple[int, int, int]
   num_outputs: int
-  blocks: tuple[tuple[str, ...], ...] = ()
+  depths: tuple[int, ...]
+  blocks: tuple[int, ...]
+  places: tuple[tuple[str, str, Path], ...]
 
   def depth_of_layer(self, granularity: str) -> tuple[int, ...]:
     """What a decay counts: of each layer, the number of the unit it belongs to.
 
     Args:
-      granularity: `layer`, where every layer is one, or `block`.
+      granularity: `layer` or `block`.
     """
-    if granularity == "layer" or not self.blocks:
-      return tuple(range(len(self.layers)))
-    return tuple(number for number, block in enumerate(self.blocks) for _ in block)
+    return {LAYER: self.depths, BLOCK: self.blocks}[granularity]
+
+  def one_image(self) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of a batch of one image."""
+    return jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
 
   def declared(self, params: Params) -> Params:
     """What of a tree this structure has: a checkpoint may bring entries along that no layer uses."""
@@ -45,7 +57,8 @@ class Network:
 
   def bind(self, params: Params) -> nnx.Module:
     """The model with these weights, ready to call; entries that are no layer are left out."""
-    return nnx.merge(self.graphdef, nnx.State(jax.tree.map(nnx.Param, self.declared(params))))
+    state = {path: nnx.Param(params[layer][name]) for layer, name, path in self.places}
+    return nnx.merge(self.graphdef, nnx.from_flat_state(state))
 
   def forward(self, params: Params, images: jax.Array) -> jax.Array:
     """Images f32[N, H, W, C] in [0, 1] -> logits f32[N, K]."""
@@ -61,9 +74,62 @@ class Network:
 
 
 def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_outputs: int) -> tuple[Network, Params]:
-  """Parts a model into its structure and its weights."""
+  """Parts a model into its structure and its weights.
+
+  Depths are read from the computation. Blocks are what `depth_blocks` of the model says, a tuple of tuples of layer
+  names in depth order, or else its top-level modules, and of a list of modules each one.
+
+  Raises:
+    ValueError: A parameter without a depth, or blocks that are not of the model's layers.
+  """
   graphdef, state = nnx.split(model, nnx.Param)
-  layers, blocks = tuple(model.layers), tuple(getattr(model, "blocks", ()))  # type: ignore[attr-defined]
-  if blocks and sum(blocks, ()) != layers:
-    raise ValueError(f"blocks {blocks} are not the layers {layers} in their order")
-  return Network(graphdef, layers, image_shape, num_outputs, blocks), nnx.to_pure_dict(state)
+  leaves = {path: variable.get_value() for path, variable in nnx.to_flat_state(state)}
+  places = tuple((*_place(path), path) for path in leaves)
+  params: Params = {}
+  for layer, name, path in places:
+    params.setdefault(layer, {})[name] = leaves[path]
+  whole = Network(graphdef, tuple(params), image_shape, num_outputs, (), (), places)
+  depths, blocks = _depths(whole, params), _blocks(whole, params, getattr(model, "depth_blocks", ()))
+  layers = sorted(params, key=lambda layer: (depths[layer], blocks[layer]))
+  network = dataclasses.replace(
+    whole,
+    layers=tuple(layers),
+    depths=tuple(depths[layer] for layer in layers),
+    blocks=tuple(blocks[layer] for layer in layers),
+  )
+  return network, {layer: params[layer] for layer in layers}
+
+
+def _place(path: Path) -> tuple[str, str]:
+  """Layer and entry of a parameter."""
+  return (".".join(map(str, path[:-1])), str(path[-1])) if len(path) > 1 else (str(path[0]), "value")
+
+
+def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+
+
+def _depths(network: Network, params: Params) -> dict[str, int]:
+  """Depth of each layer."""
+  labels = depth_labels(network.forward, jax.tree.map(_abstract, params), network.one_image())
+  return {layer: min(labels[layer].values()) for layer in params}
+
+
+def _blocks(network: Network, params: Params, declared: tuple[tuple[str, ...], ...]) -> dict[str, int]:
+  """Number of each layer's block."""
+  if declared:
+    blocks = {layer: number for number, block in enumerate(declared) for layer in block}
+    if set(blocks) != set(params):
+      raise ValueError(f"blocks {declared} are not of the layers {sorted(params)}")
+    return blocks
+  nested = unflatten_dict({path: _abstract(params[layer][name]) for layer, name, path in network.places})
+
+  def forward(nested: Params, images: jax.Array) -> jax.Array:
+    leaves = flatten_dict(nested)
+    flat: Params = {layer: {} for layer in params}
+    for layer, name, path in network.places:
+      flat[layer][name] = leaves[path]
+    return network.forward(flat, images)
+
+  labels = flatten_dict(depth_labels(forward, nested, network.one_image(), by=BLOCK))
+  return {layer: labels[path] for layer, _, path in network.places}

@@ -88,10 +88,15 @@ def test_decay_by_block(decay, sizes, steps):
   assert number_of_units(depths) == len(sizes)
 
 
-@pytest.mark.parametrize("depths", [(), (1, 2), (0, 2), (0, 1, 0), (-1, 0, 1)])
+@pytest.mark.parametrize("depths", [(), (1, 2), (0, 2), (0, 2, 2), (-1, 0, 1)])
 def test_bad_depths(depths):
-  with pytest.raises(ValueError, match="ascend"):
+  with pytest.raises(ValueError, match="none is left out"):
     by_layer(np.ones((1, 2), np.float32), depths)
+
+
+def test_branches_of_unequal_length():
+  """A short branch's next block may be over before the long one is."""
+  assert by_layer(np.array([[1.0, 0.5, 0.25]], np.float32), (0, 0, 1, 0, 2)).tolist() == [[1.0, 1.0, 0.5, 1.0, 0.25]]
 
 
 def test_depths_of_another_schedule():

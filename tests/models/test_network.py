@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from lwlrd_jax.models import build_model, build_network
 from lwlrd_jax.models.layers import Dense, DownConv
+from lwlrd_jax.models.network import split_model
 
 SHAPES = {"mlp": (12, 12, 1), "cnn": (20, 20, 3)}
 
@@ -124,3 +126,56 @@ def test_memory_gradient_by_finite_differences(name, tiny_network):
           kernel = params[layer]["kernel"].at[entry].add(step)
           ends.append(float(loss({**params, layer: {**params[layer], "kernel": kernel}})))
         assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(grad[entry], rel=1e-4), (layer, entry)
+
+
+class Branching(nnx.Module):
+  """A user's network: nested, with parallel branches, norms, a parameter of its own, and names out of order."""
+
+  class Block(nnx.Module):
+    def __init__(self, rngs):
+      self.norm = nnx.LayerNorm(6, rngs=rngs)
+      self.up, self.down, self.by = (nnx.Linear(6, 6, rngs=rngs) for _ in range(3))
+
+    def __call__(self, x):
+      return self.down(nnx.relu(self.up(self.norm(x)))) + self.by(x)
+
+  def __init__(self, rngs):
+    self.stem, self.a_head = nnx.Linear(16, 6, rngs=rngs), nnx.Linear(6, 3, rngs=rngs)
+    self.blocks = nnx.List([Branching.Block(rngs) for _ in range(11)])
+    self.gain = nnx.Param(jnp.ones(6))
+
+  def __call__(self, images):
+    x = self.stem(images.reshape(len(images), -1)) * self.gain[...]
+    for block in self.blocks:
+      x = block(x)
+    return self.a_head(x)
+
+
+def test_a_users_network_needs_no_annotation():
+  model = Branching(nnx.Rngs(0))
+  images = jnp.asarray(np.random.default_rng(0).random((2, 4, 4, 1)), jnp.float32)
+  network, params = split_model(model, (4, 4, 1), 3)
+  np.testing.assert_array_equal(network.forward(params, images), model(images))
+  assert list(params) == list(network.layers)
+  assert network.layers[:4] == ("gain", "stem", "blocks.0.norm", "blocks.0.by")
+  assert network.layers[-3:] == ("blocks.10.up", "blocks.10.down", "a_head")
+  assert set(params["gain"]) == {"value"}
+  assert set(params["blocks.3.norm"]) == {"scale", "bias"}
+  depths = dict(zip(network.layers, network.depths, strict=True))
+  assert [depths[f"blocks.0.{name}"] for name in ("norm", "up", "by", "down")] == [0, 1, 1, 2]
+  assert depths["a_head"] == 23
+  blocks = dict(zip(network.layers, network.blocks, strict=True))
+  assert [blocks[f"blocks.{i}.{name}"] for i in range(11) for name in ("norm", "down")] == [
+    i + 1 for i in range(11) for _ in range(2)
+  ]
+  assert (blocks["stem"], blocks["gain"], blocks["a_head"]) == (0, 0, 12)
+  assert network.depth_of_layer("layer") == network.depths
+  assert network.depth_of_layer("block") == network.blocks
+
+
+def test_blocks_that_are_not_of_the_layers():
+  class Declared(Branching):
+    depth_blocks = (("stem",), ("a_head",))
+
+  with pytest.raises(ValueError, match="are not of the layers"):
+    split_model(Declared(nnx.Rngs(0)), (4, 4, 1), 3)

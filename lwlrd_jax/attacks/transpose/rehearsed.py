@@ -84,7 +84,7 @@ class Rehearsed(Transpose):
     key, key_decay, key_lr = jax.random.split(key, 3)
     decay = jax.random.uniform(key_decay, minval=self.decays[0], maxval=self.decays[1])
     lr = jnp.exp(jax.random.uniform(key_lr, minval=math.log(self.lrs[0]), maxval=math.log(self.lrs[1])))
-    depth = jnp.arange(len(network.layers), dtype=jnp.float32)
+    depth = jnp.asarray(network.depths, jnp.float32)
     opt_state = Member(network, "adam", 0.0).init(params).opt_state
     return Rehearsal(jax.tree.map(jnp.zeros_like, params), opt_state, lr * decay**depth, jnp.int32(0), key)
 

@@ -1,14 +1,14 @@
 import jax
 import pytest
 
-from lwlrd_jax.engine.depth import depth_labels
+from lwlrd_jax.engine.labels import layer_labels
 from lwlrd_jax.models import build_network
 
 PARAMS = {"b": {"kernel": 0.0, "bias": 0.0}, "a": {"kernel": 0.0, "inside": {"deep": 0.0}}}
 
 
 def test_labels_follow_the_order_given_not_the_alphabet():
-  assert depth_labels(PARAMS, ("b", "a")) == {
+  assert layer_labels(PARAMS, ("b", "a")) == {
     "b": {"kernel": 0, "bias": 0},
     "a": {"kernel": 1, "inside": {"deep": 1}},
   }
@@ -17,15 +17,15 @@ def test_labels_follow_the_order_given_not_the_alphabet():
 @pytest.mark.parametrize(
   "layers", [("a",), ("a", "b", "c"), ("a", "c"), (), ("a", "b", "b"), ("a", "a", "b"), ("a", "a")]
 )
-def test_every_layer_and_every_parameter_needs_a_depth(layers):
-  with pytest.raises(ValueError, match="the depth order names"):
-    depth_labels(PARAMS, layers)
+def test_every_layer_and_every_parameter_needs_a_number(layers):
+  with pytest.raises(ValueError, match="the order of layers names"):
+    layer_labels(PARAMS, layers)
 
 
 @pytest.mark.parametrize(("name", "layers"), [("mlp", 4), ("cnn", 5)])
 def test_models(name, layers):
   network = build_network(name, (28, 28, 1), 3)
   params = {layer: {"kernel": 0.0, "bias": 0.0} for layer in network.layers}
-  labels = depth_labels(params, network.layers)
+  labels = layer_labels(params, network.layers)
   assert sorted(set(jax.tree.leaves(labels))) == list(range(layers))
   assert labels[network.layers[0]] == {"kernel": 0, "bias": 0}
