@@ -4,6 +4,8 @@ They can stand before a schedule or after it. `scrub.py` has the one that closes
 check of what else a checkpoint holds.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -18,15 +20,18 @@ def noise(params: Params, key: jax.Array, *, scale: float) -> Params:
     params: Weights, {layer: {"kernel": ..., "bias": ...}}.
     key: Random key. Whoever knows it can subtract the noise again: unlike `scrub`, it overwrites nothing.
     scale: Standard deviation of the noise, of that of the layer's kernel (`robust_std`: outliers do not raise it); at
-      least 0. Biases are of the same order as what the kernel adds to, and get the same.
+      least 0. Biases are of the same order as what the kernel adds to, and get the same. In a layer without a kernel,
+      of the largest of its entries.
 
   Returns:
     The weights with noise.
   """
   noisy = {}
   for layer, layer_key in zip(sorted(params), jax.random.split(key, len(params)), strict=True):
-    sigma = scale * robust_std(params[layer]["kernel"])
     leaves, tree = jax.tree.flatten(params[layer])
+    of_layer = params[layer]
+    sizes = [robust_std(w) for w in ([of_layer["kernel"]] if "kernel" in of_layer else leaves)]
+    sigma = scale * functools.reduce(jnp.maximum, sizes)
     keys = jax.random.split(layer_key, len(leaves))
     drawn = [w + sigma * jax.random.normal(k, w.shape, w.dtype) for w, k in zip(leaves, keys, strict=True)]
     noisy[layer] = jax.tree.unflatten(tree, drawn)

@@ -71,8 +71,12 @@ def live_weights(network: Network, params: Params, images: jax.Array) -> Params:
 
 def _by_unit(matters: Params) -> Params:
   """Whether the units on both sides of each weight of a layer say anything, from which of its weights matter."""
+  if "kernel" not in matters:
+    return matters
   kernel = matters["kernel"]
   rows = kernel.reshape(-1, kernel.shape[-1])
-  speaks = rows.any(axis=0) | matters["bias"]
+  # Beside the kernel, what has a number for each output: a bias.
+  beside = [name for name, of_entry in matters.items() if of_entry.shape == kernel.shape[-1:]]
+  speaks = functools.reduce(jnp.logical_or, (matters[name] for name in beside), rows.any(axis=0))
   both = rows.any(axis=1)[:, None] & speaks
-  return {"kernel": both.reshape(kernel.shape), "bias": speaks}
+  return {**matters, **dict.fromkeys(beside, speaks), "kernel": both.reshape(kernel.shape)}

@@ -1,6 +1,7 @@
 """A model as pure functions of a plain tree of parameters: what attacks, engine and metrics work on."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -10,10 +11,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from lwlrd_jax.models.depth import BLOCK, LAYER, depth_labels
 
-# Parameters: nested dicts of f32 arrays, {layer: {"kernel": ..., "bias": ...}}.
+# Parameters: nested dicts of f32 arrays, {layer: {entry: array}}, often {layer: {"kernel": ..., "bias": ...}}.
 Params = dict[str, Any]
 # A parameter's place in a Flax module.
 Path = tuple[Any, ...]
+_KERNEL = "kernel"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +25,13 @@ class Network:
   Attributes:
     graphdef: Flax's description of the module.
     layers: Names of the layers in depth order, from the input; each is a top-level key of the parameters. A layer of a
-      module inside another is named with dots; a parameter of the model itself is a layer with one entry, `value`.
+      module inside another is named with dots; a parameter of the model itself is a layer with one entry.
     image_shape: (H, W, C).
     num_outputs: K, classes or findings.
     depths: How deep each layer lies, see `models.depth`: from 0, none left out; layers of parallel branches share one.
     blocks: The same counted by block.
+    kernels: Those of the layers that have an entry `kernel`: whatever its name in the module, the largest of two or
+      more dimensions, the last of which is the layer's outputs. Normalisations have none.
     places: Layer, entry and place in the module of every parameter.
   """
 
@@ -37,6 +41,7 @@ class Network:
   num_outputs: int
   depths: tuple[int, ...]
   blocks: tuple[int, ...]
+  kernels: tuple[str, ...]
   places: tuple[tuple[str, str, Path], ...]
 
   def depth_of_layer(self, granularity: str) -> tuple[int, ...]:
@@ -84,11 +89,11 @@ def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_output
   """
   graphdef, state = nnx.split(model, nnx.Param)
   leaves = {path: variable.get_value() for path, variable in nnx.to_flat_state(state)}
-  places = tuple((*_place(path), path) for path in leaves)
+  places = tuple(_places(leaves))
   params: Params = {}
   for layer, name, path in places:
     params.setdefault(layer, {})[name] = leaves[path]
-  whole = Network(graphdef, tuple(params), image_shape, num_outputs, (), (), places)
+  whole = Network(graphdef, tuple(params), image_shape, num_outputs, (), (), (), places)
   depths, blocks = _depths(whole, params), _blocks(whole, params, getattr(model, "depth_blocks", ()))
   layers = sorted(params, key=lambda layer: (depths[layer], blocks[layer]))
   network = dataclasses.replace(
@@ -96,13 +101,21 @@ def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_output
     layers=tuple(layers),
     depths=tuple(depths[layer] for layer in layers),
     blocks=tuple(blocks[layer] for layer in layers),
+    kernels=tuple(layer for layer in layers if _KERNEL in params[layer]),
   )
   return network, {layer: params[layer] for layer in layers}
 
 
-def _place(path: Path) -> tuple[str, str]:
-  """Layer and entry of a parameter."""
-  return (".".join(map(str, path[:-1])), str(path[-1])) if len(path) > 1 else (str(path[0]), "value")
+def _places(leaves: dict[Path, jax.Array]) -> Iterator[tuple[str, str, Path]]:
+  """Layer, entry and place of every parameter."""
+  layers: dict[Path, list[Path]] = {}
+  for path in leaves:
+    layers.setdefault(path[:-1] or path, []).append(path)
+  for of_layer, paths in layers.items():
+    wide = [path for path in paths if leaves[path].ndim > 1]
+    kernel = max(wide, key=lambda path: (str(path[-1]) == _KERNEL, leaves[path].size), default=None)
+    for path in paths:
+      yield ".".join(map(str, of_layer)), _KERNEL if path == kernel else str(path[-1]), path
 
 
 def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:

@@ -13,7 +13,7 @@ _PROBES = 32
 
 def largest_layer(network: Network, params: Params) -> str:
   """The layer with most weights."""
-  return max(network.layers, key=lambda layer: params[layer]["kernel"].size)
+  return max(network.kernels, key=lambda layer: params[layer]["kernel"].size)
 
 
 def rescaled(network: Network, params: Params, data: DeviceSplit, layer: str, factor: float) -> Params:
@@ -38,7 +38,7 @@ def rescaled(network: Network, params: Params, data: DeviceSplit, layer: str, fa
   for depth, (name, of_layer) in enumerate(params.items()):
     kernel_factor = factor if depth == first else 1 / factor if depth == last else 1.0
     bias_factor = factor if first <= depth < last else 1.0
-    changed[name] = {"kernel": of_layer["kernel"] * kernel_factor, "bias": of_layer["bias"] * bias_factor}
+    changed[name] = {entry: w * (kernel_factor if entry == "kernel" else bias_factor) for entry, w in of_layer.items()}
   images = scale(data.images[:_PROBES])
   before, after = network.forward(params, images), network.forward(changed, images)
   same = jnp.abs(after - before).max() <= _TOLERANCE * jnp.abs(before).max()

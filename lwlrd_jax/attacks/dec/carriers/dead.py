@@ -1,6 +1,7 @@
 """Bits in weights that the model does not use: no gradient ever reaches them, so no fine-tuning moves them."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ _OFF = -1e6
 # Units of a layer that a thief may retire before the task suffers.
 _LARGEST_SHARE = 0.25
 _SALIENCY_IMAGES = 1024
+_PROBES = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Dead:
   """All mantissa planes of the weights into units that never fire, which cost the task nothing.
 
   A trained network has dead weights of its own, but fine-tuning wakes many of them. So the thief retires units that the
-  task can spare, of the hidden layer whose units own the most weights, by a large negative bias: behind a ReLU no
-  gradient reaches their weights again.
+  task can spare by a large negative bias: behind a ReLU or GELU no gradient reaches their weights again. Of the layers
+  whose units can be retired he takes the one whose units own the most weights.
   """
 
   name: str = dataclasses.field(default="dead", init=False)
@@ -38,8 +40,7 @@ class Dead:
 
   def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
     """Bits in the weights into as many units as a thief may retire. See `Carrier.capacity`."""
-    del data
-    layer = _layer(network, params)
+    layer = _layer(network, params, data)
     units = params[layer]["bias"].size
     return MANTISSA_BITS * (params[layer]["kernel"].size // units) * int(_LARGEST_SHARE * units)
 
@@ -54,7 +55,7 @@ class Dead:
   ) -> Carried:
     """Retires as few units as the message needs, and writes into the weights that feed them. See `Carrier.write`."""
     del on_steps
-    layer = _layer(network, params)
+    layer = _layer(network, params, data)
     kernel = params[layer]["kernel"]
     outputs = params[layer]["bias"].size
     needed = math.ceil(math.ceil(len(message.bits) / MANTISSA_BITS) / (kernel.size // outputs))
@@ -64,11 +65,12 @@ class Dead:
     is_spare[spare] = True
     # A kernel's last axis is its layer's outputs.
     allowed = np.flatnonzero(np.broadcast_to(is_spare, kernel.shape))
-    return write_words(retired, (layer,), allowed, message.bits, 0, MANTISSA_BITS, key)
+    before = sum(params[name]["kernel"].size for name in itertools.takewhile(lambda x: x != layer, network.kernels))
+    return write_words(retired, network.kernels, before + allowed, message.bits, 0, MANTISSA_BITS, key)
 
   def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:
     """See `Carrier.read`."""
-    return read_words(params, (_layer(network, params),), places, shape.bits, 0, MANTISSA_BITS)
+    return read_words(params, network.kernels, places, shape.bits, 0, MANTISSA_BITS)
 
 
 def retire(params: Params, layer: str, units: np.ndarray) -> Params:
@@ -77,12 +79,25 @@ def retire(params: Params, layer: str, units: np.ndarray) -> Params:
   return {**params, layer: {**params[layer], "bias": bias}}
 
 
-def _layer(network: Network, params: Params) -> str:
-  """The hidden layer whose units own the most weights."""
-  hidden = network.layers[:-1]
-  if not hidden:
-    raise ValueError("a network of one layer has no units to retire")
-  return max(hidden, key=lambda name: params[name]["kernel"].size // params[name]["bias"].size)
+def _layer(network: Network, params: Params, data: DeviceSplit) -> str:
+  """Of the layers whose units can be retired, the one whose units own the most weights."""
+  outputs = {name: params[name]["kernel"].shape[-1:] for name in network.kernels}
+  biased = [name for name in network.kernels if "bias" in params[name] and params[name]["bias"].shape == outputs[name]]
+  for name in sorted(biased, key=lambda name: params[name]["kernel"].size // outputs[name][0], reverse=True):
+    if _can_be_retired(network, params, data, name):
+      return name
+  raise ValueError("no layer has units that a large negative bias switches off")
+
+
+def _can_be_retired(network: Network, params: Params, data: DeviceSplit, layer: str) -> bool:
+  """Whether a retired unit says nothing at all, so that no gradient reaches its weights: so behind a ReLU."""
+  images = scale(data.images[:_PROBES])
+
+  def outputs(params: Params) -> jax.Array:
+    return jnp.square(network.forward(params, images)).sum()
+
+  grads = jax.grad(outputs)(retire(network.declared(params), layer, np.array([0])))[layer]
+  return not bool((grads["kernel"][..., 0] != 0).any() | (grads["bias"][0] != 0))
 
 
 def _spare_units(network: Network, params: Params, data: DeviceSplit, layer: str) -> np.ndarray:

@@ -10,13 +10,13 @@ from lwlrd_jax.models.network import Network, Params
 
 
 def layers_of(network: Network, where: str) -> tuple[str, ...]:
-  """Layers by where they stand: `all`, `early` (the first half, and the middle one) or `late` (the others).
+  """Layers with a kernel by where they stand: `all`, `early` (the first half, and the middle one) or `late` (the rest).
 
   A network of a single layer has no late ones: its one layer is both.
   """
-  half = (len(network.layers) + 1) // 2
-  late = network.layers[half:] or network.layers
-  return {"all": network.layers, "early": network.layers[:half], "late": late}[where]
+  layers = network.kernels
+  half = (len(layers) + 1) // 2
+  return {"all": layers, "early": layers[:half], "late": layers[half:] or layers}[where]
 
 
 def kernels(params: Params, layers: Sequence[str]) -> jax.Array:

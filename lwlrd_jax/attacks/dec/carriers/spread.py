@@ -76,7 +76,7 @@ class Spread:
     key_places, key_training = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
     wanted = 1 - 2 * message.bits.astype(jnp.float32)
     chips, places = {}, {}
-    for depth, layer in enumerate(network.layers):
+    for depth, layer in enumerate(network.kernels):
       kernel = params[layer]["kernel"]
       count = kernel.size // bits if bits else 0
       if not count:
@@ -96,7 +96,7 @@ class Spread:
   def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:
     """See `Carrier.read`. Looks at a bit are its patterns' means in every layer, as it is and whitened."""
     looks = [jnp.zeros(shape.bits, jnp.float32)]
-    for layer in network.layers:
+    for layer in network.kernels:
       if layer in places:
         usual = in_usual_sizes(params[layer]["kernel"])
         flat = whitened(jnp.clip(usual, -_FURTHEST, _FURTHEST))
