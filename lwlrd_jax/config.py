@@ -7,8 +7,9 @@ from pathlib import Path
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
 from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.model_name import ALLOWED as ALLOWED_MODELS
+from lwlrd_jax.model_name import MODEL_NAMES, own_model
 
-MODEL_NAMES = ("mlp", "cnn")
 # What a user types for an attack, and what the results table calls it; both are understood. `dec` is one attack for
 # each of --carriers.
 ATTACKS = {
@@ -120,7 +121,8 @@ class Data:
   image_size: int | None = None
   """Side in pixels: 28, 64, 128 or 224 for MedMNIST. Default: 28, or that of the npz file."""
   model: str = "mlp"
-  """mlp or cnn."""
+  """mlp or cnn; or FILE.py:NAME, a network of your own: NAME(image_shape, num_outputs, rngs=...) makes a
+  flax.nnx.Module that turns images f32[N, H, W, C] in [0, 1] into logits f32[N, K]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -370,7 +372,6 @@ def validate(config: SweepConfig) -> None:
   parse_planes(dec.planes)
   parse_redundancy(dec.redundancy)
   for flag, name, allowed in (
-    ("--model", data.model, MODEL_NAMES),
     ("--optimizer", tuning.optimizer, OPTIMIZER_NAMES),
     ("--shape", tuning.shape, SHAPES),
     ("--overlap", tuning.overlap, OVERLAP_NAMES),
@@ -382,6 +383,9 @@ def validate(config: SweepConfig) -> None:
   ):
     if name not in allowed:
       raise UserError(f"{flag} {name}: not known; allowed: {', '.join(allowed)}")
+  own = own_model(data.model)
+  if data.model not in MODEL_NAMES and not (own and own.file.is_file()):
+    raise UserError(f"--model {data.model}: {'there is no such file' if own else 'not known'}; {ALLOWED_MODELS}")
   for flag, number in (
     ("--epochs", tuning.epochs),
     ("--batch-size", tuning.batch_size),

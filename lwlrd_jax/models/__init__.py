@@ -8,13 +8,19 @@ from flax import nnx
 from lwlrd_jax.models.cnn import CNN
 from lwlrd_jax.models.mlp import MLP
 from lwlrd_jax.models.network import Network, Params, split_model
+from lwlrd_jax.models.own import load_own
 
 MODELS: dict[str, Callable[..., nnx.Module]] = {"mlp": MLP, "cnn": CNN}
 
 
 def build_network(name: str, image_shape: tuple[int, int, int], num_outputs: int) -> Network:
   """A model's structure alone; nothing is computed. Arguments as `build_model`."""
-  shapes = nnx.eval_shape(lambda: MODELS[name](image_shape, num_outputs, rngs=nnx.Rngs(0)))
+  return structure_of(_builder(name), image_shape, num_outputs)
+
+
+def structure_of(build: Callable[..., nnx.Module], image_shape: tuple[int, int, int], num_outputs: int) -> Network:
+  """As `build_network`, of what `build(image_shape, num_outputs, rngs=...)` would make."""
+  shapes = nnx.eval_shape(lambda: build(image_shape, num_outputs, rngs=nnx.Rngs(0)))
   return split_model(shapes, image_shape, num_outputs)[0]
 
 
@@ -24,7 +30,7 @@ def build_model(
   """A freshly initialised model, as structure and weights.
 
   Args:
-    name: A key of `MODELS`.
+    name: A key of `MODELS`, or FILE.py:NAME.
     image_shape: (H, W, C).
     num_outputs: K, classes or findings.
     key: Random key of the initial weights.
@@ -32,5 +38,9 @@ def build_model(
   Returns:
     The structure, and f32 weights {layer: {"kernel", "bias"}}.
   """
-  model = MODELS[name](image_shape, num_outputs, rngs=nnx.Rngs(params=key))
+  model = _builder(name)(image_shape, num_outputs, rngs=nnx.Rngs(params=key))
   return split_model(model, image_shape, num_outputs)
+
+
+def _builder(name: str) -> Callable[..., nnx.Module]:
+  return MODELS[name] if name in MODELS else load_own(name)

@@ -33,6 +33,7 @@ class Network:
     kernels: Those of the layers that have an entry `kernel`: whatever its name in the module, the largest of two or
       more dimensions, the last of which is the layer's outputs. Normalisations have none.
     places: Layer, entry and place in the module of every parameter.
+    reversible: Whether the module has a method `transpose`.
   """
 
   graphdef: nnx.GraphDef
@@ -43,6 +44,7 @@ class Network:
   blocks: tuple[int, ...]
   kernels: tuple[str, ...]
   places: tuple[tuple[str, str, Path], ...]
+  reversible: bool
 
   def depth_of_layer(self, granularity: str) -> tuple[int, ...]:
     """What a decay counts: of each layer, the number of the unit it belongs to.
@@ -74,8 +76,14 @@ class Network:
     return self.bind(params).transpose(codes)  # type: ignore[attr-defined]
 
   def transpose_stages(self, params: Params, codes: jax.Array) -> tuple[jax.Array, ...]:
-    """What each layer of the backward pass makes of codes f32[N, K]: f32[N, ...] each, `transpose`'s images last."""
-    return self.bind(params).transpose_stages(codes)  # type: ignore[attr-defined]
+    """What each layer of the backward pass makes of codes f32[N, K]: f32[N, ...] each, `transpose`'s images last.
+
+    Of a module that does not say, the images alone.
+    """
+    model = self.bind(params)
+    if not hasattr(model, "transpose_stages"):
+      return (model.transpose(codes),)  # type: ignore[attr-defined]
+    return model.transpose_stages(codes)
 
 
 def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_outputs: int) -> tuple[Network, Params]:
@@ -93,7 +101,7 @@ def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_output
   params: Params = {}
   for layer, name, path in places:
     params.setdefault(layer, {})[name] = leaves[path]
-  whole = Network(graphdef, tuple(params), image_shape, num_outputs, (), (), (), places)
+  whole = Network(graphdef, tuple(params), image_shape, num_outputs, (), (), (), places, hasattr(model, "transpose"))
   depths, blocks = _depths(whole, params), _blocks(whole, params, getattr(model, "depth_blocks", ()))
   layers = sorted(params, key=lambda layer: (depths[layer], blocks[layer]))
   network = dataclasses.replace(

@@ -10,6 +10,7 @@ from lwlrd_jax.defenses.plan import Defense
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS
 from lwlrd_jax.metrics.utility import absent_classes
+from lwlrd_jax.models.own import identity
 from lwlrd_jax.runs.jobs import Job
 from lwlrd_jax.runs.resolve import Resolved
 from lwlrd_jax.runs.setting import Setting
@@ -33,6 +34,7 @@ def describe(config: SweepConfig, data: Dataset, digest: str, resolved: Resolved
       "openly_licensed": data.openly_licensed,
       "sha256": digest,
     },
+    "model": identity(config.data.model),
     "absent_classes": [data.label_names[i] for i in absent_classes(data.test.labels, data.num_outputs)],
     "stolen": resolved.transpose.stolen,
     "attacks": list(resolved.attacks),
@@ -97,6 +99,8 @@ def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
     )
   if before["dataset"]["sha256"] != now["dataset"]["sha256"]:
     raise UserError("--resume: the data set's images or labels are not those the run was started on")
+  if before.get("model", now["model"]) != now["model"]:
+    raise UserError(f"--resume: {now['config']['model']} is not what it was when the run was started")
   for attack, settings in json.loads(json.dumps(now["infection"])).items():
     if before["infection"].get(attack) != settings:
       raise UserError(

@@ -9,6 +9,7 @@ import jax
 
 from lwlrd_jax.config import SweepConfig, parse_finish
 from lwlrd_jax.data import Dataset, load_dataset
+from lwlrd_jax.model_name import short_name
 from lwlrd_jax.report import write_report
 from lwlrd_jax.runs.attacks import knows_of
 from lwlrd_jax.runs.describe import check_resumable, describe, describe_members
@@ -41,7 +42,7 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   """
   started = time.monotonic()
   now = datetime.datetime.now(datetime.UTC)
-  name = f"{now:%Y%m%d-%H%M%S}-{config.data.dataset}-{config.data.model}"
+  name = f"{now:%Y%m%d-%H%M%S}-{config.data.dataset}-{short_name(config.data.model)}"
   out = config.run.out or Path("runs") / name
   RunDirectory.check(out, resume=config.run.resume, overwrite=config.run.overwrite)
   jax.config.update("jax_default_matmul_precision", config.run.matmul_precision)

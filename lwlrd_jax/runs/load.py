@@ -1,6 +1,7 @@
 """Reading a finished run: its table, its configuration, and any of its models."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 from flax import nnx
 
+from lwlrd_jax.model_name import own_model
 from lwlrd_jax.runs.directory import RunDirectory
 
 
@@ -67,10 +69,12 @@ class Run:
       raise KeyError(f"{len(found)} members have {asked}; choose one of: {members}")
     return found.iloc[0]
 
-  def restore(self, **where: Any) -> nnx.Module:
+  def restore(self, build: Callable[..., nnx.Module] | None = None, **where: Any) -> nnx.Module:
     """A member's model, ready to call; on any device, whatever devices trained it.
 
     Args:
+      build: What made the network, where that was one of a file (`--model FILE.py:NAME`): NAME itself, imported from
+        the file. Nothing that lies in a run's directory is ever executed.
       **where: As for `find`, e.g. decay=0.7, attack="transpose"; or member="...".
 
     Returns:
@@ -79,12 +83,17 @@ class Run:
     Raises:
       KeyError: As `find`.
       FileNotFoundError: The row has no model: the mean-image control, or a member that failed.
+      ValueError: A network of a file without `build`, or one of other layers than the run's.
     """
-    from lwlrd_jax.models import build_network  # a table can be read without waiting for JAX  # noqa: PLC0415
+    from lwlrd_jax.models import MODELS, structure_of  # a table can be read without waiting for JAX  # noqa: PLC0415
 
     member = self.find(**where).member
-    data = self.config["dataset"]
-    network = build_network(self.config["config"]["model"], tuple(data["image_shape"]), len(data["label_names"]))
+    data, model = self.config["dataset"], self.config["config"]["model"]
+    if own_model(model) and build is None:
+      raise ValueError(f"the run's network is {model}: restore(build=...) needs what made it")
+    network = structure_of(build or MODELS[model], tuple(data["image_shape"]), len(data["label_names"]))
+    if list(network.layers) != self.config["layers"]:
+      raise ValueError(f"the network has layers {list(network.layers)}, the run's are {self.config['layers']}")
     return network.bind(self._directory.load(member)["params"])
 
   def secret(self, attack: str = "transpose", seed: int = 0) -> dict[str, Any]:

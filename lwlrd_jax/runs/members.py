@@ -14,6 +14,7 @@ from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import finetune
 from lwlrd_jax.metrics.measure import Measured, auc_of, measure, sample_positions
+from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.runs.controls import image_controls
 from lwlrd_jax.runs.directory import RunDirectory
@@ -193,7 +194,7 @@ def _common(setting: Setting, name: str, attack: str, seed: int, defense: str, s
   return {
     "member": name,
     "attack": attack,
-    "model": setting.config.data.model,
+    "model": short_name(setting.config.data.model),
     "dataset": setting.data.name,
     "seed": seed,
     "stolen": stolen,

@@ -50,7 +50,13 @@ class Setting:
     self.seeds = config.infection.seeds
     digest = data_digest(data)
     self.origin = Origin(config.data.model, data, self.train, self.val, digest, resolved.transpose, None)
-    if any(name.startswith("transpose") for name in resolved.attacks):
+    backwards = [name for name in resolved.attacks if name.startswith("transpose")]
+    if backwards and not self.network.reversible:
+      raise UserError(
+        f"--attacks {config.infection.attacks}: {config.data.model} has no method transpose, from codes f32[N, K] to "
+        "images; allowed: dec and its kind, which need none"
+      )
+    if backwards:
       self._check_capacity(resolved.transpose)  # before anybody waits for a codec to be trained
     hides_codes = any(name.startswith("dec") for name in resolved.attacks)
     coding = make_coding(config, data) if hides_codes else None

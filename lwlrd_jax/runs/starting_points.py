@@ -16,8 +16,10 @@ from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import finetune, member_mesh
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.network import Params
+from lwlrd_jax.models.own import identity
 from lwlrd_jax.runs.cache import arrays_digest, cached_tree, is_cached, numerics
 from lwlrd_jax.runs.codec import Coding
 from lwlrd_jax.runs.progress import console, phase
@@ -107,8 +109,8 @@ def check_capacity(origin: Origin, attack: Attack, seed: int) -> None:
         numbers = attack.carrier.sends_numbers
         sizes = [f"{size:,} weights" if numbers else f"{size / 8e3:,.1f} kB" for size in (needed, room)]
         raise ValueError(
-          f"the payload of {attack.name} takes {sizes[0]}, its carrier in this {origin.model} holds {sizes[1]}; "
-          f"allowed: about {int(origin.recipe.stolen * room / needed)} images, or another attack"
+          f"the payload of {attack.name} takes {sizes[0]}, its carrier in this {short_name(origin.model)} holds "
+          f"{sizes[1]}; allowed: about {int(origin.recipe.stolen * room / needed)} images, or another attack"
         )
   except ValueError as error:
     # Some attacks take a share of what they are told to.
@@ -235,7 +237,14 @@ def _trained(origin: Origin, seed: int, init: int, batches: int, name: str, titl
 
 def _recipe(origin: Origin, settings: dict[str, Any], seed: int) -> dict[str, Any]:
   """Everything that a trained tree depends on."""
-  return {"recipe": _RECIPE, "model": origin.model, "data": origin.digest, "seed": seed, **settings, **numerics()}
+  return {
+    "recipe": _RECIPE,
+    "model": identity(origin.model),
+    "data": origin.digest,
+    "seed": seed,
+    **settings,
+    **numerics(),
+  }
 
 
 def _cached(
