@@ -15,7 +15,7 @@ _NUMBERS = ("decay", "lr_max", "epochs", "floor", "auc_drop", "auc_drop_val", "a
 _TEXTS = ("label", "defense", "shape", "finish")
 # Of the table: attribute, then header, format and meaning.
 _SHAPE = ("label", "decay", "lr_max", "epochs", "shape", "floor", "finish")
-_COLUMNS = (*_SHAPE, "auc_drop_val", "auc_drop", "auc", "reid", "choice")
+_COLUMNS = (*_SHAPE, "auc_drop_val", "auc_drop", "auc", "reid", "stops", "choice")
 _HEADERS: tuple[tuple[str, Callable[[float], str] | None, str], ...] = (
   ("schedule", None, "its name in the run"),
   ("decay", formats.rate, COLUMNS["decay"][1]),
@@ -28,6 +28,7 @@ _HEADERS: tuple[tuple[str, Callable[[float], str] | None, str], ...] = (
   ("AUC lost, test", formats.score, "the same on the test split, which had no part in the choice"),
   ("AUC", formats.score, "what is left of it on the test split"),
   ("re-identified, %", formats.percent, COLUMNS["reid"][1]),
+  ("attacks stopped", None, 'by the rule under "How leakage is measured"'),
   ("choice", None, "whether the search recommends it"),
 )
 
@@ -48,7 +49,8 @@ class Candidate:
     auc_drop: AUC lost against the untreated model; negative if it gained.
     auc: What is left of it.
     reid: Re-identification, in [0, 1].
-    stops: Whether it stops every attack.
+    attacks: How many attacks it was tried against.
+    through: Those that it does not stop.
     auc_drop_val: AUC lost on the validation split, by which it is chosen.
     recommended: Whether it is the search's choice.
   """
@@ -64,14 +66,28 @@ class Candidate:
   auc_drop: float
   auc: float
   reid: float
-  stops: bool
+  attacks: int
+  through: tuple[str, ...]
   auc_drop_val: float
   recommended: bool
 
   @property
+  def stops(self) -> str:
+    """Which attacks it stops, in words."""
+    if not self.through:
+      return "all" if self.attacks == 1 else f"all {self.attacks}"
+    if len(self.through) == self.attacks:
+      return "none"
+    return f"{self.attacks - len(self.through)} of {self.attacks}, all but {', '.join(self.through)}"
+
+  @property
   def choice(self) -> str:
-    """The same in words."""
-    return ("recommended" if self.stops else "lets least through") if self.recommended else ""
+    """Whether it is the search's choice, in words."""
+    if not self.recommended:
+      return ""
+    if not self.through:
+      return "recommended"
+    return "lets least through" if len(self.through) == self.attacks else "stops most"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +101,7 @@ class Search:
     max_auc_drop: AUC that may be lost.
     front: Its front, by AUC lost on the validation split.
     recommended: Its choice: of the schedules that lose no more than they may on the validation split, the best of
-      those that stop every attack, or, if there are none, the one that lets least through; None if all lose more.
+      those that stop most attacks, or, if none stops any, the one that lets least through; None if all lose more.
   """
 
   rounds: int
@@ -112,12 +128,14 @@ class Search:
       f"{formats.score(found.auc_drop_val)} of AUC lost on the validation split, where {drop} may be, and "
       f"{formats.score(found.auc_drop)} on the test split"
     )
-    if found.stops:
+    if not found.through:
       text = f"{effort}, {name} ({found.label}) is recommended. It stops every attack: {reid}, {cost}."
     else:
-      text = (
-        f"{effort}, none stops every attack and loses at most {drop} of AUC on the validation split. Least is let "
-        f"through by {name} ({found.label}): {reid}, {cost}."
+      text = f"{effort}, none stops every attack and loses at most {drop} of AUC on the validation split. "
+      text += (
+        f"Least is let through by {name} ({found.label}): {reid}, {cost}."
+        if len(found.through) == found.attacks
+        else f"Most are stopped by {name} ({found.label}): {found.stops} ({reid}), {cost}."
       )
     return formats.unbroken(f"{text} Leakage is that of the images it was chosen by: new ones may fare a little worse.")
 
@@ -174,7 +192,7 @@ def read_search(file: Path, entry: Any) -> Search | None:
 def _candidate(entry: dict[str, Any], *, recommended: bool) -> Candidate:
   cells: dict[str, Any] = {name: math.nan if entry[name] is None else float(entry[name]) for name in _NUMBERS}
   cells |= {name: str(entry[name] or "") for name in _TEXTS}
-  stops = entry["stops"]
-  if not isinstance(stops, bool):
-    raise TypeError(f"stops is {stops!r}")
-  return Candidate(**cells, stops=stops, recommended=recommended)
+  through, attacks = entry["through"], entry["reid_by_attack"]
+  if not isinstance(through, list) or not set(through) <= set(attacks):
+    raise TypeError(f"through is {through!r}, of {list(attacks)}")
+  return Candidate(**cells, attacks=len(attacks), through=tuple(through), recommended=recommended)

@@ -4,9 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from lwlrd_jax.report.summary import pareto_front
 from lwlrd_jax.search.result import Result
 
 
@@ -16,8 +13,8 @@ class Recommendation:
 
   Attributes:
     result: It; None if no schedule keeps enough utility.
-    case: `stops`: it stops every attack; `none_stops`: it leaks least of those that keep enough utility;
-      `none_within`: there is none.
+    case: `stops`: it stops every attack; `none_stops`: of those that keep enough utility none does, and it comes
+      closest; `none_within`: there is none.
     reason: The same in a sentence.
   """
 
@@ -27,29 +24,30 @@ class Recommendation:
 
 
 def front(results: Sequence[Result]) -> list[Result]:
-  """The results that no other beats in both utility and leakage.
+  """The results that no other beats in utility and leakage.
+
+  Leakage is how many attacks get through, and how many images the worst of them gives away. Either alone says too
+  little: one attack that nothing stops gives everything away whatever the others do, and a schedule that halves what
+  each attack gets still stops none.
 
   Args:
     results: Any; those that are not usable are left out.
 
   Returns:
-    Of the usable ones, those of which none other loses as little AUC on the validation split, re-identifies as few
-    images, and does better in one of the two. In ascending order of AUC lost.
+    Of the usable ones, those of which none other loses as little AUC on the validation split, lets as few attacks
+    through, re-identifies as few images, and does better in one of the three. In ascending order of AUC lost.
   """
-  usable = [result for result in results if result.usable]
-  lost = np.array([result.auc_drop_val for result in usable])
-  reid = np.array([result.reid for result in usable])
-  kept = pareto_front(reid, -lost)
-  return sorted((result for result, keep in zip(usable, kept, strict=True) if keep), key=_by_utility)
+  usable = [(result, _figures(result)) for result in results if result.usable]
+  kept = [result for result, figures in usable if not any(_beats(others, figures) for _, others in usable)]
+  return sorted(kept, key=_by_utility)
 
 
 def recommend(results: Sequence[Result], max_auc_drop: float) -> Recommendation:
   """The schedule to take.
 
-  Of those whose worst loss of AUC on the validation split is at most `max_auc_drop`:
-
-  1. if some stop every attack, the one of these that loses least; ties go to the lower re-identification;
-  2. otherwise the one with the lowest worst re-identification; ties go to the smaller loss.
+  Of those whose worst loss of AUC on the validation split is at most `max_auc_drop`, the one that stops most attacks;
+  of several, the one that loses least; ties go to the lower re-identification. If none stops any, the one with the
+  lowest worst re-identification.
 
   Args:
     results: Any; those that are not usable are left out.
@@ -59,13 +57,21 @@ def recommend(results: Sequence[Result], max_auc_drop: float) -> Recommendation:
   limit = f"at most {max_auc_drop:.12g} of AUC on the validation split"
   if not within:
     return Recommendation(None, "none_within", f"No schedule that was tried loses {limit}.")
-  stopping = [result for result in within if result.stops]
-  if stopping:
-    best = min(stopping, key=_by_utility)
-    reason = f"Of the {len(stopping)} that stop every attack and lose {limit}, it loses least: {best.auc_drop_val:.3f}."
+  best = min(within, key=lambda result: (len(result.through), *_by_utility(result)))
+  if best.stops:
+    count = sum(result.stops for result in within)
+    reason = f"Of the {count} that stop every attack and lose {limit}, it loses least: {best.auc_drop_val:.3f}."
     return Recommendation(best, "stops", reason)
-  best = min(within, key=lambda result: (result.reid, result.auc_drop_val, result.candidate.label))
-  reason = f"None of the {len(within)} that lose {limit} stops every attack. It lets least through: {best.reid:.1%}."
+  attacks = len(best.reid_by_attack)
+  none = f"No schedule that was tried stops every attack and loses {limit}."
+  if len(best.through) == attacks:
+    best = min(within, key=lambda result: (result.reid, result.auc_drop_val, result.candidate.label))
+    reason = f"{none} Least is let through by {best.candidate.label}: {best.reid:.1%} re-identified."
+    return Recommendation(best, "none_stops", reason)
+  reason = (
+    f"{none} Most are stopped by {best.candidate.label}: {attacks - len(best.through)} of {attacks}, all but "
+    f"{', '.join(best.through)} ({best.reid:.1%} re-identified)."
+  )
   return Recommendation(best, "none_stops", reason)
 
 
@@ -78,14 +84,12 @@ def describe(results: Sequence[Result], *, rounds: int, max_auc_drop: float) -> 
     max_auc_drop: As for `recommend`.
 
   Returns:
-    What JSON can hold. `front`: the front, and the recommended schedule, should another beat it by leaking less without
-    stopping every attack; `auc_drop` and `auc` are of the test split, `auc_drop_val`, by which `front` is selected and
-    sorted, of the validation split. `recommended`: its index in `front`, or null.
+    What JSON can hold. `front`: the front, which the recommended schedule is one of; `auc_drop` and `auc` are of the
+    test split, `auc_drop_val`, by which `front` is selected and sorted, of the validation split. `recommended`: its
+    index in `front`, or null.
   """
   choice = recommend(results, max_auc_drop)
   shown = front(results)
-  if choice.result is not None and choice.result not in shown:
-    shown = sorted([*shown, choice.result], key=_by_utility)
   return {
     "rounds": rounds,
     "tried": len(results),
@@ -94,6 +98,14 @@ def describe(results: Sequence[Result], *, rounds: int, max_auc_drop: float) -> 
     "front": [_entry(result, recommended=result is choice.result) for result in shown],
     "recommended": next((i for i, result in enumerate(shown) if result is choice.result), None),
   }
+
+
+def _figures(result: Result) -> tuple[float, int, float]:
+  return result.auc_drop_val, len(result.through), result.reid
+
+
+def _beats(one: tuple[float, int, float], other: tuple[float, int, float]) -> bool:
+  return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def _by_utility(result: Result) -> tuple[float, float, str]:
@@ -118,6 +130,6 @@ def _entry(result: Result, *, recommended: bool) -> dict[str, Any]:
     "auc": float(result.auc),
     "reid": float(result.reid),
     "reid_by_attack": {name: float(value) for name, value in result.reid_by_attack.items()},
-    "stops": bool(result.stops),
+    "through": list(result.through),
     "recommended": recommended,
   }

@@ -43,7 +43,7 @@ class Result:
     auc: Lowest AUC on the test split.
     reid_by_attack: Re-identification of each attack, in [0, 1].
     ssim_excess: Largest SSIM over that of the mean training image; negative below it.
-    stops: Whether every attack is stopped, by the report's rule (`report/summary.py`).
+    through: Attacks that are not stopped, by the report's rule (`report/summary.py`).
     status: `ok`, or that of a member that is not.
   """
 
@@ -53,8 +53,13 @@ class Result:
   auc: float
   reid_by_attack: Mapping[str, float]
   ssim_excess: float
-  stops: bool
+  through: tuple[str, ...]
   status: str = OK
+
+  @property
+  def stops(self) -> bool:
+    """Whether every attack is stopped."""
+    return self.status == OK and not self.through
 
   @property
   def reid(self) -> float:
@@ -96,7 +101,7 @@ def combine(
     raise ValueError(f"no outcomes of {candidate.label}")
   status = next((outcome.status for outcome in outcomes if outcome.status != OK), OK)
   if status != OK:
-    return Result(candidate, math.nan, math.nan, math.nan, {}, math.nan, stops=False, status=status)
+    return Result(candidate, math.nan, math.nan, math.nan, {}, math.nan, (), status)
   of_attack: dict[str, list[Outcome]] = {}
   for outcome in outcomes:
     of_attack.setdefault(outcome.attack, []).append(outcome)
@@ -112,8 +117,12 @@ def combine(
     auc=-_largest({name: -auc for name, auc in means("auc").items()}),
     reid_by_attack=reid,
     ssim_excess=_largest(ssim) - mean_ssim,
-    # By the report's rule: in every infection.
-    stops=all(o.reid <= reid_limits[o.attack] and o.ssim <= ssim_limit for o in outcomes),
+    # By the report's rule: a figure that is too high in one infection is enough.
+    through=tuple(
+      name
+      for name, found in of_attack.items()
+      if not all(o.reid <= reid_limits[name] and o.ssim <= ssim_limit for o in found)
+    ),
   )
 
 

@@ -174,7 +174,7 @@ def make_search(recommended=1):
   front = [
     {"label": f"lwlrd-{decay}", "defense": "lwlrd", "decay": decay, "lr_max": 0.03, "epochs": 6, "shape": "cosine"}
     | {"floor": floor, "finish": "none", "auc_drop": drop, "auc_drop_val": drop + 0.01, "auc": 0.88 - drop}
-    | {"reid": reid, "stops": True}
+    | {"reid": reid, "through": [], "reid_by_attack": {"transpose": reid, "dec": 0.0}}
     for decay, floor, drop, reid in ((0.6, 0.1, 0.031, 0.0), (0.5, 0.0, 0.02, 0.004), (0.3, 0.0, 0.01, 0.2))
   ]
   front = [entry | {"recommended": i == recommended} for i, entry in enumerate(front)]

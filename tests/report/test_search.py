@@ -53,15 +53,29 @@ def test_why_none_is_recommended(make, tmp_path, failed, why):
   assert why in found(tmp_path, make.search(None) | {"failed": failed}).sentence
 
 
-def test_none_stops_every_attack(make, tmp_path):
+@pytest.mark.parametrize(
+  ("through", "cell", "words", "choice"),
+  [
+    (["transpose", "dec"], "none", "Least is let through by {}: re-identification 0.40\u00a0%, ", "lets least through"),
+    (
+      ["transpose"],
+      "1 of 2, all but transpose",
+      "Most are stopped by {}: 1 of 2, all but transpose (re-identification 0.40\u00a0%), ",
+      "stops most",
+    ),
+  ],
+)
+def test_none_stops_every_attack(make, tmp_path, through, cell, words, choice):
   entry = make.search()
   for candidate in entry["front"]:
-    candidate["stops"] = False
+    candidate["through"] = through
   search = found(tmp_path, entry)
   assert "none stops every attack and loses at most 0.050 of AUC on the validation split" in search.sentence
-  assert "Least is let through by LWLRD with decay 0.5 (lwlrd-0.5): re-identification 0.40\u00a0%" in search.sentence
+  assert words.format("LWLRD with decay 0.5 (lwlrd-0.5)") in search.sentence
   assert "recommended" not in search.sentence
-  assert [row.cells[-1].text for row in front_table(search).rows] == ["", "lets least through", ""]
+  rows = front_table(search).rows
+  assert [row.cells[-1].text for row in rows] == ["", choice, ""]
+  assert {row.cells[-2].text for row in rows} == {cell}
 
 
 def test_an_empty_cell_and_no_front(make, tmp_path):
@@ -80,7 +94,8 @@ def test_an_empty_cell_and_no_front(make, tmp_path):
     lambda entry: entry.update(recommended="first"),
     lambda entry: entry.update(max_auc_drop="little"),
     lambda entry: entry["front"][0].pop("reid"),
-    lambda entry: entry["front"][0].update(stops=None),
+    lambda entry: entry["front"][0].update(through=None),
+    lambda entry: entry["front"][0].update(through=["another"]),
     lambda entry: entry["front"].append(3),
   ],
 )

@@ -66,4 +66,4 @@ def test_nothing_to_combine():
 
 
 def test_a_result_of_no_attack_is_not_usable():
-  assert not Result(CANDIDATE, 0.0, 0.0, 0.8, {}, 0.0, stops=True).usable
+  assert not Result(CANDIDATE, 0.0, 0.0, 0.8, {}, 0.0, ()).usable

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import math
 import os
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from lwlrd_jax.search import study
 from lwlrd_jax.search.result import Result
 from lwlrd_jax.search.space import DIMENSIONS, Candidate, Space
-from lwlrd_jax.search.study import Search, even_sequence, objectives
+from lwlrd_jax.search.study import Search, even_sequence, never_stopped, objectives
 
 SPACE = Space(epochs=(6, 12, 24), units=4)
 # The largest loss of utility that the made-up problem's hypervolume counts.
@@ -24,13 +25,13 @@ def made_up(candidate):
   rates = candidate.lr_max * np.maximum(candidate.decay ** np.arange(4), candidate.floor)
   constant = candidate.shape == "constant"
   if rates.mean() * (2 if constant else 1) > 0.09:
-    return Result(candidate, math.nan, math.nan, math.nan, {}, math.nan, stops=False, status="diverged")
+    return Result(candidate, math.nan, math.nan, math.nan, {}, math.nan, (), "diverged")
   dose = rates * candidate.epochs * (1 if constant else 0.5)
   wiped = float(np.dot([0.4, 0.3, 0.2, 0.1], np.log(dose / 0.03)))
   reid = 1 / (1 + math.exp(3 * (wiped - 0.8)))
   healing = math.sqrt(6 / candidate.epochs) * {"constant": 2.5, "linear": 1.15, "cosine": 1.0}[candidate.shape]
   drop = -0.01 + healing * (2.5 * rates[2:].sum() + 0.5 * rates[:2].sum())
-  return Result(candidate, drop, drop, 0.8 - drop, {"a": reid}, 0.3 * reid, stops=reid <= 0.02)
+  return Result(candidate, drop, drop, 0.8 - drop, {"a": reid}, 0.3 * reid, () if reid <= 0.02 else ("a",))
 
 
 def finished(search):
@@ -114,7 +115,7 @@ def test_the_seed_and_the_results_decide():
     first = search.ask()
     search.tell(made_up(candidate) for candidate in first if candidate != worse)
     if worse is not None:
-      search.tell([Result(worse, math.nan, math.nan, math.nan, {}, math.nan, stops=False, status="diverged")])
+      search.tell([Result(worse, math.nan, math.nan, math.nan, {}, math.nan, (), "diverged")])
     return first, search.ask()
 
   first, second = rounds(1)
@@ -152,10 +153,7 @@ def test_members_that_fail_are_not_asked_for_again():
   while asked := search.ask():
     assert not seen & set(asked)
     seen |= set(asked)
-    search.tell(
-      Result(candidate, math.nan, math.nan, math.nan, {}, math.nan, stops=False, status="diverged")
-      for candidate in asked
-    )
+    search.tell(Result(candidate, math.nan, math.nan, math.nan, {}, math.nan, (), "diverged") for candidate in asked)
   assert len(seen) == 24
   assert not any(result.usable for result in search.results)
 
@@ -188,9 +186,13 @@ def test_bad_numbers(changes):
     Search(SPACE, **{"budget": 4, "population": 2, **changes})
 
 
+def found_of(reids, excess, through):
+  return Result(SPACE.anchors()[0], 0.03, 0.9, 0.8, reids, excess, through)
+
+
 def test_objectives():
   def found(reid, excess, *, stops=False):
-    return objectives(Result(SPACE.anchors()[0], 0.03, 0.9, 0.8, {"a": 0.0, "b": reid}, excess, stops=stops))
+    return objectives(found_of({"a": 0.0, "b": reid}, excess, () if stops else ("b",)))
 
   assert found(0.5, -0.2) == (0.03, 0.5)
   # Similarity orders what re-identification does not.
@@ -198,6 +200,40 @@ def test_objectives():
   assert found(0.0, 0.4) < found(0.1, 0.0)
   # Below the floors all are equal, and below all that are not.
   assert found(0.02, 0.05, stops=True) == found(0.0, -0.1, stops=True) < found(0.0, 0.06)
+
+
+def test_an_attack_that_nothing_stops_does_not_hide_the_others():
+  bad = found_of({"a": 0.9, "b": 0.8, "c": 1.0}, 0.3, ("a", "b", "c"))
+  half = found_of({"a": 0.0, "b": 0.8, "c": 1.0}, 0.3, ("b", "c"))
+  good = found_of({"a": 0.0, "b": 0.0, "c": 1.0}, 0.3, ("c",))
+  better = found_of({"a": 0.0, "b": 0.0, "c": 0.4}, 0.3, ("c",))
+  assert objectives(bad) == objectives(half) == objectives(good)
+  aside = never_stopped([bad, half, good, better])
+  assert aside == {"c"}
+  leakages = [objectives(result, aside)[1] for result in (bad, half, good, better)]
+  assert leakages[0] > leakages[1] > leakages[2] > leakages[3] > 0
+  # What something stops counts in full, and so does everything where nothing stops anything.
+  assert never_stopped([bad, half, good, found_of({"a": 0.9, "b": 0.8, "c": 0.0}, 0.3, ("a", "b"))]) == set()
+  assert never_stopped([bad]) == set()
+  assert never_stopped([found_of({}, math.nan, ())]) == set()
+
+
+def test_a_search_beside_an_attack_that_nothing_stops_still_finds_what_stops_the_others():
+  """As good as without that attack."""
+
+  def beside(candidate):
+    alone = made_up(candidate)
+    if not alone.usable:
+      return alone
+    return dataclasses.replace(alone, reid_by_attack={**alone.reid_by_attack, "b": 1.0}, through=(*alone.through, "b"))
+
+  def cheapest(make):
+    search = Search(SPACE, budget=32, population=8)
+    while asked := search.ask():
+      search.tell(make(candidate) for candidate in asked)
+    return min(result.auc_drop_val for result in search.results if result.usable and "a" not in result.through)
+
+  assert cheapest(beside) <= cheapest(made_up) + 0.002
 
 
 def test_the_even_sequence_is_even():
