@@ -38,8 +38,10 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
     return None
   names = [short_name(row, verdict.schedules) for _, row in rows.iterrows()]
   attacks = verdict.attacks
-  figure = style.new_figure(7.6, 2.0 + 0.235 * (len(rows) + 1))
-  cells, utility = figure.subplots(1, 2, sharey=True, width_ratios=[0.42 * len(attacks) + 1, 2.2])
+  # Inches: names, cells, AUC.
+  widths = (0.075 * max(map(len, names)), 0.37 * len(attacks), 1.7)
+  figure = style.new_figure(max(7.6, sum(widths) + 0.5), 2.0 + 0.235 * (len(rows) + 1))
+  cells, utility = figure.subplots(1, 2, sharey=True, width_ratios=widths[1:])
   norm = AsinhNorm(linear_width=_EVEN, vmin=0, vmax=1)
   untreated = [verdict.control("untreated", attack) for attack in attacks]
   for across, attack in enumerate(attacks):
@@ -72,7 +74,8 @@ def _cell(axes: Axes, across: int, down: int, row: pd.Series | None, norm: Asinh
   face = mpl.colors.to_rgba(style.FLOOR, 0.13) if row.stops else _LEAKS(level)
   axes.add_patch(Rectangle((across - 0.5, down - 0.5), 1, 1, facecolor=face, edgecolor="white", lw=0.8))
   ink = "white" if level > _DARK and not row.stops else style.INK
-  axes.text(across, down, percent(row.reid), ha="center", va="center", fontsize=6.5, color=ink)
+  text = "100" if row.reid == 1 else percent(row.reid)
+  axes.text(across, down, text, ha="center", va="center", fontsize=6.5, color=ink)
 
 
 def _utility(axes: Axes, aucs: list[float], down: int, colour: str) -> None:
@@ -100,7 +103,7 @@ def _axes(cells: Axes, utility: Axes, names: list[str], verdict: Verdict) -> Non
       spine.set_visible(False)
   utility.tick_params(axis="y", length=0)
   utility.grid(True, axis="x")
-  utility.set_xlabel("AUC on the test split")
+  utility.set_xlabel("test AUC")
   levels = [row.auc for row in (verdict.control("untreated", attack) for attack in attacks) if row is not None]
   if np.isfinite(levels).any():
     utility.axvline(np.nanmin(levels), color=style.GREY, lw=0.9, ls="--", zorder=1)

@@ -14,6 +14,7 @@ from lwlrd_jax.attacks.dec.bits import MANTISSA_BITS
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.carriers.mantissa import read_words, write_words
 from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.network import Network, Params
 
@@ -86,7 +87,9 @@ def _layer(network: Network, params: Params, data: DeviceSplit) -> str:
   for name in sorted(biased, key=lambda name: params[name]["kernel"].size // outputs[name][0], reverse=True):
     if _can_be_retired(network, params, data, name):
       return name
-  raise ValueError("no layer has units that a large negative bias switches off")
+  raise UserError(
+    "--attacks dec-dead: no layer of this network has units that a large negative bias switches off; allowed: others"
+  )
 
 
 def _can_be_retired(network: Network, params: Params, data: DeviceSplit, layer: str) -> bool:
