@@ -11,18 +11,24 @@ import jax
 _LIBRARIES = ("lwlrd_jax", "jax", "jaxlib", "flax", "optax", "optuna")
 
 
-@functools.cache
 def environment() -> dict[str, Any]:
   """What the figures may depend on beside the flags: versions, devices, precision, commit."""
   devices = jax.devices()
   return {
-    "versions": {name: metadata.version(name) for name in _LIBRARIES},
+    "versions": _versions(),
     "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
+    # The runs of a study may differ in it.
     "matmul_precision": jax.config.values["jax_default_matmul_precision"],
     "git_commit": _git_commit(),
   }
 
 
+@functools.cache
+def _versions() -> dict[str, str]:
+  return {name: metadata.version(name) for name in _LIBRARIES}
+
+
+@functools.cache
 def _git_commit() -> str | None:
   """Commit of the package's checkout; None outside of one."""
   try:

@@ -45,7 +45,6 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   name = f"{now:%Y%m%d-%H%M%S}-{config.data.dataset}-{short_name(config.data.model)}"
   out = config.run.out or Path("runs") / name
   RunDirectory.check(out, resume=config.run.resume, overwrite=config.run.overwrite)
-  jax.config.update("jax_default_matmul_precision", config.run.matmul_precision)
   data, resolved, setting, jobs = _plan(config)
 
   description = {
@@ -95,6 +94,8 @@ def check(config: SweepConfig) -> None:
 
 
 def _plan(config: SweepConfig) -> tuple[Dataset, Resolved, Setting, list[Job]]:
+  # Before anything is computed, or looked up in the cache by what it was computed with.
+  jax.config.update("jax_default_matmul_precision", config.run.matmul_precision)
   data = load_dataset(
     config.data.dataset, npz=config.data.npz, data_dir=config.data.data_dir, image_size=config.data.image_size
   )

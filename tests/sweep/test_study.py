@@ -92,6 +92,31 @@ def test_a_file_beside_named_data_sets(command, npz, tmp_path, monkeypatch):
   assert seen == {"phantom": None, "npz": npz}
 
 
+def test_each_run_has_its_own_precision(npz, tmp_path, capsys):
+  file = tmp_path / "two.py"
+  file.write_text(
+    "from pathlib import Path\n"
+    "from lwlrd_jax.config import Data, FineTuning, Infection, Run, SweepConfig\n"
+    "CONFIGS = {\n"
+    "  precision: SweepConfig(\n"
+    "    tuning=FineTuning(decays='0.5', epochs=1, batch_size=32, baselines=False),\n"
+    f"    data=Data(dataset='npz', npz=Path({str(npz)!r})),\n"
+    "    infection=Infection(attacks='transpose', stolen=8, infect_steps=21),\n"
+    "    run=Run(matmul_precision=precision),\n"
+    "  )\n"
+    "  for precision in ('default', 'float32')\n"
+    "}\n"
+  )
+  out = tmp_path / "r"
+  assert main(["--config", str(file), "--out", str(out)]) == 0
+  assert [lwlrd_jax.load_run(out / name).config["matmul_precision"] for name in ("default", "float32")] == [
+    "default",
+    "float32",
+  ]
+  # What one precision trained is not the other's.
+  assert "from the cache" not in capsys.readouterr().err
+
+
 def test_a_mistake_in_the_last_run_shows_before_the_first(tmp_path, capsys):
   file = tmp_path / "mixed.py"
   file.write_text(
