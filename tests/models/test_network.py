@@ -159,7 +159,7 @@ def test_a_users_network_needs_no_annotation():
   assert list(params) == list(network.layers)
   assert network.layers[:4] == ("gain", "stem", "blocks.0.norm", "blocks.0.by")
   assert network.layers[-3:] == ("blocks.10.up", "blocks.10.down", "a_head")
-  assert set(params["gain"]) == {"value"}
+  assert set(params["gain"]) == {"gain"}
   assert set(params["blocks.3.norm"]) == {"scale", "bias"}
   depths = dict(zip(network.layers, network.depths, strict=True))
   assert [depths[f"blocks.0.{name}"] for name in ("norm", "up", "by", "down")] == [0, 1, 1, 2]

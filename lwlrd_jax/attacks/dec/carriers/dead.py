@@ -41,7 +41,8 @@ class Dead:
 
   def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
     """Bits in the weights into as many units as a thief may retire. See `Carrier.capacity`."""
-    layer = _layer(network, params, data)
+    del data
+    layer = _layer(network, params)
     units = params[layer]["bias"].size
     return MANTISSA_BITS * (params[layer]["kernel"].size // units) * int(_LARGEST_SHARE * units)
 
@@ -56,7 +57,7 @@ class Dead:
   ) -> Carried:
     """Retires as few units as the message needs, and writes into the weights that feed them. See `Carrier.write`."""
     del on_steps
-    layer = _layer(network, params, data)
+    layer = _layer(network, params)
     kernel = params[layer]["kernel"]
     outputs = params[layer]["bias"].size
     needed = math.ceil(math.ceil(len(message.bits) / MANTISSA_BITS) / (kernel.size // outputs))
@@ -80,26 +81,35 @@ def retire(params: Params, layer: str, units: np.ndarray) -> Params:
   return {**params, layer: {**params[layer], "bias": bias}}
 
 
-def _layer(network: Network, params: Params, data: DeviceSplit) -> str:
+def _layer(network: Network, params: Params) -> str:
   """Of the layers whose units can be retired, the one whose units own the most weights."""
   outputs = {name: params[name]["kernel"].shape[-1:] for name in network.kernels}
   biased = [name for name in network.kernels if "bias" in params[name] and params[name]["bias"].shape == outputs[name]]
   for name in sorted(biased, key=lambda name: params[name]["kernel"].size // outputs[name][0], reverse=True):
-    if _can_be_retired(network, params, data, name):
+    if _can_be_retired(network, params, name):
       return name
   raise UserError(
     "--attacks dec-dead: no layer of this network has units that a large negative bias switches off; allowed: others"
   )
 
 
-def _can_be_retired(network: Network, params: Params, data: DeviceSplit, layer: str) -> bool:
-  """Whether a retired unit says nothing at all, so that no gradient reaches its weights: so behind a ReLU."""
-  images = scale(data.images[:_PROBES])
+def _can_be_retired(network: Network, params: Params, layer: str) -> bool:
+  """Whether a retired unit says nothing at all, so that no gradient reaches its weights: so behind a ReLU.
+
+  That is a question of structure: it is asked of weights and images drawn at random, whatever the model's own are.
+  """
+  leaves, tree = jax.tree.flatten(network.declared(params))
+  keys = jax.random.split(jax.random.key(0), len(leaves) + 1)
+  drawn = [
+    jax.random.normal(key, w.shape) / math.sqrt(w.size / w.shape[-1]) if w.ndim > 1 else jnp.ones(w.shape)
+    for key, w in zip(keys[1:], leaves, strict=True)
+  ]
+  images = jax.random.uniform(keys[0], (_PROBES, *network.image_shape))
 
   def outputs(params: Params) -> jax.Array:
     return jnp.square(network.forward(params, images)).sum()
 
-  grads = jax.grad(outputs)(retire(network.declared(params), layer, np.array([0])))[layer]
+  grads = jax.grad(outputs)(retire(jax.tree.unflatten(tree, drawn), layer, np.array([0])))[layer]
   return not bool((grads["kernel"][..., 0] != 0).any() | (grads["bias"][0] != 0))
 
 
