@@ -20,8 +20,9 @@ infections. A model never infected: 0 %, AUC 0.879 [0.857, 0.899].
     0.8 late-heavy      0.3 [ 0.0,  1.0]*  0.870 [0.853, 0.888]     4.9 [ 2.9,   7.0]   0.880 [0.861, 0.901]
     1, uniform          0.1 [ 0.0,  0.8]*  0.813 [0.691, 0.930]     1.0 [ 0.0,   2.6]*  0.862 [0.845, 0.876]
 
-In this network most weights are in the first layer: early-heavy reaches more of DEC. Of Transpose late-heavy leaves
-less, at no less AUC. docs/results.md has late-heavy decay 0.5 against twelve attacks.
+Early-heavy reaches more of DEC; more than half of this network's weights are in its first layer. Of Transpose
+late-heavy leaves less at decay 0.5 and no more at 0.8, at no less AUC. docs/results.md has late-heavy decay 0.5
+against twelve attacks.
 """
 
 from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig

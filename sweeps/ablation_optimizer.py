@@ -23,14 +23,13 @@ stopped in all three infections. A model never infected: 0 %, AUC 0.879 [0.857, 
     momentum   0.05       diverges                                   100.0 [99.5, 100.0]   0.890 [0.869, 0.911]
     momentum   0.1        diverges                                    91.7 [55.5, 100.0]   0.888 [0.867, 0.909]
 
-A model that Transpose was trained into diverges under SGD at rates that do nothing to DEC: steps follow the size of
-the gradient, which in most weights is next to nothing. Adam's are of one size everywhere. The smaller rates of SGD
-below are not measured yet.
+A model that Transpose was trained into diverges under SGD at rates that do nothing to DEC. (A guess why: SGD's steps
+follow the size of the gradient, Adam's are of one size everywhere.) The other rates below are not measured yet.
 """
 
 from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
 
-_RATES = {"adam": "0.005,0.02", "sgd": "0.003,0.01,0.03,0.1,0.3", "momentum": "0.001,0.005,0.02,0.05,0.1"}
+_RATES = {"adam": "0.005,0.02", "sgd": "0.003,0.01,0.03,0.1,0.3,1", "momentum": "0.001,0.005,0.02,0.05,0.1"}
 
 CONFIGS = {
   optimizer: SweepConfig(
