@@ -45,9 +45,9 @@ class FineTuning:
   decays: str = "0.1:0.9"
   """Learning-rate factors from one layer to the next, counted from the input: LO:HI (9 values, evenly spaced, both ends
   in), LO:HI:N, or a comma list; each in (0, 1]."""
-  lrs: str = "0.02"
+  lrs: str | None = None
   """Largest learning rates (lr_max: of the layer that has the largest, at the first step), comma list; each above 0.
-  The default is for Adam."""
+  Default, for Adam: 0.02, of resnet18 0.01, of vit and vit-small 0.005."""
   high_lrs: str | None = None
   """Learning rates of high-LR, the baseline without decay, comma list. Default: those of --lrs."""
   epochs: int | None = None
@@ -63,8 +63,9 @@ class FineTuning:
   directions: str = "early"
   """Which end of the network has the largest rates, comma list: early (the input: LWLRD), late (the output:
   reversed)."""
-  granularity: str = "layer"
-  """What the decay counts: layer (every layer with parameters) or block (layers of one kind together)."""
+  granularity: str | None = None
+  """What the decay counts: layer (every layer with parameters) or block (layers of one kind together; of resnet18, vit
+  and vit-small each residual block). Default: block for these three, layer for others."""
   share: float = 1.0
   """Share of the training split to fine-tune on, in (0, 1]. The number of steps stays that of the whole split."""
   overlap: str = "any"
@@ -121,8 +122,8 @@ class Data:
   image_size: int | None = None
   """Side in pixels: 28, 64, 128 or 224 for MedMNIST. Default: 28, or that of the npz file."""
   model: str = "mlp"
-  """mlp or cnn; or FILE.py:NAME, a network of your own: NAME(image_shape, num_outputs, rngs=...) makes a
-  flax.nnx.Module that turns images f32[N, H, W, C] in [0, 1] into logits f32[N, K]."""
+  """mlp, cnn, resnet18, vit, vit-small; or FILE.py:NAME, a network of your own: NAME(image_shape, num_outputs,
+  rngs=...) makes a flax.nnx.Module that turns images f32[N, H, W, C] in [0, 1] into logits f32[N, K]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -359,7 +360,8 @@ def validate(config: SweepConfig) -> None:
   tuning, data, infection, run = config.tuning, config.data, config.infection, config.run
   finishing, dec = config.finishing, config.dec
   parse_decays(tuning.decays)
-  parse_lrs(tuning.lrs)
+  if tuning.lrs is not None:
+    parse_lrs(tuning.lrs)
   if tuning.high_lrs is not None:
     parse_lrs(tuning.high_lrs, flag="--high-lrs")
     if not tuning.baselines:
@@ -375,14 +377,14 @@ def validate(config: SweepConfig) -> None:
     ("--optimizer", tuning.optimizer, OPTIMIZER_NAMES),
     ("--shape", tuning.shape, SHAPES),
     ("--overlap", tuning.overlap, OVERLAP_NAMES),
-    ("--granularity", tuning.granularity, GRANULARITY_NAMES),
+    ("--granularity", tuning.granularity, (None, *GRANULARITY_NAMES)),
     ("--matmul-precision", run.matmul_precision, PRECISION_NAMES),
     ("--codec", dec.codec, CODEC_NAMES),
     ("--code", dec.code, CODE_NAMES),
     ("--scenario", dec.scenario, SCENARIO_NAMES),
   ):
     if name not in allowed:
-      raise UserError(f"{flag} {name}: not known; allowed: {', '.join(allowed)}")
+      raise UserError(f"{flag} {name}: not known; allowed: {', '.join(filter(None, allowed))}")
   own = own_model(data.model)
   if data.model not in MODEL_NAMES and not (own and own.file.is_file()):
     raise UserError(f"--model {data.model}: {'there is no such file' if own else 'not known'}; {ALLOWED_MODELS}")

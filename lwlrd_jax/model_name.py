@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-MODEL_NAMES = ("mlp", "cnn")
+MODEL_NAMES = ("mlp", "cnn", "resnet18", "vit", "vit-small")
 ALLOWED = f"allowed: {', '.join(MODEL_NAMES)}, or FILE.py:NAME"
 
 

@@ -9,8 +9,8 @@ import optax
 from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.engine.labels import layer_labels
 from lwlrd_jax.engine.optimizer import INNER, layerwise
-from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.task import task_gradient
 
 
 class MemberState(NamedTuple):
@@ -36,7 +36,8 @@ class Member:
 
   def init(self, params: Params) -> MemberState:
     """State before the first step."""
-    return MemberState(params, self._tx(params).init(params))
+    weights = self.network.weights(params)
+    return MemberState(self.network.declared(params), self._tx(weights).init(weights))
 
   def step(
     self, state: MemberState, lr: jax.Array, images: jax.Array, labels: jax.Array
@@ -52,13 +53,10 @@ class Member:
     Returns:
       State after, and the loss before, f32[].
     """
-
-    def loss_fn(params: Params) -> jax.Array:
-      return task_loss(self.network.forward(params, images), labels, self.label_smoothing)
-
-    loss, grads = jax.value_and_grad(loss_fn)(state.params)
-    updates, opt_state = self._tx(state.params).update(grads, state.opt_state, state.params, lr=lr)
-    return MemberState(optax.apply_updates(state.params, updates), opt_state), loss
+    loss, grads, statistics = task_gradient(self.network, state.params, images, labels, self.label_smoothing)
+    weights = self.network.weights(state.params)
+    updates, opt_state = self._tx(weights).update(grads, state.opt_state, weights, lr=lr)
+    return MemberState({**optax.apply_updates(weights, updates), **statistics}, opt_state), loss
 
   def run(
     self, state: MemberState, lr: jax.Array, data: DeviceSplit, batches: jax.Array
@@ -81,5 +79,5 @@ class Member:
 
     return jax.lax.scan(body, state, (lr, batches))
 
-  def _tx(self, params: Params) -> optax.GradientTransformationExtraArgs:
-    return layerwise(INNER[self.optimizer](), layer_labels(params, self.network.layers))
+  def _tx(self, weights: Params) -> optax.GradientTransformationExtraArgs:
+    return layerwise(INNER[self.optimizer](), layer_labels(weights, self.network.layers))

@@ -1,5 +1,6 @@
 """Models by name. Each runs forwards and backwards through one set of weights and names its layers in depth order."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -9,8 +10,16 @@ from lwlrd_jax.models.cnn import CNN
 from lwlrd_jax.models.mlp import MLP
 from lwlrd_jax.models.network import Network, Params, split_model
 from lwlrd_jax.models.own import load_own
+from lwlrd_jax.models.resnet import ResNet18
+from lwlrd_jax.models.vit import ViT
 
-MODELS: dict[str, Callable[..., nnx.Module]] = {"mlp": MLP, "cnn": CNN}
+MODELS: dict[str, Callable[..., nnx.Module]] = {
+  "mlp": MLP,
+  "cnn": CNN,
+  "resnet18": ResNet18,
+  "vit": ViT,
+  "vit-small": functools.partial(ViT, width=192, depth=4, heads=4, hidden=576),
+}
 
 
 def build_network(name: str, image_shape: tuple[int, int, int], num_outputs: int) -> Network:
@@ -36,7 +45,7 @@ def build_model(
     key: Random key of the initial weights.
 
   Returns:
-    The structure, and f32 weights {layer: {"kernel", "bias"}}.
+    The structure, and f32 weights {layer: {entry: array}}, with statistics if the network normalises by batches.
   """
   model = _builder(name)(image_shape, num_outputs, rngs=nnx.Rngs(params=key))
   return split_model(model, image_shape, num_outputs)

@@ -36,17 +36,73 @@ class Dense(nnx.Module):
     bias: f32[outputs], used forwards only.
   """
 
-  def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
-    self.kernel = nnx.Param(_KERNEL_INIT(rngs.params(), (inputs, outputs), jnp.float32))
+  def __init__(self, inputs: int, outputs: int, *, init: nnx.Initializer = _KERNEL_INIT, rngs: nnx.Rngs):
+    self.kernel = nnx.Param(init(rngs.params(), (inputs, outputs), jnp.float32))
     self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    """f32[N, inputs] -> f32[N, outputs]."""
+    """f32[..., inputs] -> f32[..., outputs]."""
     return x @ self.kernel[...] + self.bias[...]
 
   def transpose(self, y: jax.Array) -> jax.Array:
-    """f32[N, outputs] -> f32[N, inputs]."""
+    """f32[..., outputs] -> f32[..., inputs]."""
     return y @ self.kernel[...].T
+
+
+class Conv(nnx.Module):
+  """Convolution with zero padding of half its kernel, without a bias: a normalisation after it would take it away.
+
+  Attributes:
+    kernel: f32[size, size, inputs, outputs], height and width first.
+
+  Args:
+    inputs: Channels.
+    outputs: Channels.
+    size: Side of the kernel, odd.
+    stride: Pixels from one patch to the next.
+    rngs: Stream `params` initialises the kernel.
+  """
+
+  def __init__(self, inputs: int, outputs: int, *, size: int, stride: int = 1, rngs: nnx.Rngs):
+    self.stride = stride
+    self.kernel = nnx.Param(_KERNEL_INIT(rngs.params(), (size, size, inputs, outputs), jnp.float32))
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """f32[N, H, W, inputs] -> f32[N, ceil(H / stride), ceil(W / stride), outputs]."""
+    return self._apply(self.kernel[...], x)
+
+  def transpose(self, y: jax.Array, side: tuple[int, int]) -> jax.Array:
+    """f32[N, ceil(H / stride), ceil(W / stride), outputs] -> f32[N, H, W, inputs], for side = (H, W)."""
+    kernel = self.kernel[...]
+    x = jax.ShapeDtypeStruct((len(y), *side, kernel.shape[2]), y.dtype)
+    return jax.linear_transpose(lambda x: self._apply(kernel, x), x)(y)[0]
+
+  def _apply(self, kernel: jax.Array, x: jax.Array) -> jax.Array:
+    size = kernel.shape[0]
+    patches = jnp.concatenate(shifted(x, size, self.stride), axis=-1)
+    return patches @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def shifted(x: jax.Array, size: int, stride: int, padding: float = 0.0) -> list[jax.Array]:
+  """What each place of a window sees as it moves over images, padded by half its size.
+
+  Args:
+    x: f32[N, H, W, C].
+    size: Side of the window, odd.
+    stride: Pixels from one stop to the next.
+    padding: What lies around the images.
+
+  Returns:
+    size * size times f32[N, ceil(H / stride), ceil(W / stride), C], row by row.
+  """
+  half = size // 2
+  rows, columns = (-(-side // stride) for side in x.shape[1:3])
+  x = jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0)), constant_values=padding)
+  return [
+    x[:, i : i + (rows - 1) * stride + 1 : stride, j : j + (columns - 1) * stride + 1 : stride]
+    for i in range(size)
+    for j in range(size)
+  ]
 
 
 class DownConv(nnx.Module):

@@ -29,30 +29,30 @@ def live_weights(network: Network, params: Params, images: jax.Array) -> Params:
 
   Args:
     network: The model's structure.
-    params: Its weights; entries that are no layer of it are left out.
+    params: Its weights, and statistics if it has any; other entries are left out.
     images: u8[N, H, W, C].
 
   Returns:
-    bool arrays, in a tree like `params`. An array that is not finite anywhere counts as live.
+    bool arrays, in a tree like `network.weights(params)`. An array that is not finite anywhere counts as live.
   """
-  params = network.declared(params)
+  whole, weights = network.declared(params), network.weights(params)
   size = len(images)
   batch = min(_BATCH, size)
   batches = -(-size // batch)
   # The last batch is filled up with the first images: seen twice, they still count.
   padded = images[jnp.arange(batches * batch) % size].reshape(batches, batch, *images.shape[1:])
   keys = jax.random.split(jax.random.key(0), batches)
-  zeros = jax.tree.map(jnp.zeros_like, params)
+  zeros = jax.tree.map(jnp.zeros_like, weights)
 
   def add(totals: tuple[Params, jax.Array], now: tuple[jax.Array, jax.Array]) -> tuple[tuple[Params, jax.Array], None]:
     squares, outputs = totals
     part, key = now
 
-    def outputs_with_signs(params: Params) -> tuple[jax.Array, jax.Array]:
-      logits = network.forward(params, scale(part))
+    def outputs_with_signs(weights: Params) -> tuple[jax.Array, jax.Array]:
+      logits = network.forward({**whole, **weights}, scale(part))
       return (jax.random.rademacher(key, logits.shape, logits.dtype) * logits).sum(), logits
 
-    grads, logits = jax.grad(outputs_with_signs, has_aux=True)(params)
+    grads, logits = jax.grad(outputs_with_signs, has_aux=True)(weights)
     spread = jnp.square(logits - logits.mean(axis=0)).sum()
     return (jax.tree.map(lambda total, g: total + jnp.square(g), squares, grads), outputs + spread), None
 
@@ -65,8 +65,8 @@ def live_weights(network: Network, params: Params, images: jax.Array) -> Params:
     sensitivity = jnp.sqrt(square / (batches * batch)) * jnp.where(width > 0, width, 1)
     return ~(sensitivity <= limit)
 
-  matters = jax.tree.map(live, squares, params)
-  return {layer: _by_unit(matters[layer]) for layer in params}
+  matters = jax.tree.map(live, squares, weights)
+  return {layer: _by_unit(matters[layer]) for layer in weights}
 
 
 def _by_unit(matters: Params) -> Params:

@@ -1,18 +1,22 @@
 """A model as pure functions of a plain tree of parameters: what attacks, engine and metrics work on."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from lwlrd_jax.models.depth import BLOCK, LAYER, depth_labels
 
-# Parameters: nested dicts of f32 arrays, {layer: {entry: array}}, often {layer: {"kernel": ..., "bias": ...}}.
+# Parameters: nested dicts of f32 arrays, {layer: {entry: array}}, often {layer: {"kernel": ..., "bias": ...}}. Of a
+# network that normalises by batches also {STATISTICS: {layer: {entry: array}}}: running means and variances.
 Params = dict[str, Any]
+# No layer has this name: it is none that a Python attribute can have.
+STATISTICS = "batch-statistics"
 # A parameter's place in a Flax module.
 Path = tuple[Any, ...]
 _KERNEL = "kernel"
@@ -33,6 +37,8 @@ class Network:
     kernels: Those of the layers that have an entry `kernel`: whatever its name in the module, the largest of two or
       more dimensions, the last of which is the layer's outputs. Normalisations have none.
     places: Layer, entry and place in the module of every parameter.
+    statistics: The same of every running statistic. They are state: no optimizer moves them, no layer counts them, but
+      a training step's forward pass does.
     reversible: Whether the module has a method `transpose`.
   """
 
@@ -44,6 +50,7 @@ class Network:
   blocks: tuple[int, ...]
   kernels: tuple[str, ...]
   places: tuple[tuple[str, str, Path], ...]
+  statistics: tuple[tuple[str, str, Path], ...]
   reversible: bool
 
   def depth_of_layer(self, granularity: str) -> tuple[int, ...]:
@@ -58,18 +65,37 @@ class Network:
     """Shape and dtype of a batch of one image."""
     return jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
 
-  def declared(self, params: Params) -> Params:
-    """What of a tree this structure has: a checkpoint may bring entries along that no layer uses."""
+  def weights(self, params: Params) -> Params:
+    """What of a tree is trained: its layers."""
     return {layer: params[layer] for layer in self.layers}
 
+  def declared(self, params: Params) -> Params:
+    """What of a tree this structure has: a checkpoint may bring entries along that nothing of it uses."""
+    return {**self.weights(params), **({STATISTICS: params[STATISTICS]} if self.statistics else {})}
+
   def bind(self, params: Params) -> nnx.Module:
-    """The model with these weights, ready to call; entries that are no layer are left out."""
-    state = {path: nnx.Param(params[layer][name]) for layer, name, path in self.places}
-    return nnx.merge(self.graphdef, nnx.from_flat_state(state))
+    """The model with these weights, ready to call; what it does not have is left out. It normalises by statistics."""
+    model = self._merged(params)
+    model.eval()
+    return model
 
   def forward(self, params: Params, images: jax.Array) -> jax.Array:
     """Images f32[N, H, W, C] in [0, 1] -> logits f32[N, K]."""
     return self.bind(params)(images)
+
+  def forward_training(self, params: Params, images: jax.Array) -> tuple[jax.Array, Params]:
+    """As `forward`, normalised by the batch, if by anything.
+
+    Returns:
+      Logits f32[N, K]; and {STATISTICS: ...} as they are after this batch, or {} of a network without any.
+    """
+    if not self.statistics:
+      return self.forward(params, images), {}
+    model = self._merged(params)
+    model.train()
+    logits = model(images)
+    leaves = _leaves(nnx.state(model, nnx.BatchStat))
+    return logits, {STATISTICS: _by_layer(self.statistics, leaves)}
 
   def transpose(self, params: Params, codes: jax.Array) -> jax.Array:
     """Codes f32[N, K] -> images f32[N, H, W, C], not clipped: the network run backwards."""
@@ -85,6 +111,12 @@ class Network:
       return (model.transpose(codes),)  # type: ignore[attr-defined]
     return model.transpose_stages(codes)
 
+  def _merged(self, params: Params) -> nnx.Module:
+    state: dict[Path, nnx.Variable] = {path: nnx.Param(params[layer][name]) for layer, name, path in self.places}
+    for layer, name, path in self.statistics:
+      state[path] = nnx.BatchStat(params[STATISTICS][layer][name])
+    return nnx.merge(self.graphdef, nnx.from_flat_state(state))
+
 
 def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_outputs: int) -> tuple[Network, Params]:
   """Parts a model into its structure and its weights.
@@ -95,14 +127,17 @@ def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_output
   Raises:
     ValueError: A parameter without a depth, or blocks that are not of the model's layers.
   """
-  graphdef, state = nnx.split(model, nnx.Param)
-  leaves = {path: variable.get_value() for path, variable in nnx.to_flat_state(state)}
+  graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
+  leaves, running_leaves = map(_leaves, states)
   places = tuple(_places(leaves))
-  params: Params = {}
-  for layer, name, path in places:
-    params.setdefault(layer, {})[name] = leaves[path]
-  whole = Network(graphdef, tuple(params), image_shape, num_outputs, (), (), (), places, hasattr(model, "transpose"))
-  depths, blocks = _depths(whole, params), _blocks(whole, params, getattr(model, "depth_blocks", ()))
+  statistics = tuple((_layer_name(path[:-1]), str(path[-1]), path) for path in running_leaves)
+  params, state = _by_layer(places, leaves), _by_layer(statistics, running_leaves)
+  reversible = hasattr(model, "transpose")
+  whole = Network(graphdef, tuple(params), image_shape, num_outputs, (), (), (), places, statistics, reversible)
+  # Constants, which neither mix nor are the input; what they are does not matter to any depth.
+  constants = {STATISTICS: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state)}
+  depths = _depths(whole, params, constants)
+  blocks = _blocks(whole, params, constants, getattr(model, "depth_blocks", ()))
   layers = sorted(params, key=lambda layer: (depths[layer], blocks[layer]))
   network = dataclasses.replace(
     whole,
@@ -111,7 +146,22 @@ def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_output
     blocks=tuple(blocks[layer] for layer in layers),
     kernels=tuple(layer for layer in layers if _KERNEL in params[layer]),
   )
-  return network, {layer: params[layer] for layer in layers}
+  return network, network.declared({**params, STATISTICS: state})
+
+
+def _leaves(state: nnx.State) -> dict[Path, jax.Array]:
+  return {path: variable.get_value() for path, variable in nnx.to_flat_state(state)}
+
+
+def _by_layer(places: Iterable[tuple[str, str, Path]], leaves: dict[Path, jax.Array]) -> Params:
+  tree: Params = {}
+  for layer, name, path in places:
+    tree.setdefault(layer, {})[name] = leaves[path]
+  return tree
+
+
+def _layer_name(path: Path) -> str:
+  return ".".join(map(str, path))
 
 
 def _places(leaves: dict[Path, jax.Array]) -> Iterator[tuple[str, str, Path]]:
@@ -123,20 +173,26 @@ def _places(leaves: dict[Path, jax.Array]) -> Iterator[tuple[str, str, Path]]:
     wide = [path for path in paths if leaves[path].ndim > 1]
     kernel = max(wide, key=lambda path: (str(path[-1]) == _KERNEL, leaves[path].size), default=None)
     for path in paths:
-      yield ".".join(map(str, of_layer)), _KERNEL if path == kernel else str(path[-1]), path
+      yield _layer_name(of_layer), _KERNEL if path == kernel else str(path[-1]), path
 
 
 def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:
   return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
 
 
-def _depths(network: Network, params: Params) -> dict[str, int]:
+def _depths(network: Network, params: Params, constants: Params) -> dict[str, int]:
   """Depth of each layer."""
-  labels = depth_labels(network.forward, jax.tree.map(_abstract, params), network.one_image())
+
+  def forward(params: Params, images: jax.Array) -> jax.Array:
+    return network.forward({**params, **constants}, images)
+
+  labels = depth_labels(forward, jax.tree.map(_abstract, params), network.one_image())
   return {layer: min(labels[layer].values()) for layer in params}
 
 
-def _blocks(network: Network, params: Params, declared: tuple[tuple[str, ...], ...]) -> dict[str, int]:
+def _blocks(
+  network: Network, params: Params, constants: Params, declared: tuple[tuple[str, ...], ...]
+) -> dict[str, int]:
   """Number of each layer's block."""
   if declared:
     blocks = {layer: number for number, block in enumerate(declared) for layer in block}
@@ -146,11 +202,7 @@ def _blocks(network: Network, params: Params, declared: tuple[tuple[str, ...], .
   nested = unflatten_dict({path: _abstract(params[layer][name]) for layer, name, path in network.places})
 
   def forward(nested: Params, images: jax.Array) -> jax.Array:
-    leaves = flatten_dict(nested)
-    flat: Params = {layer: {} for layer in params}
-    for layer, name, path in network.places:
-      flat[layer][name] = leaves[path]
-    return network.forward(flat, images)
+    return network.forward({**_by_layer(network.places, flatten_dict(nested)), **constants}, images)
 
   labels = flatten_dict(depth_labels(forward, nested, network.one_image(), by=BLOCK))
   return {layer: labels[path] for layer, _, path in network.places}

@@ -84,15 +84,17 @@ def _found(model: str, version: str) -> Callable[..., nnx.Module]:
 
 
 def _check_variables(model: str, module: nnx.Module) -> None:
-  """Refuses what is not a parameter, which fine-tuning would have to carry along, and other types than ours."""
+  """Refuses what is neither a parameter nor a running statistic, and other types than ours."""
   variables = nnx.to_flat_state(nnx.state(module))
   for path, variable in variables:
     place, kind = ".".join(map(str, path)), type(variable).__name__
-    if not isinstance(variable, nnx.Param):
-      raise UserError(f"--model {model}: {place} is a {kind}, which changes as the model is used; allowed: nnx.Param")
+    if not isinstance(variable, nnx.Param | nnx.BatchStat):
+      raise UserError(
+        f"--model {model}: {place} is a {kind}, which changes as the model is used; allowed: nnx.Param, nnx.BatchStat"
+      )
     if variable.get_value().dtype != jnp.float32:
       raise UserError(f"--model {model}: {place} is of {variable.get_value().dtype}; allowed: float32")
-  if not variables:
+  if not any(isinstance(variable, nnx.Param) for _, variable in variables):
     raise UserError(f"--model {model}: has no parameters")
 
 

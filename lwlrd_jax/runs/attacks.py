@@ -1,6 +1,8 @@
 """The attacks of a sweep, from its flags."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import TypeVar
 
 from lwlrd_jax.attacks import transpose
 from lwlrd_jax.attacks.base import Attack
@@ -15,8 +17,11 @@ from lwlrd_jax.attacks.dec.carriers.values import Values
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
 from lwlrd_jax.attacks.transpose import Flat, Heavy, Rehearsed, Restorer, Transpose
 from lwlrd_jax.config import SweepConfig, parse_planes
+from lwlrd_jax.models.recipes import Recipe, recipe_of
 from lwlrd_jax.runs.codec import Coding
 from lwlrd_jax.runs.resolve import Resolved, infect_steps
+
+T = TypeVar("T", bound=Transpose)
 
 _OTHER_CARRIERS: dict[str, Callable[[], Carrier]] = {
   "dead": Dead,
@@ -27,7 +32,6 @@ _OTHER_CARRIERS: dict[str, Callable[[], Carrier]] = {
 _RELATIVES: dict[str, type[Transpose]] = {
   "transpose-heavy": Heavy,
   "transpose-flat": Flat,
-  "transpose-rehearsed": Rehearsed,
 }
 
 
@@ -49,10 +53,12 @@ def _make_attack(name: str, config: SweepConfig, resolved: Resolved, coding: Cod
   if name == "transpose":
     return plain
   if name in _RELATIVES:
-    return _RELATIVES[name](stolen=plain.stolen, steps=plain.steps)
+    return _relative(_RELATIVES[name], plain, plain.steps)
+  if name == "transpose-rehearsed":
+    return _rehearsed(plain, recipe_of(config.data.model))
   if name == "transpose-restorer":
     pilots = min(plain.stolen, public_size)
-    return Restorer(stolen=plain.stolen, steps=infect_steps(config, plain.stolen + pilots), pilots=pilots)
+    return dataclasses.replace(_relative(Restorer, plain, infect_steps(config, plain.stolen + pilots)), pilots=pilots)
   assert coding is not None
   internal = config.dec.scenario == "internal"
   variant = name.removeprefix("dec-")
@@ -66,6 +72,21 @@ def _make_attack(name: str, config: SweepConfig, resolved: Resolved, coding: Cod
     redundancy=parse_redundancy(config.dec.redundancy),
     internal=internal,
   )
+
+
+def _relative(kind: type[T], plain: Transpose, steps: int) -> T:
+  """An attack trained as the plain one is; rates that a kind has of its own differ from the plain kind's as there."""
+  usual = Transpose(stolen=1, steps=1)
+  mine = kind(stolen=plain.stolen, steps=steps)
+  rates = {name: getattr(plain, name) / getattr(usual, name) for name in ("task_lr", "memory_lr")}
+  return dataclasses.replace(mine, **{name: getattr(mine, name) * times for name, times in rates.items()})
+
+
+def _rehearsed(plain: Transpose, recipe: Recipe) -> Rehearsed:
+  """A thief who expects what a defender does who says nothing else: decays count what they do in this network."""
+  mine = _relative(Rehearsed, plain, plain.steps)
+  low, high = (rate * recipe.lr_max / Recipe().lr_max for rate in mine.lrs)
+  return dataclasses.replace(mine, lrs=(low, high), granularity=recipe.granularity)
 
 
 def make_carrier(name: str, low: int, high: int) -> Carrier:

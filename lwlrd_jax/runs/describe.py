@@ -38,7 +38,12 @@ def describe(config: SweepConfig, data: Dataset, digest: str, resolved: Resolved
     "absent_classes": [data.label_names[i] for i in absent_classes(data.test.labels, data.num_outputs)],
     "stolen": resolved.transpose.stolen,
     "attacks": list(resolved.attacks),
-    "fine_tuning": {"epochs": resolved.epochs, "batch_size": resolved.batch_size},
+    "fine_tuning": {
+      "epochs": resolved.epochs,
+      "batch_size": resolved.batch_size,
+      "lrs": list(resolved.lrs),
+      "granularity": resolved.granularity,
+    },
     "postprocessings": list(POSTPROCESSINGS),
   }
 

@@ -11,6 +11,7 @@ from lwlrd_jax.config import Finishing
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.defenses.finishing import noise, prune, quantize
 from lwlrd_jax.defenses.scrub import choose_planes, draw_anew, take_planes
+from lwlrd_jax.defenses.statistics import take_anew
 from lwlrd_jax.defenses.structure import strip
 from lwlrd_jax.metrics.measure import auc_of
 from lwlrd_jax.models.liveness import live_weights
@@ -60,7 +61,8 @@ class Finisher:
       live: What `live` says of it, if that is known.
 
     Returns:
-      The checkpoint after them. Entries that are no layer stay unless they are stripped.
+      The checkpoint after them. Entries that are no layer stay unless they are stripped; scrubbing takes running
+      statistics anew.
     """
     stripped: tuple[str, ...] = ()
     planes = None
@@ -71,11 +73,12 @@ class Finisher:
         stripped += found
       if step == "strip":
         continue
-      layers = jax.tree.map(jnp.asarray, self._network.declared(params))
+      whole = jax.tree.map(jnp.asarray, self._network.declared(params))
       if step == "scrub":
-        layers, planes = self._scrub(layers, step_key, self.live(layers) if live is None else live)
+        layers, planes = self._scrub(whole, step_key, self.live(whole) if live is None else live)
+        layers |= _taken_anew(self._network, {**whole, **layers}, self._train.images)
       else:
-        layers = self._simple(step, layers, step_key)
+        layers = self._simple(step, self._network.weights(whole), step_key)
       live = None
       params = {**params, **layers}
     return Finished(params, stripped, planes)
@@ -89,22 +92,26 @@ class Finisher:
     return steps[step]()
 
   def _scrub(self, params: Params, key: jax.Array, live: Params) -> tuple[Params, tuple[int, ...]]:
-    """Scrubs as many planes as the limit allows."""
+    """The layers with as many planes scrubbed as the limit allows, and how many that is."""
     counts = [int(sum(leaf.sum() for leaf in live[layer].values())) for layer in self._network.layers]
     before = float(auc_of(self._network, params, self._val))
-    drawn = _draw(params, jax.random.split(key, _DRAWS), live)
+    weights = self._network.weights(params)
+    drawn = _draw(weights, jax.random.split(key, _DRAWS), live)
 
     def aucs(planes: tuple[int, ...]) -> np.ndarray:
       return np.asarray(_scrubbed_aucs(self._network, params, drawn, np.asarray(planes, np.int32), live, self._val))
 
     planes = choose_planes(lambda planes: before - float(aucs(planes).mean()), counts, self._settings.scrub_loss)
     luckiest = int(np.nan_to_num(aucs(planes)).argmax())
-    tree = _planes_tree(self._network, params, np.asarray(planes, np.int32))
-    return take_planes(params, jax.tree.map(lambda leaf: leaf[luckiest], drawn), planes=tree, live=live), planes
+    tree = _planes_tree(self._network, weights, np.asarray(planes, np.int32))
+    return take_planes(weights, jax.tree.map(lambda leaf: leaf[luckiest], drawn), planes=tree, live=live), planes
 
 
 def _planes_tree(network: Network, params: Params, planes: Any) -> Params:
   return {layer: jax.tree.map(lambda _, i=i: planes[i], params[layer]) for i, layer in enumerate(network.layers)}
+
+
+_taken_anew = jax.jit(take_anew, static_argnums=0)
 
 
 @jax.jit
@@ -118,9 +125,10 @@ def _scrubbed_aucs(
   network: Network, params: Params, drawn: Params, planes: jax.Array, live: Params, split: DeviceSplit
 ) -> jax.Array:
   """AUC with these planes, i32[layers], of each draw: f32[draws]."""
-  tree = _planes_tree(network, params, planes)
+  weights = network.weights(params)
+  tree = _planes_tree(network, weights, planes)
 
   def of_draw(of_one: Params) -> jax.Array:
-    return auc_of(network, take_planes(params, of_one, planes=tree, live=live), split)
+    return auc_of(network, {**params, **take_planes(weights, of_one, planes=tree, live=live)}, split)
 
   return jax.lax.map(of_draw, drawn)

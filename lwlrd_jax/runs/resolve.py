@@ -22,6 +22,7 @@ from lwlrd_jax.data import Dataset
 from lwlrd_jax.defenses.plan import Defense, plan_defenses, steps_per_epoch
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.network import Network
+from lwlrd_jax.models.recipes import recipe_of
 from lwlrd_jax.search.space import Space
 
 # Fine-tuning has to undo the harm of its own first large steps, which takes steps rather than epochs: a small set gets
@@ -47,12 +48,16 @@ class Resolved:
     transpose: The Transpose attack; also how every model is trained on its task, with or without that attack.
     epochs: Of fine-tuning.
     batch_size: Images a step, of fine-tuning.
+    lrs: Largest learning rates of fine-tuning.
+    granularity: What a decay counts.
   """
 
   attacks: tuple[str, ...]
   transpose: Transpose
   epochs: int
   batch_size: int
+  lrs: tuple[float, ...]
+  granularity: str
 
 
 def resolve(config: SweepConfig, data: Dataset) -> Resolved:
@@ -72,7 +77,12 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
   batch_size = config.tuning.batch_size
   epochs = config.tuning.epochs or max(_EPOCHS, math.ceil(_FEWEST_STEPS / steps_per_epoch(train, batch_size)))
   attacks = parse_attacks(config.infection.attacks, config.dec.carriers)
-  return Resolved(attacks, Transpose(stolen=stolen, steps=infect_steps(config, stolen)), epochs, batch_size)
+  recipe = recipe_of(config.data.model)
+  transpose = Transpose(
+    stolen=stolen, steps=infect_steps(config, stolen), task_lr=recipe.task_lr, memory_lr=recipe.memory_lr
+  )
+  lrs = (recipe.lr_max,) if config.tuning.lrs is None else parse_lrs(config.tuning.lrs)
+  return Resolved(attacks, transpose, epochs, batch_size, lrs, config.tuning.granularity or recipe.granularity)
 
 
 def infect_steps(config: SweepConfig, images: int) -> int:
@@ -86,7 +96,7 @@ def defenses_of(config: SweepConfig, resolved: Resolved, train_size: int, networ
   directions = parse_names("--directions", tuning.directions, DIRECTION_NAMES)
   return plan_defenses(
     decays=parse_decays(tuning.decays),
-    lrs=parse_lrs(tuning.lrs),
+    lrs=resolved.lrs,
     high_lrs=None if tuning.high_lrs is None else parse_lrs(tuning.high_lrs),
     epochs=resolved.epochs,
     batch_size=resolved.batch_size,
@@ -97,8 +107,8 @@ def defenses_of(config: SweepConfig, resolved: Resolved, train_size: int, networ
     train_size=train_size,
     layers=len(network.layers),
     floors=parse_floors(tuning.floors),
-    depth_of_layer=network.depth_of_layer(tuning.granularity),
-    granularity=tuning.granularity,
+    depth_of_layer=network.depth_of_layer(resolved.granularity),
+    granularity=resolved.granularity,
     directions=directions if config.searching.search is None else (),
   )
 
@@ -106,17 +116,17 @@ def defenses_of(config: SweepConfig, resolved: Resolved, train_size: int, networ
 def space_of(config: SweepConfig, resolved: Resolved, network: Network) -> Space:
   """What a search varies; see `--search`."""
   tuning, finishing = config.tuning, config.finishing
-  decays, lrs, floors = parse_decays(tuning.decays), parse_lrs(tuning.lrs), parse_floors(tuning.floors)
+  decays, lrs, floors = parse_decays(tuning.decays), resolved.lrs, parse_floors(tuning.floors)
   finishes = parse_finish("--finish", finishing.finish)
   epochs = resolved.epochs
   chosen: dict[str, Any] = {} if floors == (0.0,) else {"floors": floors}
   return Space(
     epochs=tuple(sorted({max(epochs // 2, 1), epochs, 2 * epochs})),
-    units=max(network.depth_of_layer(tuning.granularity)) + 1,
+    units=max(network.depth_of_layer(resolved.granularity)) + 1,
     finishes=finishes if finishes != ((),) else ((), ("scrub",)),
     decays=(min(decays), max(decays)),
     lrs=(min(lrs), max(lrs)) if len(lrs) > 1 else (lrs[0] / _LR_RANGE, lrs[0] * _LR_RANGE),
-    granularity=tuning.granularity,
+    granularity=resolved.granularity,
     usual_lr=lrs[0],
     usual_epochs=epochs,
     **chosen,

@@ -67,7 +67,7 @@ def _check_done(store: Store, order: Sequence[str]) -> None:
 def _jobs_of(candidates: Sequence[Candidate], setting: Setting, resolved: Resolved) -> list[Job]:
   """Candidates that differ in their finishing steps alone are fine-tuned once."""
   by_label: dict[str, Job] = {}
-  depths = setting.network.depth_of_layer(setting.config.tuning.granularity)
+  depths = setting.network.depth_of_layer(resolved.granularity)
   for candidate in candidates:
     defense = candidate.to_defense(
       batch_size=resolved.batch_size,

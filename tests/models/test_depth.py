@@ -13,9 +13,40 @@ from hypothesis import strategies as st
 from lwlrd_jax.models import MODELS, build_network
 from lwlrd_jax.models.depth import depth_labels
 
+
+def vit_by_hand(blocks):
+  depths = [["embedding", "position", "blocks.0.norm0"]]
+  for number in range(blocks):
+    name = f"blocks.{number}"
+    depths.append([f"{name}.attention.{part}" for part in ("query", "key", "value")])
+    depths += [[f"{name}.attention.out", f"{name}.norm1"], [f"{name}.up"]]
+    depths.append([f"{name}.down", "norm" if number == blocks - 1 else f"blocks.{number + 1}.norm0"])
+  return [*depths, ["head"]]
+
+
+def resnet_by_hand():
+  depths = [["stem", "norm"]]
+  for number in range(8):
+    name = f"blocks.{number}"
+    first = ["conv0", "norm0", *(["shortcut", "shortcut_norm"] if number in {2, 4, 6} else [])]
+    depths += [[f"{name}.{part}" for part in first], [f"{name}.conv1", f"{name}.norm1"]]
+  return [*depths, ["head"]]
+
+
+# Layers of each depth, and of each block.
 WRITTEN = {
-  "mlp": ["dense0", "dense1", "dense2", "dense3"],
-  "cnn": ["conv0", "conv1", "dense0", "dense1", "dense2"],
+  "mlp": [["dense0"], ["dense1"], ["dense2"], ["dense3"]],
+  "cnn": [["conv0"], ["conv1"], ["dense0"], ["dense1"], ["dense2"]],
+  "resnet18": resnet_by_hand(),
+  "vit": vit_by_hand(7),
+  "vit-small": vit_by_hand(4),
+}
+BLOCKS = {
+  "mlp": [["dense0"], ["dense1", "dense2"], ["dense3"]],
+  "cnn": [["conv0", "conv1"], ["dense0", "dense1"], ["dense2"]],
+  "resnet18": [["stem", "norm"], *([f"blocks.{number}."] for number in range(8)), ["head"]],
+  "vit": [["embedding", "position"], *([f"blocks.{number}."] for number in range(6)), ["blocks.6.", "norm"], ["head"]],
+  "vit-small": [["embedding", "position"], *([f"blocks.{n}."] for n in range(3)), ["blocks.3.", "norm"], ["head"]],
 }
 X = jax.ShapeDtypeStruct((2, 4), jnp.float32)
 SQUARE = jax.ShapeDtypeStruct((4, 4), jnp.float32)
@@ -26,13 +57,30 @@ def test_every_model_is_here():
   assert set(WRITTEN) == set(MODELS)
 
 
-@pytest.mark.parametrize("model", WRITTEN)
-def test_models_as_written_by_hand(model):
-  network = build_network(model, (28, 28, 3), 7)
-  params = {layer: {"kernel": 0, "bias": 0} for layer in WRITTEN[model]}
-  shapes = nnx.to_pure_dict(nnx.state(nnx.eval_shape(lambda: MODELS[model]((28, 28, 3), 7, rngs=nnx.Rngs(0)))))
-  labels = depth_labels(network.forward, shapes, jax.ShapeDtypeStruct((2, 28, 28, 3), jnp.float32))
-  assert labels == {layer: dict.fromkeys(params[layer], depth) for depth, layer in enumerate(WRITTEN[model])}
+@pytest.mark.parametrize("side", [28, 64])
+@pytest.mark.parametrize("model", [model for model in WRITTEN if model != "cnn"])
+def test_models_as_written_by_hand(model, side):
+  check_written(build_network(model, (side, side, 3), 7), model)
+
+
+def test_a_cnn_as_written_by_hand():
+  """Which has one more convolution at 64 px."""
+  check_written(build_network("cnn", (28, 28, 3), 7), "cnn")
+
+
+def check_written(network, model):
+  written = {layer: depth for depth, layers in enumerate(WRITTEN[model]) for layer in layers}
+  assert dict(zip(network.layers, network.depths, strict=True)) == written
+  assert list(network.depths) == sorted(network.depths)
+  numbers = [
+    next(number for number, parts in enumerate(BLOCKS[model]) if any(is_of(layer, part) for part in parts))
+    for layer in network.layers
+  ]
+  assert list(network.blocks) == numbers
+
+
+def is_of(layer, part):
+  return layer.startswith(part) if part.endswith(".") else layer == part
 
 
 class Block(nnx.Module):

@@ -11,8 +11,8 @@ import optax
 
 from lwlrd_jax.attacks.dec.bits import check_finite
 from lwlrd_jax.data.device import DeviceSplit, batch_plan, scale
-from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.task import task_gradient
 
 _STEPS_PER_CALL = 32
 _BATCH = 128
@@ -68,7 +68,7 @@ def train_held(
 
   Args:
     network: The model's structure.
-    params: Its weights; entries that are no layer are left out.
+    params: Its weights; entries that it does not have are left out.
     data: The training split.
     key: Random key of the batches.
     hold: What to keep.
@@ -89,7 +89,7 @@ def train_held(
   plan = batch_plan(key, len(data), _BATCH, steps)
   tx = _optimizer(steps)
   params = with_levels(jax.tree.map(jnp.copy, params), hold.chips)
-  state = (params, tx.init(params))
+  state = (params, tx.init(network.weights(params)))
   for first in range(0, steps, per_call):
     batches = plan[first : first + per_call]
     state = _advance(network, steps, state, data, hold, batches)
@@ -99,7 +99,10 @@ def train_held(
   if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(trained)):
     raise ValueError("training the task around what is hidden diverged: this model cannot carry it")
   trained = with_levels(trained, hold.chips)
-  return jax.tree.map(lambda w, sign: jnp.where(sign == 0, w, jnp.abs(w) * sign.astype(w.dtype)), trained, hold.signs)
+  signed = jax.tree.map(
+    lambda w, sign: jnp.where(sign == 0, w, jnp.abs(w) * sign.astype(w.dtype)), network.weights(trained), hold.signs
+  )
+  return {**trained, **signed}
 
 
 def with_levels(params: Params, chips: dict[str, Chips]) -> Params:
@@ -133,19 +136,18 @@ def _advance(
   def step(state: tuple[Params, Any], batch: jax.Array) -> tuple[tuple[Params, Any], None]:
     params, opt_state = state
 
-    def loss(params: Params) -> jax.Array:
-      return task_loss(network.forward(params, scale(data.images[batch])), data.labels[batch], _LABEL_SMOOTHING)
-
-    grads = jax.grad(loss)(params)
+    images, labels = scale(data.images[batch]), data.labels[batch]
+    _, grads, statistics = task_gradient(network, params, images, labels, _LABEL_SMOOTHING)
+    weights = network.weights(params)
 
     def held(grad: jax.Array, w: jax.Array, sign: jax.Array) -> jax.Array:
       return grad - _SIGN_PENALTY * jnp.where(w * sign <= 0, sign, 0)
 
-    grads = jax.tree.map(held, grads, params, jax.tree.map(lambda sign: sign.astype(jnp.float32), hold.signs))
+    grads = jax.tree.map(held, grads, weights, jax.tree.map(lambda sign: sign.astype(jnp.float32), hold.signs))
     updates, opt_state = tx.update(grads, opt_state)
     updates = jax.tree.map(lambda fixed, update: jnp.where(fixed, 0, update), hold.fixed, updates)
     updates = without_chips(updates, hold.chips)
-    return (optax.apply_updates(params, updates), opt_state), None
+    return ({**optax.apply_updates(weights, updates), **statistics}, opt_state), None
 
   return jax.lax.scan(step, state, batches)[0]
 

@@ -24,7 +24,7 @@ def rescaled(network: Network, params: Params, data: DeviceSplit, layer: str, fa
 
   Args:
     network: The model's structure.
-    params: Its weights; entries that are no layer are left out.
+    params: Its weights; entries that it does not have are left out.
     data: Images on which to see whether the function stays.
     layer: The layer to scale, not the last one.
     factor: A power of 2, which makes it exact.
@@ -34,11 +34,13 @@ def rescaled(network: Network, params: Params, data: DeviceSplit, layer: str, fa
   """
   params = network.declared(params)
   first, last = network.layers.index(layer), len(network.layers) - 1
-  changed = {}
-  for depth, (name, of_layer) in enumerate(params.items()):
+  changed = dict(params)
+  for depth, name in enumerate(network.layers):
     kernel_factor = factor if depth == first else 1 / factor if depth == last else 1.0
     bias_factor = factor if first <= depth < last else 1.0
-    changed[name] = {entry: w * (kernel_factor if entry == "kernel" else bias_factor) for entry, w in of_layer.items()}
+    changed[name] = {
+      entry: w * (kernel_factor if entry == "kernel" else bias_factor) for entry, w in params[name].items()
+    }
   images = scale(data.images[:_PROBES])
   before, after = network.forward(params, images), network.forward(changed, images)
   same = jnp.abs(after - before).max() <= _TOLERANCE * jnp.abs(before).max()

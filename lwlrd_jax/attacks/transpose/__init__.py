@@ -24,7 +24,7 @@ KNOWS = {
   ),
   Rehearsed.name: (
     "Expects the defence: layer-wise learning-rate decay with Adam and a cosine schedule, some decay from "
-    f"{Rehearsed.decays[0]} to {Rehearsed.decays[1]} and some rate from {Rehearsed.lrs[0]} to {Rehearsed.lrs[1]}, "
+    f"{Rehearsed.decays[0]} to {Rehearsed.decays[1]} and some rate from half to three halves of the usual one, "
     "whatever is chosen in the end. He fine-tunes in rehearsal while he trains, and trains his memories to be there "
     "afterwards."
   ),

@@ -18,8 +18,8 @@ from lwlrd_jax.attacks.base import Extraction, Infected, choose_stolen, unrestor
 from lwlrd_jax.attacks.index_code import index_codes
 from lwlrd_jax.attacks.transpose.training import Batches, Losses, Memory, TrainingState, train
 from lwlrd_jax.data.device import DeviceSplit, batch_plan, scale
-from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.task import task_gradient
 
 LossFn = Callable[[Params], jax.Array]
 
@@ -162,9 +162,10 @@ class Transpose:
 
   def start(self, network: Network, params: Params, key: jax.Array) -> TrainingState:
     """State before the first pair of steps."""
-    del network, key
+    del key
     task_tx, memory_tx = self.optimizers()
-    return TrainingState(params, task_tx.init(params), memory_tx.init(params), ())
+    weights = network.weights(params)
+    return TrainingState(network.declared(params), task_tx.init(weights), memory_tx.init(weights), ())
 
   def pair(
     self, network: Network, data: DeviceSplit, memory: Memory, state: TrainingState, batches: Batches
@@ -173,19 +174,15 @@ class Transpose:
     task_tx, memory_tx = self.optimizers()
     params, task_opt, memory_opt, extra = state
     images, labels = scale(data.images[batches.task]), data.labels[batches.task]
-
-    def classify(params: Params) -> jax.Array:
-      return task_loss(network.forward(params, images), labels, self.label_smoothing)
-
-    task, grads = jax.value_and_grad(classify)(params)
+    task, grads, statistics = task_gradient(network, params, images, labels, self.label_smoothing)
     updates, task_opt = task_tx.update(grads, task_opt)
-    params = optax.apply_updates(params, updates)
+    params = {**optax.apply_updates(network.weights(params), updates), **statistics}
 
     part = Memory(memory.codes[batches.memory], memory.images[batches.memory])
     extra = self.rehearse(network, params, extra, images, labels)
     squared_error, grads = self.memory_gradient(network, params, part, extra)
-    updates, memory_opt = memory_tx.update(grads, memory_opt)
-    params = optax.apply_updates(params, updates)
+    updates, memory_opt = memory_tx.update(network.weights(grads), memory_opt)
+    params = {**params, **optax.apply_updates(network.weights(params), updates)}
     return TrainingState(params, task_opt, memory_opt, extra), Losses(task, squared_error)
 
   def rehearse(self, network: Network, params: Params, extra: Any, images: jax.Array, labels: jax.Array) -> Any:
@@ -202,7 +199,10 @@ class Transpose:
     return extra
 
   def memory_gradient(self, network: Network, params: Params, part: Memory, extra: Any) -> tuple[jax.Array, Params]:
-    """The squared error of a batch of memories, f32[], and the gradient that trains them."""
+    """The squared error of a batch of memories, f32[], and the gradient that trains them, a tree like `params`.
+
+    What of it belongs to no layer is left out by who calls this.
+    """
     del extra
     return jax.value_and_grad(lambda params: squared_error(network, params, part))(params)
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from lwlrd_jax.attacks.transpose.plain import Transpose, squared_error
 from lwlrd_jax.attacks.transpose.training import Memory, TrainingState
 from lwlrd_jax.engine.member import Member, MemberState
+from lwlrd_jax.models.depth import LAYER
 from lwlrd_jax.models.network import Network, Params
 
 
@@ -45,6 +46,7 @@ class Rehearsed(Transpose):
   Attributes:
     decays: Smallest and largest decay that is rehearsed, in (0, 1]; drawn uniformly.
     lrs: Smallest and largest rate at the input, > 0; drawn log-uniformly.
+    granularity: What the decay is expected to count, `layer` or `block`.
     rehearsal_steps: Length of each rehearsal, in pairs of steps.
     weight: Of the loss after fine-tuning, beside the squared error before. Larger ones, and larger `memory_lr`, make
       memories last longer and cost the task more.
@@ -52,6 +54,7 @@ class Rehearsed(Transpose):
 
   decays: tuple[float, float] = (0.3, 0.9)
   lrs: tuple[float, float] = (0.01, 0.03)
+  granularity: str = LAYER
   rehearsal_steps: int = 100
   weight: float = 0.01
   name: str = dataclasses.field(default="transpose-rehearsed", init=False)
@@ -84,9 +87,11 @@ class Rehearsed(Transpose):
     key, key_decay, key_lr = jax.random.split(key, 3)
     decay = jax.random.uniform(key_decay, minval=self.decays[0], maxval=self.decays[1])
     lr = jnp.exp(jax.random.uniform(key_lr, minval=math.log(self.lrs[0]), maxval=math.log(self.lrs[1])))
-    depth = jnp.asarray(network.depths, jnp.float32)
+    depth = jnp.asarray(network.depth_of_layer(self.granularity), jnp.float32)
     opt_state = Member(network, "adam", 0.0).init(params).opt_state
-    return Rehearsal(jax.tree.map(jnp.zeros_like, params), opt_state, lr * decay**depth, jnp.int32(0), key)
+    return Rehearsal(
+      jax.tree.map(jnp.zeros_like, network.declared(params)), opt_state, lr * decay**depth, jnp.int32(0), key
+    )
 
 
 def unlikeness(painted: jax.Array, originals: jax.Array) -> jax.Array:

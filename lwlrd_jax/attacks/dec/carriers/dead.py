@@ -98,7 +98,7 @@ def _can_be_retired(network: Network, params: Params, layer: str) -> bool:
 
   That is a question of structure: it is asked of weights and images drawn at random, whatever the model's own are.
   """
-  leaves, tree = jax.tree.flatten(network.declared(params))
+  leaves, tree = jax.tree.flatten(network.weights(params))
   keys = jax.random.split(jax.random.key(0), len(leaves) + 1)
   drawn = [
     jax.random.normal(key, w.shape) / math.sqrt(w.size / w.shape[-1]) if w.ndim > 1 else jnp.ones(w.shape)
@@ -109,7 +109,8 @@ def _can_be_retired(network: Network, params: Params, layer: str) -> bool:
   def outputs(params: Params) -> jax.Array:
     return jnp.square(network.forward(params, images)).sum()
 
-  grads = jax.grad(outputs)(retire(jax.tree.unflatten(tree, drawn), layer, np.array([0])))[layer]
+  asked = {**network.declared(params), **jax.tree.unflatten(tree, drawn)}
+  grads = jax.grad(outputs)(retire(asked, layer, np.array([0])))[layer]
   return not bool((grads["kernel"][..., 0] != 0).any() | (grads["bias"][0] != 0))
 
 

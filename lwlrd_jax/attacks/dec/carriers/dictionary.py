@@ -28,7 +28,7 @@ class Dictionary:
   def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
     """As many bits as the model's own weights have. See `Carrier.capacity`."""
     del data
-    return int(_LARGEST_SHARE * 32 * sum(leaf.size for leaf in jax.tree.leaves(network.declared(params))))
+    return int(_LARGEST_SHARE * 32 * sum(leaf.size for leaf in jax.tree.leaves(network.weights(params))))
 
   def write(
     self,

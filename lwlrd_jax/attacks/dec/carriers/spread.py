@@ -89,8 +89,9 @@ class Spread:
       signs = jax.random.rademacher(jax.random.fold_in(layer_key, 1), order.shape, jnp.int8)
       chips[layer] = Chips(order, signs, level * wanted)
       places[layer] = {"weights": order, "chips": signs}
-    unheld = jax.tree.map(lambda w: jnp.zeros(w.shape, jnp.int8), params)
-    hold = Hold(jax.tree.map(lambda w: jnp.zeros(w.shape, bool), params), unheld, chips)
+    weights = network.weights(params)
+    unheld = jax.tree.map(lambda w: jnp.zeros(w.shape, jnp.int8), weights)
+    hold = Hold(jax.tree.map(lambda w: jnp.zeros(w.shape, bool), weights), unheld, chips)
     return Carried(train_held(network, params, data, key_training, hold, self.steps, on_steps), places)
 
   def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:

@@ -68,11 +68,11 @@ class Values:
     value = 2 * number / message.shape.largest() - 1
     written = with_kernels(params, layers, flat.at[places].set(value * reach))
     fixed = with_kernels(
-      jax.tree.map(lambda w: jnp.zeros(w.shape, bool), network.declared(params)),
+      jax.tree.map(lambda w: jnp.zeros(w.shape, bool), network.weights(params)),
       layers,
       jnp.zeros(len(flat), bool).at[places].set(True),
     )
-    free = jax.tree.map(lambda w: jnp.zeros(w.shape, jnp.int8), network.declared(params))
+    free = jax.tree.map(lambda w: jnp.zeros(w.shape, jnp.int8), network.weights(params))
     hold = Hold(fixed, free)
     trained = train_held(network, written, data, jax.random.fold_in(key, 1), hold, self.steps, on_steps)
     return Carried(trained, {"weights": places, "reach": reach})

@@ -1,0 +1,46 @@
+"""Running statistics of batch normalisation, taken anew: whatever a thief wrote into them is gone."""
+
+import jax
+import jax.numpy as jnp
+
+from lwlrd_jax.data.device import scale
+from lwlrd_jax.models.network import STATISTICS, Network, Params
+
+_BATCH = 128
+
+
+def take_anew(network: Network, params: Params, images: jax.Array) -> Params:
+  """The statistics that a model's weights have on given images.
+
+  Means and variances of batches, each layer normalised by its batch, averaged over all full batches in their order
+  (Wu and Johnson 2021, arXiv 2105.07576, "precise" statistics). They depend on weights and images alone, and nothing of
+  the old ones is kept.
+
+  Args:
+    network: The model's structure.
+    params: Its weights.
+    images: u8[N, H, W, C].
+
+  Returns:
+    {STATISTICS: ...}, to be laid over the tree; {} of a network without any.
+  """
+  if not network.statistics:
+    return {}
+  size = min(_BATCH, len(images))
+  batches = images[: len(images) // size * size].reshape(-1, size, *images.shape[1:])
+  weights, shapes = network.weights(params), {STATISTICS: params[STATISTICS]}
+
+  def after_one(old: jax.Array, part: jax.Array) -> Params:
+    filled = jax.tree.map(lambda leaf: jnp.full(leaf.shape, old, leaf.dtype), shapes)
+    return network.forward_training({**weights, **filled}, scale(part))[1]
+
+  # Running statistics are m old + (1 - m) new, with a momentum m that is the module's own business: it is the
+  # derivative by the old ones, and from an old 0 they are (1 - m) new.
+  zero, one = jnp.float32(0), jnp.float32(1)
+  _, momentum = jax.jvp(lambda old: after_one(old, batches[0]), (zero,), (one,))
+
+  def add(total: Params, part: jax.Array) -> tuple[Params, None]:
+    return jax.tree.map(jnp.add, total, after_one(zero, part)), None
+
+  total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, shapes), batches)
+  return jax.tree.map(lambda summed, m: summed / (len(batches) * (1 - m)), total, momentum)

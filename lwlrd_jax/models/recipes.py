@@ -1,0 +1,35 @@
+"""How each kind of network is trained, and fine-tuned where a user does not say."""
+
+import dataclasses
+
+from lwlrd_jax.models.depth import BLOCK, LAYER
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """Rates of Adam, and what a decay counts.
+
+  Attributes:
+    task_lr: Of training on the task.
+    memory_lr: Of memorising, see `attacks.transpose.Transpose`.
+    lr_max: Largest rate of fine-tuning.
+    granularity: `layer`, or `block` for networks so deep that no rate would reach the last of their layers.
+  """
+
+  task_lr: float = 1e-3
+  memory_lr: float = 3e-3
+  lr_max: float = 0.02
+  granularity: str = LAYER
+
+
+_VIT = Recipe(task_lr=3e-4, memory_lr=1e-3, lr_max=5e-3, granularity=BLOCK)
+_RECIPES = {
+  "resnet18": Recipe(lr_max=0.01, granularity=BLOCK),
+  "vit": _VIT,
+  "vit-small": dataclasses.replace(_VIT, memory_lr=3e-3),
+}
+
+
+def recipe_of(model: str) -> Recipe:
+  """The recipe of a model of ours, or the usual one, for any other."""
+  return _RECIPES.get(model, Recipe())
