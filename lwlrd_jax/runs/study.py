@@ -8,11 +8,11 @@ import jax
 
 from lwlrd_jax.config import Run, SweepConfig
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.progress import console
 from lwlrd_jax.report.claims import write_claims
 from lwlrd_jax.report.compare import write_comparison
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.execute import check, execute
-from lwlrd_jax.runs.progress import console
 
 
 def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
