@@ -97,7 +97,12 @@ def _plan(config: SweepConfig) -> tuple[Dataset, Resolved, Setting, list[Job]]:
   # Before anything is computed, or looked up in the cache by what it was computed with.
   jax.config.update("jax_default_matmul_precision", config.run.matmul_precision)
   data = load_dataset(
-    config.data.dataset, npz=config.data.npz, data_dir=config.data.data_dir, image_size=config.data.image_size
+    config.data.dataset,
+    npz=config.data.npz,
+    data_dir=config.data.data_dir,
+    image_size=config.data.image_size,
+    mimic_dir=config.data.mimic_dir,
+    mimic=config.data.mimic(),
   )
   resolved = resolve(config, data)
   setting = Setting(config, data, resolved)
