@@ -49,7 +49,7 @@ class Chunk:
         found = file["found"]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
       return False
-    return not any(jpeg.exists() for jpeg, there in zip(self.jpegs, found, strict=True) if not there)
+    return not any(os.path.exists(jpeg) for jpeg, there in zip(self.jpegs, found, strict=True) if not there)
 
 
 def split_into_chunks(jpegs: Sequence[Path], folder: Path, name: str, size: int) -> list[Chunk]:

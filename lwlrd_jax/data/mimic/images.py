@@ -8,7 +8,7 @@ from PIL import Image
 from lwlrd_jax.data.mimic.tables import WHERE
 from lwlrd_jax.errors import UserError
 
-# A JPEG decoder can average blocks of pixels as it decodes, in a third of the time. What it leaves is still so many
+# A JPEG decoder can average blocks of pixels as it decodes, in half the time. What it leaves is still so many
 # times larger than what is asked for; the antialiased resize does the rest.
 _REDUCED = 4
 

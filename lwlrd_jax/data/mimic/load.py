@@ -1,5 +1,6 @@
 """MIMIC-CXR-JPG as a `Dataset`: checked, prepared once, read by what is chosen of it."""
 
+import os
 from pathlib import Path
 
 import jax
@@ -16,6 +17,8 @@ from lwlrd_jax.progress import console
 
 # SSIM's window, and what stays small enough for a whole data set in memory.
 _SMALLEST, _LARGEST = 11, 1024
+# Bytes of memory of an image besides its pixels: labels, and while it is written what TFDS keeps of it.
+_BESIDE = 1024
 
 
 def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | None = None, choices: Choices) -> Dataset:
@@ -70,7 +73,7 @@ def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | No
   chosen = views & labelled & there
   # On a CPU the device's copy lies in the same memory.
   copies = 2 if jax.default_backend() == "cpu" else 1
-  _check_memory(copies * int(chosen.sum()), image_size, f"for --views {choices.views} at --image-size {image_size}")
+  _check_memory(int(chosen.sum()), image_size, f"for --views {choices.views} at --image-size {image_size}", copies)
   _tell(tables, chosen, views & ~labelled, views & ~there, missing, Path(builder.data_path))
 
   splits = {}
@@ -98,9 +101,9 @@ def _paths(tables: Tables) -> np.ndarray:
   return np.array([image_file(*of_image) for of_image in ids])
 
 
-def _check_memory(images: int, size: int, purpose: str) -> None:
-  """Raises a UserError if so many images do not fit into free memory."""
-  needed, free = images * size**2, psutil.virtual_memory().available
+def _check_memory(images: int, size: int, purpose: str, copies: int = 1) -> None:
+  """Raises a UserError if so many images do not fit into free memory, once or several times."""
+  needed, free = copies * images * (size**2 + _BESIDE), psutil.virtual_memory().available
   if needed > free:
     raise UserError(
       f"--dataset mimic-cxr: {images} images need {needed / 2**30:.1f} GiB of memory {purpose}, {free / 2**30:.1f} are "
@@ -119,7 +122,7 @@ def _tell(
   if gone.any():
     said += f"; left out: {gone.sum()} whose files were missing (all {len(missing)}: {folder / 'missing_files.txt'})"
   console.print(said, soft_wrap=True)
-  found = sum((tables.folder / path).exists() for path in missing)
+  found = sum(os.path.exists(tables.folder / path) for path in missing)
   if found:
     console.print(
       f"mimic-cxr: {found} files that were missing are there now; to take them in, remove {folder} and start again",

@@ -166,11 +166,11 @@ def _findings(folder: Path, name: str, table: pd.DataFrame, images: pd.DataFrame
   _check_once(folder, name, table, ["subject_id", "study_id"])
   codes = {"subject_id": table["subject_id"], "study_id": table["study_id"]}
   for column in FINDINGS:
-    text = table[column].str.strip().str.replace(re.compile(r"\.0*$"), "", regex=True)
-    if not text.isin(CODES).all():
-      value = table[column][~text.isin(CODES)].iloc[0]
-      raise _refusal(folder, name, f"has '{value}' in {column}", "1.0, 0.0, -1.0 or nothing")
-    codes[column] = text.map(CODES)
+    meant = {cell: re.sub(r"\.0*$", "", cell.strip()) for cell in table[column].unique()}
+    for cell, text in meant.items():
+      if text not in CODES:
+        raise _refusal(folder, name, f"has '{cell}' in {column}", "1.0, 0.0, -1.0 or nothing")
+    codes[column] = table[column].map({cell: CODES[text] for cell, text in meant.items()})
   joined = images[["subject_id", "study_id"]].merge(pd.DataFrame(codes), on=["subject_id", "study_id"], how="left")
   return joined[list(FINDINGS)].fillna(NO_LABELS).to_numpy(np.int8)
 
