@@ -114,13 +114,15 @@ def auc_by_image(logits: jax.Array, labels: jax.Array) -> jax.Array:
     truth, scores = labels.astype(jnp.float32), logits
 
   def of_class(scores: jax.Array, truth: jax.Array) -> jax.Array:
-    positive, negative = _both_kinds(truth)
-    positives, negatives = positive.sum(), negative.sum()
-    below = _ranked_right(scores, jnp.where(negative == 1, scores, jnp.inf), negatives)
-    above = 1 - _ranked_right(scores, jnp.where(positive == 1, scores, jnp.inf), positives)
-    auc = (positive * below).sum() / positives
-    influence = positive * (below - auc) / positives + negative * (above - auc) / negatives
-    return auc + len(scores) * influence
+    known = ((truth == 0) | (truth == 1)).astype(jnp.float32)
+    present = jnp.where(known == 1, truth, 0)
+    positives, negatives = present.sum(), (known - present).sum()
+    below = _ranked_right(scores, jnp.where(truth == 0, scores, jnp.inf), negatives)
+    above = 1 - _ranked_right(scores, jnp.where(truth == 1, scores, jnp.inf), positives)
+    auc = (present * below).sum() / positives
+    influence = present * (below - auc) / positives + (1 - present) * (above - auc) / negatives
+    # Masked as a whole: masked parts are added up otherwise, and figures of data without unknown findings would move.
+    return auc + len(scores) * (known * influence)
 
   by_class = jax.vmap(of_class, in_axes=1)(scores, truth)
   finite = jnp.isfinite(logits).all()

@@ -25,14 +25,12 @@ import tensorflow_datasets as tfds
 from lwlrd_jax.data.mimic.choices import LABELERS, NO_LABELS
 from lwlrd_jax.data.mimic.chunks import Chunk, make_chunks, split_into_chunks
 from lwlrd_jax.data.mimic.images import image_file
-from lwlrd_jax.data.mimic.tables import FINDINGS, SPLITS, WHERE, Tables
+from lwlrd_jax.data.mimic.tables import FINDINGS, MISSING, SPLITS, WHERE, Tables
 from lwlrd_jax.data.record_files import is_prepared, sorting_in_memory
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.progress import phase
 
 TFDS_SPLITS = {"train": "train", "val": "validation", "test": "test"}
-# In a prepared set: a line for each image whose file was not there.
-MISSING = "missing_files.txt"
 
 _READ_AT_ONCE = 1024  # records
 

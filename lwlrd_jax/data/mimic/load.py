@@ -11,7 +11,7 @@ from lwlrd_jax.cache import private_folder
 from lwlrd_jax.data.dataset import Dataset, Split
 from lwlrd_jax.data.mimic.choices import NO_LABELS, Choices, chosen_views, labels_of
 from lwlrd_jax.data.mimic.images import image_file
-from lwlrd_jax.data.mimic.tables import FINDINGS, SPLITS, Tables, read_tables
+from lwlrd_jax.data.mimic.tables import FINDINGS, MISSING, SPLITS, Tables, read_tables
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.progress import console
 
@@ -118,9 +118,9 @@ def _tell(
   said = f"mimic-cxr: {chosen.sum()} of {len(chosen)} images"
   if unlabelled.any():
     studies = tables.images["study_id"][unlabelled].nunique()
-    said += f"; left out: {unlabelled.sum()} of {studies} studies without labels"
+    said += f"; left out: {unlabelled.sum()} images of {studies} studies without labels"
   if gone.any():
-    said += f"; left out: {gone.sum()} whose files were missing (all {len(missing)}: {folder / 'missing_files.txt'})"
+    said += f"; left out: {gone.sum()} images whose files were missing (all {len(missing)}: {folder / MISSING})"
   console.print(said, soft_wrap=True)
   found = sum(os.path.exists(tables.folder / path) for path in missing)
   if found:

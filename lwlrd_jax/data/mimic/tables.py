@@ -20,6 +20,8 @@ FINDINGS = (
 )
 # By the names of `Dataset`, what the column `split` says.
 SPLITS = {"train": "train", "val": "validate", "test": "test"}
+# In a prepared set: a line for each image whose file was not there.
+MISSING = "missing_files.txt"
 WHERE = "credentialed users get it from https://physionet.org/content/mimic-cxr-jpg"
 
 _PREFIX = "mimic-cxr-2.0.0-"

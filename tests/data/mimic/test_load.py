@@ -159,8 +159,8 @@ def test_what_is_left_out_is_told_and_listed(shared, capsys):
   bare = split[~split["study_id"].isin(labels["study_id"])]
   gone = [row for row in split.itertuples() if not shared.jpeg(row).exists()]
   assert said.startswith(f"mimic-cxr: {len(expected(shared, 'all'))} of {len(split)} images; left out: ")
-  assert f"left out: {len(bare)} of {bare['study_id'].nunique()} studies without labels" in said
-  assert f"left out: {len(gone)} whose files were missing" in said
+  assert f"left out: {len(bare)} images of {bare['study_id'].nunique()} studies without labels" in said
+  assert f"left out: {len(gone)} images whose files were missing" in said
   (listed,) = {path.read_text() for path in shared.cache.rglob("missing_files.txt")}
   assert set(listed.splitlines()) == {str(shared.jpeg(row).relative_to(shared.folder)) for row in gone}
 
