@@ -1,7 +1,6 @@
 """A made-up copy of MIMIC-CXR-JPG, in its exact layout and with its oddities, small enough to be written by a test."""
 
 import gzip
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -168,13 +167,3 @@ def decoded(monkeypatch) -> list[Path]:
 @pytest.fixture
 def in_this_process(decoded) -> None:
   """Without worker processes, which take a second to start."""
-
-
-def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
-  """Every file's size and time."""
-  found = {}
-  for where, _, names in os.walk(folder):
-    for name in names:
-      stat = os.stat(os.path.join(where, name))
-      found[os.path.join(where, name)] = (stat.st_size, stat.st_mtime_ns)
-  return found

@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from lwlrd_jax.data.mimic import builder, chunks
@@ -146,6 +148,33 @@ def test_two_processes_do_not_prepare_twice(copy, decoded):
   late = builder.open_builder(copy.cache, read_tables(copy.folder, "chexpert"), 16)
   builder.prepare(late, copy.cache)
   assert len(decoded) == count
+
+
+def test_a_worker_is_killed(copy, shared, monkeypatch):
+  """As for want of memory; here while it waits for an image that nobody sends."""
+  monkeypatch.setattr(chunks, "CHUNK", 20)
+  monkeypatch.setattr(chunks, "_cores", lambda: 2)
+  jpeg = next(copy.jpeg(row) for row in copy.table("split").itertuples() if copy.jpeg(row).exists())
+  content = jpeg.read_bytes()
+  jpeg.unlink()
+  os.mkfifo(jpeg)
+  killer = threading.Thread(target=_kill_who_reads, args=(jpeg,))
+  killer.start()
+  with pytest.raises(UserError, match=r"^--dataset mimic-cxr: a process that prepares images was killed, .* goes on"):
+    copy.load()
+  killer.join()
+  jpeg.unlink()
+  jpeg.write_bytes(content)
+  same(copy, shared)
+  tidy(copy)
+
+
+def _kill_who_reads(fifo: Path) -> None:
+  """Waits for a process of this one's to open a pipe, and kills all that could be it."""
+  with fifo.open("wb"):  # waits for a reader
+    for child in psutil.Process().children():
+      if "spawn_main" in " ".join(child.cmdline()):
+        child.kill()
 
 
 def test_workers_end_with_their_parent(tmp_path):
