@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
+from lwlrd_jax.data.mimic.choices import Choices
 from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.model_name import ALLOWED as ALLOWED_MODELS
@@ -114,16 +115,36 @@ class Data:
 
   dataset: str = "phantom"
   """phantom (generated skin lesions), phantom-chest (generated radiographs, multi-label), a 2-D MedMNIST name such as
-  dermamnist, or npz."""
+  dermamnist, mimic-cxr, or npz."""
   npz: Path | None = None
   """A file in MedMNIST's form, for --dataset npz; in a study, for those of its runs that have that data set."""
   data_dir: Path | None = None
-  """Where official MedMNIST files are kept. Default: a folder in the user's cache."""
+  """Where official MedMNIST files are kept, and where MIMIC-CXR-JPG is kept once prepared. Default: a folder in the
+  user's cache."""
   image_size: int | None = None
-  """Side in pixels: 28, 64, 128 or 224 for MedMNIST. Default: 28, or that of the npz file."""
+  """Side in pixels: 28, 64, 128 or 224 for MedMNIST, 11 to 1024 for mimic-cxr. Default: 28, or that of the npz file."""
+  mimic_dir: Path | None = None
+  """Your own copy of MIMIC-CXR-JPG, for --dataset mimic-cxr: the folder with files/ and the CSVs, each as .csv or
+  .csv.gz. It is only read. Credentialed users get it from physionet.org/content/mimic-cxr-jpg."""
+  views: str = "frontal"
+  """Views of mimic-cxr to take: a comma list of ViewPosition values such as AP, PA, LATERAL or LL; frontal (AP and PA);
+  or all, those without a value too."""
+  uncertain: str = "ignore"
+  """What a finding of mimic-cxr counts as that its report leaves open: ignore (as unknown, neither in training nor in
+  any figure of utility), zeros (absent) or ones (present). What a report does not mention is absent."""
+  labeler: str = "chexpert"
+  """Whose labels of mimic-cxr: chexpert or negbio."""
   model: str = "mlp"
   """mlp, cnn, resnet18, vit, vit-small; or FILE.py:NAME, a network of your own: NAME(image_shape, num_outputs,
   rngs=...) makes a flax.nnx.Module that turns images f32[N, H, W, C] in [0, 1] into logits f32[N, K]."""
+
+  def mimic(self) -> Choices:
+    """What is chosen of mimic-cxr.
+
+    Raises:
+      UserError: A value that is not allowed.
+    """
+    return Choices(self.views, self.uncertain, self.labeler)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -385,6 +406,15 @@ def validate(config: SweepConfig) -> None:
   ):
     if name not in allowed:
       raise UserError(f"{flag} {name}: not known; allowed: {', '.join(filter(None, allowed))}")
+  data.mimic()
+  if data.dataset != "mimic-cxr":
+    for flag, choice, default in (
+      ("--views", data.views, Data.views),
+      ("--uncertain", data.uncertain, Data.uncertain),
+      ("--labeler", data.labeler, Data.labeler),
+    ):
+      if choice != default:
+        raise UserError(f"{flag} {choice}: goes with --dataset mimic-cxr only, not with --dataset {data.dataset}")
   own = own_model(data.model)
   if data.model not in MODEL_NAMES and not (own and own.file.is_file()):
     raise UserError(f"--model {data.model}: {'there is no such file' if own else 'not known'}; {ALLOWED_MODELS}")

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from lwlrd_jax.cli import parse_configs
-from lwlrd_jax.config import SweepConfig
+from lwlrd_jax.config import SweepConfig, validate
 from lwlrd_jax.errors import UserError
 
 
@@ -102,3 +102,9 @@ def test_help_names_every_flag_and_does_not_wait_for_jax():
 def test_studies_are_valid(study, pytestconfig):
   config = parse("--config", str(pytestconfig.rootpath / "sweeps" / f"{study}.py"))
   assert config.data.dataset == "dermamnist"
+
+
+def test_the_study_of_mimic_cxr_is_valid(pytestconfig):
+  config = parse("--config", str(pytestconfig.rootpath / "sweeps" / "mimic_cxr.py"), "--mimic-dir", "mine")
+  validate(config)
+  assert (config.data.dataset, str(config.data.mimic_dir)) == ("mimic-cxr", "mine")

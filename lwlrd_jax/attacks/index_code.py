@@ -11,10 +11,12 @@ Beyond the published code, ours:
   many codes of a larger base share rays, so there only codes whose digits have no common divisor are used. (Of the
   published base-3 codes a few share a ray as well, at most a class's first three; they are kept as published.)
 - Multi-label data has no class: every present finding's position is marked, and images are numbered within each
-  combination of findings, again over codes without a common divisor.
+  combination of findings, again over codes without a common divisor. A finding that is not known is not marked.
 """
 
 import numpy as np
+
+from lwlrd_jax.data.dataset import unknown_as_absent
 
 # Beyond it neighbouring codes are hardly told apart: they differ by less than 2 % of their length.
 MAX_BASE = 32
@@ -73,7 +75,7 @@ def index_codes(labels: np.ndarray, num_outputs: int) -> np.ndarray:
   """Codes of images with these labels, in this order.
 
   Args:
-    labels: i32[N] classes in [0, K), or u8[N, K], 1 where a finding is present.
+    labels: i32[N] classes in [0, K), or u8[N, K], 1 where a finding is present; an unknown one counts as absent.
     num_outputs: K.
 
   Returns:
@@ -85,7 +87,7 @@ def index_codes(labels: np.ndarray, num_outputs: int) -> np.ndarray:
   >>> index_codes(np.array([2, 0, 2]), num_outputs=3).astype(int).tolist()
   [[0, 0, 3], [3, 0, 0], [0, 0, 4]]
   """
-  labels = np.asarray(labels)
+  labels = unknown_as_absent(np.asarray(labels))
   multi_label = labels.ndim == 2
   all_marks = labels.astype(np.int64) if multi_label else np.eye(num_outputs, dtype=np.int64)[labels]
   marks, groups = np.unique(all_marks, axis=0, return_inverse=True)

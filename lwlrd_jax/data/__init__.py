@@ -6,6 +6,7 @@ from pathlib import Path
 from lwlrd_jax.data.dataset import Dataset, Split
 from lwlrd_jax.data.medmnist import load_medmnist
 from lwlrd_jax.data.medmnist_info import MEDMNIST
+from lwlrd_jax.data.mimic.choices import Choices
 from lwlrd_jax.data.npz import load_npz
 from lwlrd_jax.data.phantom import phantom, phantom_chest
 from lwlrd_jax.errors import UserError
@@ -19,9 +20,9 @@ def dataset_names() -> tuple[str, ...]:
   """What `load_dataset` knows.
 
   >>> dataset_names()[:3], dataset_names()[-1], len(dataset_names())
-  (('phantom', 'phantom-chest', 'pathmnist'), 'npz', 15)
+  (('phantom', 'phantom-chest', 'pathmnist'), 'npz', 16)
   """
-  return (*_GENERATED, *MEDMNIST, "npz")
+  return (*_GENERATED, *MEDMNIST, "mimic-cxr", "npz")
 
 
 def load_dataset(
@@ -31,15 +32,19 @@ def load_dataset(
   data_dir: Path | None = None,
   image_size: int | None = None,
   seed: int = 0,
+  mimic_dir: Path | None = None,
+  mimic: Choices | None = None,
 ) -> Dataset:
   """Loads, or draws, a data set.
 
   Args:
     name: One of `dataset_names()`.
     npz: The file, if and only if the name is npz.
-    data_dir: Where official MedMNIST files are kept. Default: a folder in the cache.
+    data_dir: Where official MedMNIST files are kept, or the prepared MIMIC-CXR-JPG. Default: a folder in the cache.
     image_size: Side in pixels. Default: 28, or that of the images in the npz file.
     seed: Of the generated sets; the others have no use for it.
+    mimic_dir: The user's copy of MIMIC-CXR-JPG, if and only if the name is mimic-cxr.
+    mimic: What is chosen of it. Default: frontal views, CheXpert's labels, uncertain findings ignored.
 
   Returns:
     The data set.
@@ -61,6 +66,12 @@ def load_dataset(
   if npz is not None:
     raise UserError(f"--npz {npz}: goes with --dataset npz only, not with --dataset {name}")
   size = 28 if image_size is None else image_size
+  if name == "mimic-cxr":
+    from lwlrd_jax.data.mimic.load import load_mimic  # pandas, which the others need not  # noqa: PLC0415
+
+    return load_mimic(mimic_dir, image_size=size, data_dir=data_dir, choices=mimic or Choices())
+  if mimic_dir is not None:
+    raise UserError(f"--mimic-dir {mimic_dir}: goes with --dataset mimic-cxr only, not with --dataset {name}")
   if name in MEDMNIST:
     return load_medmnist(name, image_size=size, data_dir=data_dir)
   return _GENERATED[name](image_size=size, seed=seed)

@@ -1,8 +1,18 @@
 """The one form in which every data set reaches the rest of the package."""
 
 import dataclasses
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+  import jax
+
+  Labels = TypeVar("Labels", np.ndarray, jax.Array)
+
+# In multi-label data, a finding of which nobody said whether it is there. It counts neither in the loss nor in any
+# figure of utility.
+UNKNOWN = 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,7 +21,8 @@ class Split:
 
   Attributes:
     images: u8[N, H, W, C].
-    labels: i32[N], the class (single label), or u8[N, K], 1 where a finding is present (multi-label).
+    labels: i32[N], the class (single label), or u8[N, K], 1 where a finding is present, 0 where it is absent, `UNKNOWN`
+      where neither is known (multi-label).
   """
 
   images: np.ndarray
@@ -54,3 +65,15 @@ class Dataset:
     """(H, W, C)."""
     _, height, width, channels = self.train.images.shape
     return height, width, channels
+
+
+def unknown_as_absent(labels: "Labels") -> "Labels":
+  """Labels for where a finding is one bit, as in codes and payloads: there is none for `UNKNOWN`.
+
+  Args:
+    labels: i32[N], returned as they are, or u8[N, K].
+
+  >>> unknown_as_absent(np.array([[1, 0, UNKNOWN]], np.uint8)).tolist()
+  [[1, 0, 0]]
+  """
+  return labels if labels.ndim == 1 else labels * (labels != UNKNOWN).astype(labels.dtype)

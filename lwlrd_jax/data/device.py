@@ -15,7 +15,7 @@ class DeviceSplit:
 
   Attributes:
     images: u8[N, H, W, C]; scaled to [0, 1] only when read, a quarter of the memory.
-    labels: i32[N], or u8[N, K] for multi-label data.
+    labels: i32[N], or u8[N, K] for multi-label data, as in `Split`.
   """
 
   images: jax.Array

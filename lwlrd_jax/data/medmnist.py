@@ -42,14 +42,16 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
   if found:
     _check(file, info, image_size)
 
-  from lwlrd_jax.data import medmnist_builder as tfds_side  # noqa: PLC0415 (half a second that others need not spend)
+  # Half a second that others need not spend.
+  from lwlrd_jax.data import medmnist_builder as tfds_side  # noqa: PLC0415
+  from lwlrd_jax.data.record_files import is_prepared  # noqa: PLC0415
 
   folder = private_folder("tfds")
   builder = tfds_side.open_builder(folder, info, image_size, file=file, found=found)
-  if not tfds_side.is_prepared(builder):
+  if not is_prepared(builder):
     tfds_side.prepare(builder, folder)
   damage = UserError(f"--dataset {flag}: the prepared copy is damaged; remove {builder.data_path} and start again")
-  if not tfds_side.is_prepared(builder):
+  if not is_prepared(builder):
     raise damage
   try:
     splits = {split: tfds_side.read_split(builder, split) for split in tfds_side.SPLITS}

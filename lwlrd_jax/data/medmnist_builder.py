@@ -1,4 +1,4 @@
-"""The TFDS builder of MedMNIST: the only module that imports tensorflow_datasets.
+"""The TFDS builder of MedMNIST.
 
 It writes and reads array_record files, which needs no TensorFlow. Import it inside functions: it takes half a second.
 """
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import requests
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core import shuffle
 
 from lwlrd_jax.data.dataset import Split
 from lwlrd_jax.data.medmnist_info import MEDMNIST, SIZES, MedMNISTInfo, md5_of
+from lwlrd_jax.data.record_files import is_prepared, sorting_in_memory
 from lwlrd_jax.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -127,11 +127,6 @@ def open_builder(folder: Path, info: MedMNISTInfo, size: int, *, file: Path, fou
   return MedMNIST(data_dir=folder, config=name, file_format="array_record", file=file, found=found)
 
 
-def is_prepared(builder: MedMNIST) -> bool:
-  """Whether the set is there to be read."""
-  return builder.data_path.exists() and builder.is_prepared()  # asked first, or TFDS warns of what is no fault
-
-
 def prepare(builder: MedMNIST, folder: Path) -> None:
   """Writes the prepared set, downloading its file first if the builder has none.
 
@@ -150,7 +145,7 @@ def prepare(builder: MedMNIST, folder: Path) -> None:
     with (
       # A folder of our own: neither a wrong nor half a download can be taken for a good one later.
       tempfile.TemporaryDirectory(prefix="download.", dir=folder) as downloads,
-      _sorting_in_memory(),
+      sorting_in_memory(),
       contextlib.redirect_stdout(io.StringIO()),  # TFDS tells standard output what it does
     ):
       builder.download_and_prepare(
@@ -160,17 +155,6 @@ def prepare(builder: MedMNIST, folder: Path) -> None:
     if is_prepared(builder):  # another process was faster and its folder is in the way
       return
     raise UserError(f"--dataset {info.flag}: cannot prepare it in {folder} ({error}); make room there") from error
-
-
-@contextlib.contextmanager
-def _sorting_in_memory() -> Iterator[None]:
-  """Has TFDS keep a split in memory, where it has to fit anyway: what exceeds a gigabyte it sorts with TensorFlow."""
-  limit = shuffle.MAX_MEM_BUFFER_SIZE
-  shuffle.MAX_MEM_BUFFER_SIZE = sys.maxsize
-  try:
-    yield
-  finally:
-    shuffle.MAX_MEM_BUFFER_SIZE = limit
 
 
 def _set_progress_bars(info: MedMNISTInfo, size: int) -> None:

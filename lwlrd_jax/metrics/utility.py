@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lwlrd_jax.data.dataset import UNKNOWN
+
 
 class Utility(NamedTuple):
   """How well a model does its task. Each f32[], in [0, 1].
 
   Attributes:
-    accuracy: Share of right labels; for multi-label data the share of right yes/no decisions at 0.5, over all findings.
+    accuracy: Share of right labels; for multi-label data the share of right yes/no decisions at 0.5, over all known
+      findings.
     balanced_accuracy: Mean recall over the classes present; for multi-label data the mean over findings of the mean of
       sensitivity and specificity at 0.5.
     auc: Macro average of the one-against-rest areas under the ROC curve.
@@ -27,11 +30,12 @@ def utility(logits: jax.Array, labels: jax.Array) -> Utility:
 
   Scores are softmax probabilities (single label) or the logits of each finding (multi-label), as scikit-learn's
   `roc_auc_score` and MedMNIST's evaluator take them. A class that the labels never, or always, show has no ROC curve
-  and no recall: it is left out of the macro averages (`absent_classes` names it).
+  and no recall: it is left out of the macro averages (`absent_classes` names it). A finding that is not known of an
+  image counts nowhere; the image's others do.
 
   Args:
     logits: f32[N, K].
-    labels: i32[N] classes, or u8[N, K], 1 where a finding is present.
+    labels: i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where nobody knows.
 
   Returns:
     NaN where the logits are not finite, or where no class has both kinds of label.
@@ -39,21 +43,24 @@ def utility(logits: jax.Array, labels: jax.Array) -> Utility:
   if labels.ndim == 1:
     truth = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)
     decided = jax.nn.one_hot(logits.argmax(axis=-1), logits.shape[-1], dtype=jnp.float32)
-    right = (logits.argmax(axis=-1) == labels).astype(jnp.float32)
+    accuracy = (logits.argmax(axis=-1) == labels).astype(jnp.float32).mean()
     scores = jax.nn.softmax(logits)
     recall = (truth * decided).sum(axis=0) / truth.sum(axis=0)
     balanced = jnp.nanmean(recall)
   else:
     truth = labels.astype(jnp.float32)
     decided = (logits > 0).astype(jnp.float32)
+    positive, negative = _both_kinds(truth)
+    # No unknown finding is decided right. The factor is exactly 1 where all are known.
     right = (truth == decided).astype(jnp.float32)
+    accuracy = right.mean() * (truth.size / (positive + negative).sum())
     scores = logits
-    sensitivity = (truth * decided).sum(axis=0) / truth.sum(axis=0)
-    specificity = ((1 - truth) * (1 - decided)).sum(axis=0) / (1 - truth).sum(axis=0)
+    sensitivity = (positive * decided).sum(axis=0) / positive.sum(axis=0)
+    specificity = (negative * (1 - decided)).sum(axis=0) / negative.sum(axis=0)
     balanced = jnp.nanmean((sensitivity + specificity) / 2)
   auc = jnp.nanmean(jax.vmap(roc_auc, in_axes=1)(scores, truth))
   finite = jnp.isfinite(logits).all()
-  return Utility(*(jnp.where(finite, value, jnp.nan) for value in (right.mean(), balanced, auc)))
+  return Utility(*(jnp.where(finite, value, jnp.nan) for value in (accuracy, balanced, auc)))
 
 
 def roc_auc(scores: jax.Array, truth: jax.Array) -> jax.Array:
@@ -63,7 +70,7 @@ def roc_auc(scores: jax.Array, truth: jax.Array) -> jax.Array:
 
   Args:
     scores: f32[N].
-    truth: f32[N], 1 for positives, 0 for negatives.
+    truth: f32[N], 1 for positives, 0 for negatives; what is neither is left out.
 
   Returns:
     f32[], NaN without both kinds.
@@ -71,15 +78,18 @@ def roc_auc(scores: jax.Array, truth: jax.Array) -> jax.Array:
   >>> float(roc_auc(jnp.array([0.1, 0.4, 0.4, 0.8]), jnp.array([0.0, 0.0, 1.0, 1.0])))
   0.875
   """
-  ordered = jnp.sort(scores)
+  positive, negative = _both_kinds(truth)
+  positives, negatives = positive.sum(), negative.sum()
+  # What is left out stands behind all others.
+  ordered = jnp.sort(jnp.where(positive + negative > 0, scores, jnp.inf))
   below = jnp.searchsorted(ordered, scores, side="left")
   not_above = jnp.searchsorted(ordered, scores, side="right")
   # Ranks relative to the middle: sums of plain ranks would exceed f32's whole numbers on large sets.
   size = len(scores)
-  centred = (below + not_above - size).astype(jnp.float32) / (2 * size)
-  positives, negatives = truth.sum(), (1 - truth).sum()
-  spread = (truth * centred).sum() / positives - ((1 - truth) * centred).sum() / negatives
-  return jnp.where((positives > 0) & (negatives > 0), 0.5 + spread, jnp.nan)
+  known = positives + negatives
+  centred = (below + not_above - known.astype(jnp.int32)).astype(jnp.float32) / (2 * size)
+  spread = (positive * centred).sum() / positives - (negative * centred).sum() / negatives
+  return jnp.where((positives > 0) & (negatives > 0), 0.5 + spread * (size / known), jnp.nan)
 
 
 def auc_by_image(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -92,7 +102,7 @@ def auc_by_image(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
   Args:
     logits: f32[N, K].
-    labels: i32[N] classes, or u8[N, K].
+    labels: i32[N] classes, or u8[N, K]; a finding that is not known of an image gives it no influence.
 
   Returns:
     f32[N], whose mean is `utility(logits, labels).auc`; NaN where that is.
@@ -104,16 +114,24 @@ def auc_by_image(logits: jax.Array, labels: jax.Array) -> jax.Array:
     truth, scores = labels.astype(jnp.float32), logits
 
   def of_class(scores: jax.Array, truth: jax.Array) -> jax.Array:
-    positives, negatives = truth.sum(), (1 - truth).sum()
-    below = _ranked_right(scores, jnp.where(truth == 1, jnp.inf, scores), negatives)
+    known = ((truth == 0) | (truth == 1)).astype(jnp.float32)
+    present = jnp.where(known == 1, truth, 0)
+    positives, negatives = present.sum(), (known - present).sum()
+    below = _ranked_right(scores, jnp.where(truth == 0, scores, jnp.inf), negatives)
     above = 1 - _ranked_right(scores, jnp.where(truth == 1, scores, jnp.inf), positives)
-    auc = (truth * below).sum() / positives
-    influence = truth * (below - auc) / positives + (1 - truth) * (above - auc) / negatives
-    return auc + len(scores) * influence
+    auc = (present * below).sum() / positives
+    influence = present * (below - auc) / positives + (1 - present) * (above - auc) / negatives
+    # Masked as a whole: masked parts are added up otherwise, and figures of data without unknown findings would move.
+    return auc + len(scores) * (known * influence)
 
   by_class = jax.vmap(of_class, in_axes=1)(scores, truth)
   finite = jnp.isfinite(logits).all()
   return jnp.where(finite, jnp.nanmean(by_class, axis=0), jnp.nan)
+
+
+def _both_kinds(truth: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """1 where something is present, and 1 where it is absent; of what is unknown both are 0: f32[...] twice."""
+  return (truth == 1).astype(jnp.float32), (truth == 0).astype(jnp.float32)
 
 
 def _ranked_right(scores: jax.Array, others: jax.Array, count: jax.Array) -> jax.Array:
@@ -124,11 +142,14 @@ def _ranked_right(scores: jax.Array, others: jax.Array, count: jax.Array) -> jax
 
 
 def absent_classes(labels: np.ndarray, num_outputs: int) -> list[int]:
-  """Classes that AUC leaves out: those that the labels never, or always, show.
+  """Classes that AUC leaves out: those that the labels never, or always, show where they are known.
 
   >>> absent_classes(np.array([0, 2, 2]), num_outputs=4)
   [1, 3]
   """
   labels = np.asarray(labels)
-  counts = np.bincount(labels, minlength=num_outputs) if labels.ndim == 1 else labels.sum(axis=0, dtype=np.int64)
-  return [i for i, count in enumerate(counts.tolist()) if count in (0, len(labels))]
+  if labels.ndim == 1:
+    present, known = np.bincount(labels, minlength=num_outputs), np.full(num_outputs, len(labels))
+  else:
+    present, known = (labels == 1).sum(axis=0), (labels != UNKNOWN).sum(axis=0)
+  return [i for i in range(num_outputs) if present[i] in (0, known[i])]

@@ -18,8 +18,8 @@ from lwlrd_jax.data.device import scale
 from lwlrd_jax.data.npz import load_npz
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.network import Params
+from lwlrd_jax.progress import console, phase
 from lwlrd_jax.runs.cache import arrays_digest, cached_tree, numerics
-from lwlrd_jax.runs.progress import console, phase
 
 # Of the codec and its training. Raised with every change that makes an older cached codec a wrong one.
 _RECIPE = 2

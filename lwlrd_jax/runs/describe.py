@@ -16,7 +16,10 @@ from lwlrd_jax.runs.resolve import Resolved
 from lwlrd_jax.runs.setting import Setting
 
 # Flags that say where and how to run, not what.
-_FREE = ("out", "resume", "overwrite", "members_per_wave", "show_stolen", "config", "data_dir", "npz", "codec_npz")
+_FREE = (
+  *("out", "resume", "overwrite", "members_per_wave", "show_stolen", "config"),
+  *("data_dir", "npz", "codec_npz", "mimic_dir"),
+)
 
 
 def describe(config: SweepConfig, data: Dataset, digest: str, resolved: Resolved) -> dict[str, Any]:
@@ -85,10 +88,12 @@ def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
   Raises:
     UserError: It names the first difference.
   """
+  # A run started by a version without a flag did what the flag's default does.
+  had = {**SweepConfig().flat(), **before["config"]}
   for flag, value in now["config"].items():
-    if flag not in _FREE and before["config"].get(flag) != value:
+    if flag not in _FREE and had[flag] != value:
       raise UserError(
-        f"--{flag.replace('_', '-')} {value}: the run to go on with had {before['config'].get(flag)}; "
+        f"--{flag.replace('_', '-')} {value}: the run to go on with had {had[flag]}; "
         "allowed: the same flags, or another --out"
       )
   for name, version in now["versions"].items():

@@ -10,6 +10,7 @@ import jax
 from lwlrd_jax.config import SweepConfig, parse_finish
 from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.model_name import short_name
+from lwlrd_jax.progress import console
 from lwlrd_jax.report import write_report
 from lwlrd_jax.runs.attacks import knows_of
 from lwlrd_jax.runs.describe import check_resumable, describe, describe_members
@@ -17,7 +18,6 @@ from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.environment import environment
 from lwlrd_jax.runs.jobs import Job, table_order
 from lwlrd_jax.runs.members import run_jobs
-from lwlrd_jax.runs.progress import console
 from lwlrd_jax.runs.rate_distortion import compare_codecs
 from lwlrd_jax.runs.resolve import Resolved, defenses_of, resolve
 from lwlrd_jax.runs.searching import run_search
@@ -97,7 +97,12 @@ def _plan(config: SweepConfig) -> tuple[Dataset, Resolved, Setting, list[Job]]:
   # Before anything is computed, or looked up in the cache by what it was computed with.
   jax.config.update("jax_default_matmul_precision", config.run.matmul_precision)
   data = load_dataset(
-    config.data.dataset, npz=config.data.npz, data_dir=config.data.data_dir, image_size=config.data.image_size
+    config.data.dataset,
+    npz=config.data.npz,
+    data_dir=config.data.data_dir,
+    image_size=config.data.image_size,
+    mimic_dir=config.data.mimic_dir,
+    mimic=config.data.mimic(),
   )
   resolved = resolve(config, data)
   setting = Setting(config, data, resolved)

@@ -16,12 +16,12 @@ from lwlrd_jax.engine.population import finetune
 from lwlrd_jax.metrics.measure import Measured, auc_of, measure, sample_positions
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models.network import Params
+from lwlrd_jax.progress import console, phase
 from lwlrd_jax.runs.controls import image_controls
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.finish import Finished
 from lwlrd_jax.runs.hiding import hiding_figures
 from lwlrd_jax.runs.jobs import Job, Steps, controls_of, step_names, waves_of
-from lwlrd_jax.runs.progress import console, phase
 from lwlrd_jax.runs.resolve import members_per_wave
 from lwlrd_jax.runs.rows import figures
 from lwlrd_jax.runs.setting import Setting

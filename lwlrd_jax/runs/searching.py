@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.progress import console
 from lwlrd_jax.report.summary import Floors, average, find_floors
 from lwlrd_jax.runs.describe import describe_members
 from lwlrd_jax.runs.jobs import Job, controls_of, table_order
 from lwlrd_jax.runs.members import run_jobs
-from lwlrd_jax.runs.progress import console
 from lwlrd_jax.runs.resolve import Resolved, space_of
 from lwlrd_jax.runs.results import results_table
 from lwlrd_jax.runs.setting import Setting

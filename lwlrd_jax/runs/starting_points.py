@@ -20,9 +20,9 @@ from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.models.own import identity
+from lwlrd_jax.progress import console, phase
 from lwlrd_jax.runs.cache import arrays_digest, cached_tree, is_cached, numerics
 from lwlrd_jax.runs.codec import Coding
-from lwlrd_jax.runs.progress import console, phase
 
 # Of the models and their training. Raised with every change that makes an older cached model a wrong one.
 _RECIPE = 3

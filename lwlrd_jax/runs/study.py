@@ -3,16 +3,17 @@
 import dataclasses
 import datetime
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from lwlrd_jax.config import Run, SweepConfig
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.progress import console
 from lwlrd_jax.report.claims import write_claims
 from lwlrd_jax.report.compare import write_comparison
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.execute import check, execute
-from lwlrd_jax.runs.progress import console
 
 
 def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
@@ -30,8 +31,8 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
   """
   if list(configs) == [""]:
     return execute(configs[""], command)
-  if any(config.data.dataset == "npz" for config in configs.values()):
-    configs = {name: _with_own_file(config) for name, config in configs.items()}
+  there = {config.data.dataset for config in configs.values()}
+  configs = {name: _with_own_flags(config, there) for name, config in configs.items()}
   first = next(iter(configs.values())).run
   now = datetime.datetime.now(datetime.UTC)
   file = "study" if first.config is None else first.config.stem
@@ -81,8 +82,16 @@ def _run_each(configs: dict[str, SweepConfig], out: Path, first: Run, command: l
     jax.clear_caches()
 
 
-def _with_own_file(config: SweepConfig) -> SweepConfig:
-  """Flags are given to all runs of a study, but `--npz` is of no use to those with a named data set."""
-  if config.data.dataset == "npz":
-    return config
-  return dataclasses.replace(config, data=dataclasses.replace(config.data, npz=None))
+def _with_own_flags(config: SweepConfig, there: set[str]) -> SweepConfig:
+  """Flags are given to all runs of a study, but `--npz` and `--mimic-dir` are of use to one data set each.
+
+  Args:
+    config: Of one run.
+    there: Data sets of all runs: a flag that none of them has a use for stays, and is refused.
+  """
+  free: dict[str, Any] = {
+    flag: None
+    for flag, dataset in (("npz", "npz"), ("mimic_dir", "mimic-cxr"))
+    if dataset in there and config.data.dataset != dataset
+  }
+  return dataclasses.replace(config, data=dataclasses.replace(config.data, **free))

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwlrd_jax.attacks.index_code import MAX_BASE, gray_code, index_codes, running_numbers
+from lwlrd_jax.data.dataset import UNKNOWN
 
 
 def _gray(count, base, digits):
@@ -110,6 +111,11 @@ def test_multi_label(data):
   np.testing.assert_array_equal(codes, expected)
   np.testing.assert_array_equal(codes >= base, labels.astype(bool))  # the findings can be read off
   assert len(_rays(codes)) == len(codes)
+
+
+def test_unknown_findings_are_not_marked():
+  labels = np.array([[1, UNKNOWN, 0], [1, 0, 0], [UNKNOWN, UNKNOWN, UNKNOWN]], np.uint8)
+  np.testing.assert_array_equal(index_codes(labels, 3), index_codes(labels % UNKNOWN, 3))
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ def refused(*args, **kwargs) -> str:
 def test_names():
   names = dataset_names()
   assert names[:2] == ("phantom", "phantom-chest")
-  assert {"dermamnist", "chestmnist", "npz"} < set(names)
-  assert len(names) == 15
+  assert {"dermamnist", "chestmnist", "mimic-cxr", "npz"} < set(names)
+  assert len(names) == 16
 
 
 def test_generated_sets_take_size_and_seed():

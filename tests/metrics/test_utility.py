@@ -4,11 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
+from lwlrd_jax.data.dataset import UNKNOWN
 from lwlrd_jax.metrics.utility import absent_classes, auc_by_image, roc_auc, utility
 
 measure = jax.jit(utility)
+by_image = jax.jit(auc_by_image)
 
 
 def _single(seed, size=60, classes=4, ties=True):
@@ -192,3 +196,52 @@ def test_auc_by_image_leaves_absent_classes_out():
   assert float(found.mean()) == pytest.approx(float(measure(jnp.asarray(logits), jnp.asarray(labels)).auc), abs=1e-5)
   logits[3, 1] = np.nan
   assert np.isnan(jax.jit(auc_by_image)(jnp.asarray(logits), jnp.asarray(labels))).all()
+
+
+def _naive_auc(scores, truth):
+  """Pairs that are ranked right, one by one."""
+  positives, negatives = scores[truth == 1], scores[truth == 0]
+  pairs = [(p > n) + 0.5 * (p == n) for p in positives for n in negatives]
+  return float(np.mean(pairs)) if pairs else np.nan
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), share=st.floats(0, 1), ties=st.booleans())
+def test_unknown_findings_are_left_out(seed, share, ties):
+  logits, labels = _multi(seed, size=40, findings=3, ties=ties)
+  known = np.random.default_rng(seed).random(labels.shape) >= share
+  labels = np.where(known, labels, UNKNOWN).astype(np.uint8)
+  found = measure(jnp.asarray(logits), jnp.asarray(labels))
+  aucs, balanced = [], []
+  for k in range(3):
+    truth, yes = labels[known[:, k], k], logits[known[:, k], k] > 0
+    aucs.append(_naive_auc(logits[known[:, k], k], truth))
+    sensitivity, specificity = ([yes[truth == 1].mean(), 1 - yes[truth == 0].mean()] if 0 < truth.sum() < len(truth)
+                                else [np.nan, np.nan])  # fmt: skip
+    balanced.append((sensitivity + specificity) / 2)
+  accuracy = (labels == (logits > 0))[known].mean() if known.any() else np.nan
+  assert float(found.accuracy) == pytest.approx(accuracy, abs=1e-5, nan_ok=True)
+  assert float(found.auc) == pytest.approx(_nanmean(aucs), abs=1e-5, nan_ok=True)
+  assert float(found.balanced_accuracy) == pytest.approx(_nanmean(balanced), abs=1e-5, nan_ok=True)
+  assert absent_classes(labels, 3) == [k for k in range(3) if np.isnan(aucs[k])]
+
+  entries = np.asarray(by_image(jnp.asarray(logits), jnp.asarray(labels)))
+  assert entries.mean(dtype=np.float64) == pytest.approx(float(found.auc), abs=1e-5, nan_ok=True)
+  # Who is known of nothing has no influence: the entry is the AUC itself.
+  np.testing.assert_allclose(entries[~known.any(axis=1)], float(found.auc), atol=1e-5)
+
+
+def _nanmean(values):
+  kept = [value for value in values if not np.isnan(value)]
+  return np.mean(kept) if kept else np.nan
+
+
+def test_unknown_findings_are_as_images_that_are_not_there():
+  """Of one finding: what an interval is made of is the same as without them."""
+  logits, labels = _multi(0, size=50, findings=1)
+  known = np.arange(50) % 3 > 0
+  masked = np.where(known[:, None], labels, UNKNOWN).astype(np.uint8)
+  whole = np.asarray(by_image(jnp.asarray(logits), jnp.asarray(masked)))[known]
+  part = np.asarray(by_image(jnp.asarray(logits[known]), jnp.asarray(labels[known])))
+  auc = part.mean()
+  np.testing.assert_allclose((whole - auc) * known.sum() / 50, part - auc, atol=1e-5)

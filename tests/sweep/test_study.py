@@ -92,6 +92,29 @@ def test_a_file_beside_named_data_sets(command, npz, tmp_path, monkeypatch):
   assert seen == {"phantom": None, "npz": npz}
 
 
+def test_a_copy_of_mimic_beside_other_data_sets(tmp_path, monkeypatch, capsys):
+  """`--mimic-dir` is for the runs that read it; where none does, it is a mistake."""
+  seen: dict[str, Path | None] = {}
+  monkeypatch.setattr(study, "execute", lambda config, _: seen.setdefault(config.data.dataset, config.data.mimic_dir))
+  monkeypatch.setattr(study, "check", lambda config: None)
+  for name in ("write_comparison", "write_claims"):
+    monkeypatch.setattr(study, name, lambda runs, out: out)
+
+  def run(*names):
+    file = tmp_path / "mixed.py"
+    file.write_text(
+      "from lwlrd_jax.config import Data, SweepConfig\n"
+      f"CONFIGS = {{name: SweepConfig(data=Data(dataset=name)) for name in {names!r}}}\n"
+    )
+    return main(["--config", str(file), "--mimic-dir", str(tmp_path), "--out", str(tmp_path / "-".join(names))])
+
+  assert run("phantom", "mimic-cxr") == 0
+  assert seen == {"phantom": None, "mimic-cxr": tmp_path}
+  seen.clear()
+  assert run("phantom", "phantom-chest") == 0
+  assert set(seen.values()) == {tmp_path}  # `load_dataset` refuses it
+
+
 def test_each_run_has_its_own_precision(npz, tmp_path, capsys):
   file = tmp_path / "two.py"
   file.write_text(

@@ -44,6 +44,7 @@ from lwlrd_jax.attacks.dec.records import (
   scan,
   walk,
 )
+from lwlrd_jax.data.dataset import unknown_as_absent
 
 MAGIC = b"DECP"
 VERSION = 1
@@ -246,7 +247,7 @@ def encode_labels(labels: np.ndarray, num_outputs: int) -> np.ndarray:
   """Labels as bytes.
 
   Args:
-    labels: i32[N] classes in [0, K), or u8[N, K], 1 where a finding is present.
+    labels: i32[N] classes in [0, K), or u8[N, K], 1 where a finding is present; an unknown one is sent as absent.
     num_outputs: K, up to 65536 classes or 2040 findings.
 
   Returns:
@@ -259,7 +260,7 @@ def encode_labels(labels: np.ndarray, num_outputs: int) -> np.ndarray:
   >>> encode_labels(np.array([3, 0]), 10).tolist(), encode_labels(np.array([[1, 0, 0]], np.uint8), 3).tolist()
   ([[3], [0]], [[128]])
   """
-  labels = np.asarray(labels)
+  labels = unknown_as_absent(np.asarray(labels))
   multi_label = labels.ndim == 2
   label_bytes = _label_bytes(num_outputs, multi_label)
   limit = 2 if multi_label else num_outputs

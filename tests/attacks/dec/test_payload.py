@@ -20,6 +20,7 @@ from lwlrd_jax.attacks.dec.payload import (
 )
 from lwlrd_jax.attacks.dec.payload_device import decoder_bits, record_bits
 from lwlrd_jax.attacks.dec.records import MAX_CODE_BYTES
+from lwlrd_jax.data.dataset import UNKNOWN
 
 _QUICK = settings(max_examples=100, deadline=None)
 _BINARY = st.binary(max_size=30)
@@ -299,6 +300,12 @@ def test_findings_round_trip(num_outputs, label_bytes):
   padding = np.uint8(2 ** (8 * label_bytes - num_outputs) - 1)
   encoded[:, -1] |= padding
   np.testing.assert_array_equal(decode_labels(encoded, num_outputs, multi_label=True), labels)
+
+
+def test_unknown_findings_are_sent_as_absent():
+  labels = np.array([[1, UNKNOWN, 0, UNKNOWN], [UNKNOWN, 1, 1, 0]], np.uint8)
+  encoded = encode_labels(labels, 4)
+  np.testing.assert_array_equal(decode_labels(encoded, 4, multi_label=True), labels % UNKNOWN)
 
 
 def test_labels_out_of_range():

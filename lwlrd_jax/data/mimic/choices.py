@@ -1,0 +1,118 @@
+"""What a user chooses of MIMIC-CXR-JPG when it is read: views, whose labels, what uncertain findings count as."""
+
+import dataclasses
+
+import numpy as np
+
+from lwlrd_jax.data.dataset import UNKNOWN
+from lwlrd_jax.errors import UserError
+
+FRONTAL = ("AP", "PA")
+# What a finding counts as that the report mentions and leaves open.
+UNCERTAIN = {"ignore": UNKNOWN, "zeros": 0, "ones": 1}
+LABELERS = ("chexpert", "negbio")
+
+# Codes of a finding in a study, as prepared sets hold them.
+CODES = {"1": 1, "0": 0, "-1": -1, "": -2}
+NO_LABELS = -3
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+  """Flags of `--dataset mimic-cxr` that need no new preparation.
+
+  Attributes:
+    views: See `parse_views`.
+    uncertain: A key of `UNCERTAIN`.
+    labeler: One of `LABELERS`.
+
+  Raises:
+    UserError: Another value.
+  """
+
+  views: str = "frontal"
+  uncertain: str = "ignore"
+  labeler: str = "chexpert"
+
+  def __post_init__(self):
+    parse_views(self.views)
+    for flag, value, allowed in (
+      ("--uncertain", self.uncertain, tuple(UNCERTAIN)),
+      ("--labeler", self.labeler, LABELERS),
+    ):
+      if value not in allowed:
+        raise UserError(f"{flag} {value}: not known; allowed: {', '.join(allowed)}")
+
+
+def parse_views(text: str) -> tuple[str, ...] | None:
+  """Reads `--views`.
+
+  Args:
+    text: `all`, or a comma list of values of the column ViewPosition, `frontal` standing for AP and PA.
+
+  Returns:
+    The values; None for every image, whatever its view, known or not.
+
+  Raises:
+    UserError: An empty entry, or `all` beside others. Which values there are, the data say (`chosen_views`).
+
+  >>> parse_views("frontal"), parse_views("PA, LATERAL"), parse_views("all")
+  (('AP', 'PA'), ('PA', 'LATERAL'), None)
+  """
+  names = [part.strip() for part in text.split(",")]
+  if names == ["all"]:
+    return None
+  if "" in names or "all" in names:
+    raise UserError(
+      f"--views '{text}': allowed: all, or a comma list of ViewPosition values such as AP, PA, LATERAL, LL; "
+      "frontal is AP and PA"
+    )
+  found = [view for name in names for view in (FRONTAL if name == "frontal" else (name,))]
+  return tuple(dict.fromkeys(found))
+
+
+def chosen_views(text: str, views: np.ndarray) -> np.ndarray:
+  """Which images have a view that is asked for.
+
+  Args:
+    text: See `parse_views`.
+    views: str[N], the images' ViewPosition, "" where it is missing.
+
+  Returns:
+    bool[N].
+
+  Raises:
+    UserError: A view that no image has.
+
+  >>> chosen_views("PA", np.array(["PA", "", "LL"])).tolist(), chosen_views("all", np.array(["PA", ""])).tolist()
+  ([True, False, False], [True, True])
+  """
+  wanted = parse_views(text)
+  if wanted is None:
+    return np.full(len(views), True)
+  there = sorted(set(views.tolist()) - {""})
+  named = {part.strip() for part in text.split(",")}
+  for view in wanted:
+    if view in named and view not in there:
+      raise UserError(
+        f"--views {text}: no image has the ViewPosition {view}; allowed: frontal, all, {', '.join(there)}"
+      )
+  return np.isin(views, wanted)
+
+
+def labels_of(codes: np.ndarray, uncertain: str) -> np.ndarray:
+  """Labels of findings as `Split` has them; what a report does not mention counts as absent.
+
+  Args:
+    codes: i8[N, K], values of `CODES`.
+    uncertain: What -1 counts as, a key of `UNCERTAIN`.
+
+  Returns:
+    u8[N, K].
+
+  >>> labels_of(np.array([[1, 0, -1, -2]], np.int8), "ignore").tolist()
+  [[1, 0, 255, 0]]
+  """
+  labels = (codes == CODES["1"]).astype(np.uint8)
+  labels[codes == CODES["-1"]] = UNCERTAIN[uncertain]
+  return labels

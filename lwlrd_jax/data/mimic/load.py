@@ -1,0 +1,130 @@
+"""MIMIC-CXR-JPG as a `Dataset`: checked, prepared once, read by what is chosen of it."""
+
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import psutil
+
+from lwlrd_jax.cache import private_folder
+from lwlrd_jax.data.dataset import Dataset, Split
+from lwlrd_jax.data.mimic.choices import NO_LABELS, Choices, chosen_views, labels_of
+from lwlrd_jax.data.mimic.images import image_file
+from lwlrd_jax.data.mimic.tables import FINDINGS, MISSING, SPLITS, Tables, read_tables
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.progress import console
+
+# SSIM's window, and what stays small enough for a whole data set in memory.
+_SMALLEST, _LARGEST = 11, 1024
+# Bytes of memory of an image besides its pixels: labels, and while it is written what TFDS keeps of it.
+_BESIDE = 1024
+
+
+def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | None = None, choices: Choices) -> Dataset:
+  """Loads MIMIC-CXR-JPG from a user's own copy.
+
+  The first time, every JPEG is decoded and resized; afterwards the CSVs are read and checked again, and the JPEGs are
+  not needed. What is left out is told on the console: images of studies that the labeler has no row for, and images
+  whose files were missing, which a list in the prepared set names. Nothing is ever written into the copy.
+
+  Args:
+    folder: The copy: `files/p10` to `files/p19`, and the CSVs, each as .csv or .csv.gz.
+    image_size: Side in pixels.
+    data_dir: Where the prepared set is kept, in a folder `mimic_cxr` that only its owner may enter. Default: `tfds` in
+      the cache folder.
+    choices: Views, labeler, and what uncertain findings count as.
+
+  Returns:
+    The data set, in the order of the split file: images u8[N, S, S, 1], labels u8[N, 14]. It is not openly licensed.
+
+  Raises:
+    UserError: See `tables.read_tables`, `choices.chosen_views`, `builder.prepare`; a size or folder that is not
+      allowed; more images than memory holds; a split without images; a prepared set that is damaged.
+  """
+  tables = read_tables(folder, choices.labeler)
+  if not _SMALLEST <= image_size <= _LARGEST:
+    raise UserError(f"--image-size {image_size}: allowed for mimic-cxr: {_SMALLEST} to {_LARGEST} pixels")
+  if data_dir is None:
+    data_dir = private_folder("tfds")
+  elif not data_dir.is_dir():
+    raise UserError(f"--data-dir {data_dir}: there is no such folder; allowed: one to keep the prepared set in")
+  views = chosen_views(choices.views, tables.images["view"].to_numpy(str))
+  labelled = tables.findings[choices.labeler][:, 0] != NO_LABELS
+
+  # Half a second that others need not spend.
+  from lwlrd_jax.data.mimic import builder as tfds_side  # noqa: PLC0415
+  from lwlrd_jax.data.record_files import is_prepared  # noqa: PLC0415
+
+  builder = tfds_side.open_builder(data_dir, tables, image_size)
+  if not is_prepared(builder):
+    # TFDS writes a split from memory. Asked before hours are spent on decoding.
+    _check_memory(len(tables.images), image_size, f"to prepare all views at --image-size {image_size}")
+    tfds_side.prepare(builder, data_dir)
+  damage = UserError(f"--dataset mimic-cxr: the prepared copy is damaged; remove {builder.data_path} and start again")
+  if not is_prepared(builder):
+    raise damage
+  tfds_side.tidy_up(builder)
+  try:
+    missing = tfds_side.missing_files(builder)
+  except OSError as error:
+    raise damage from error
+  there = ~np.isin(_paths(tables), missing)
+  chosen = views & labelled & there
+  # On a CPU the device's copy lies in the same memory.
+  copies = 2 if jax.default_backend() == "cpu" else 1
+  _check_memory(int(chosen.sum()), image_size, f"for --views {choices.views} at --image-size {image_size}", copies)
+  _tell(tables, chosen, views & ~labelled, views & ~there, missing, Path(builder.data_path))
+
+  splits = {}
+  for split in SPLITS:
+    rows = tables.of_split(split)
+    places = np.flatnonzero(chosen[rows][there[rows]])
+    if not len(places):
+      raise UserError(
+        f"--views {choices.views}: of the split {SPLITS[split]} no image with such a view, a file and labels is left; "
+        "allowed: views that every split has"
+      )
+    dicom_ids = tables.images["dicom_id"].to_numpy()[rows][chosen[rows]]
+    try:
+      images, codes = tfds_side.read_split(builder, split, places, dicom_ids, choices.labeler)
+    except RuntimeError as error:
+      raise damage from error
+    splits[split] = Split(images, labels_of(codes, choices.uncertain))
+  return Dataset(name="mimic-cxr", **splits, label_names=FINDINGS, multi_label=True, openly_licensed=False)
+
+
+def _paths(tables: Tables) -> np.ndarray:
+  """Where each image lies in the copy: str[N]."""
+  images = tables.images
+  ids = zip(images["subject_id"], images["study_id"], images["dicom_id"], strict=True)
+  return np.array([image_file(*of_image) for of_image in ids])
+
+
+def _check_memory(images: int, size: int, purpose: str, copies: int = 1) -> None:
+  """Raises a UserError if so many images do not fit into free memory, once or several times."""
+  needed, free = copies * images * (size**2 + _BESIDE), psutil.virtual_memory().available
+  if needed > free:
+    raise UserError(
+      f"--dataset mimic-cxr: {images} images need {needed / 2**30:.1f} GiB of memory {purpose}, {free / 2**30:.1f} are "
+      "free; allowed: a smaller --image-size, or fewer views"
+    )
+
+
+def _tell(
+  tables: Tables, chosen: np.ndarray, unlabelled: np.ndarray, gone: np.ndarray, missing: list[str], folder: Path
+) -> None:
+  """Tells on the console what is read and what is left out."""
+  said = f"mimic-cxr: {chosen.sum()} of {len(chosen)} images"
+  if unlabelled.any():
+    studies = tables.images["study_id"][unlabelled].nunique()
+    said += f"; left out: {unlabelled.sum()} images of {studies} studies without labels"
+  if gone.any():
+    said += f"; left out: {gone.sum()} images whose files were missing (all {len(missing)}: {folder / MISSING})"
+  console.print(said, soft_wrap=True)
+  found = sum(os.path.exists(tables.folder / path) for path in missing)
+  if found:
+    console.print(
+      f"mimic-cxr: {found} files that were missing are there now; to take them in, remove {folder} and start again",
+      soft_wrap=True,
+    )

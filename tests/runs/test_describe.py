@@ -1,0 +1,26 @@
+import pytest
+
+from lwlrd_jax.config import Data, SweepConfig
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.runs.describe import check_resumable
+
+
+def described(config):
+  """What config.json says, as far as it decides."""
+  same = {"versions": {}, "device": {"platform": "cpu"}, "dataset": {"sha256": "0"}, "model": "mlp", "infection": {}}
+  return {"config": config.flat(), **same}
+
+
+def test_a_run_from_before_a_flag_did_as_the_default_does():
+  before = described(SweepConfig())
+  del before["config"]["views"], before["config"]["mimic_dir"]
+  check_resumable(before, described(SweepConfig()))
+  with pytest.raises(UserError, match=r"^--views PA: the run to go on with had frontal; allowed: the same flags"):
+    check_resumable(before, described(SweepConfig(data=Data(views="PA"))))
+
+
+def test_where_the_data_lie_is_free_and_what_is_chosen_of_them_is_not(tmp_path):
+  before = described(SweepConfig(data=Data(dataset="mimic-cxr")))
+  check_resumable(before, described(SweepConfig(data=Data(dataset="mimic-cxr", mimic_dir=tmp_path))))
+  with pytest.raises(UserError, match=r"^--uncertain ones: the run to go on with had ignore"):
+    check_resumable(before, described(SweepConfig(data=Data(dataset="mimic-cxr", uncertain="ones"))))
