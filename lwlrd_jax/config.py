@@ -161,6 +161,8 @@ class Infection:
   fewer."""
   infect_steps: int | None = None
   """Training steps of the infected and of the clean model. Default: 4.2 an image stolen, at least 1000."""
+  infect_batch_size: int = 128
+  """Images a training step of these models, of either kind."""
   seeds: int = 1
   """Independent infections: each has its own initial weights, stolen images and training."""
 
@@ -423,6 +425,7 @@ def validate(config: SweepConfig) -> None:
     ("--batch-size", tuning.batch_size),
     ("--stolen", infection.stolen),
     ("--infect-steps", infection.infect_steps),
+    ("--infect-batch-size", infection.infect_batch_size),
     ("--seeds", infection.seeds),
     ("--members-per-wave", run.members_per_wave),
     ("--codec-steps", dec.codec_steps),

@@ -15,6 +15,8 @@ from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.cnn import CNN
 from lwlrd_jax.models.mlp import MLP
 from lwlrd_jax.models.network import Network, Params, split_model
+from lwlrd_jax.models.resnet import ResNet
+from lwlrd_jax.models.vit import ViT
 
 # Before any array is made. Four devices to spread members over; promotion between dtypes only where it is asked for.
 jax.config.update("jax_num_cpu_devices", 4)
@@ -67,13 +69,17 @@ def realdata() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_network() -> Callable[..., tuple[Network, Params]]:
-  """Makes a small model: tiny_network("mlp" or "cnn", image_shape, num_outputs, width)."""
+  """Makes a small model: tiny_network("mlp", "cnn", "resnet18" or "vit", image_shape, num_outputs, width)."""
 
   def make(name: str, image_shape=(12, 12, 1), num_outputs: int = 3, width: int = 16, seed: int = 0):
     rngs = nnx.Rngs(params=jax.random.key(seed))
     model: nnx.Module
     if name == "mlp":
       model = MLP(image_shape, num_outputs, width=width, rngs=rngs)
+    elif name == "resnet18":
+      model = ResNet(image_shape, num_outputs, channels=2, stages=(1, 1), rngs=rngs)
+    elif name == "vit":
+      model = ViT(image_shape, num_outputs, width=width, depth=2, heads=2, hidden=2 * width, rngs=rngs)
     else:
       model = CNN(image_shape, num_outputs, channels=2, width=width, rngs=rngs)
     return split_model(model, image_shape, num_outputs)

@@ -7,6 +7,7 @@ from lwlrd_jax.data.device import scale
 from lwlrd_jax.models.network import STATISTICS, Network, Params
 
 _BATCH = 128
+_HUGE = 2.0**80
 
 
 def take_anew(network: Network, params: Params, images: jax.Array) -> Params:
@@ -34,10 +35,11 @@ def take_anew(network: Network, params: Params, images: jax.Array) -> Params:
     filled = jax.tree.map(lambda leaf: jnp.full(leaf.shape, old, leaf.dtype), shapes)
     return network.forward_training({**weights, **filled}, scale(part))[1]
 
-  # Running statistics are m old + (1 - m) new, with a momentum m that is the module's own business: it is the
-  # derivative by the old ones, and from an old 0 they are (1 - m) new.
-  zero, one = jnp.float32(0), jnp.float32(1)
-  _, momentum = jax.jvp(lambda old: after_one(old, batches[0]), (zero,), (one,))
+  # Running statistics are m old + (1 - m) new, with a momentum m that is the module's own business: from an old 0 they
+  # are (1 - m) new, and of an old one that is so large that no new one counts, m times that. (The derivative would say
+  # the same, but modules may stop gradients there.)
+  zero, huge = jnp.float32(0), jnp.float32(_HUGE)
+  momentum = jax.tree.map(lambda after: after / huge, after_one(huge, batches[0]))
 
   def add(total: Params, part: jax.Array) -> tuple[Params, None]:
     return jax.tree.map(jnp.add, total, after_one(zero, part)), None

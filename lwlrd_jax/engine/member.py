@@ -1,9 +1,11 @@
 """Fine-tuning of ONE member of a population: its state and its step."""
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from lwlrd_jax.data.device import DeviceSplit, scale
@@ -42,7 +44,7 @@ class Member:
   def step(
     self, state: MemberState, lr: jax.Array, images: jax.Array, labels: jax.Array
   ) -> tuple[MemberState, jax.Array]:
-    """One optimizer step.
+    """One optimizer step. At rates of 0 nothing changes but the optimizer's state.
 
     Args:
       state: State before.
@@ -56,6 +58,11 @@ class Member:
     loss, grads, statistics = task_gradient(self.network, state.params, images, labels, self.label_smoothing)
     weights = self.network.weights(state.params)
     updates, opt_state = self._tx(weights).update(grads, state.opt_state, weights, lr=lr)
+    moves = (lr != 0).any()
+    statistics = {
+      name: jax.tree.map(functools.partial(jnp.where, moves), new, state.params[name])
+      for name, new in statistics.items()
+    }
     return MemberState({**optax.apply_updates(weights, updates), **statistics}, opt_state), loss
 
   def run(

@@ -10,13 +10,13 @@ from lwlrd_jax.models.cnn import CNN
 from lwlrd_jax.models.mlp import MLP
 from lwlrd_jax.models.network import Network, Params, split_model
 from lwlrd_jax.models.own import load_own
-from lwlrd_jax.models.resnet import ResNet18
+from lwlrd_jax.models.resnet import ResNet
 from lwlrd_jax.models.vit import ViT
 
 MODELS: dict[str, Callable[..., nnx.Module]] = {
   "mlp": MLP,
   "cnn": CNN,
-  "resnet18": ResNet18,
+  "resnet18": ResNet,
   "vit": ViT,
   "vit-small": functools.partial(ViT, width=192, depth=4, heads=4, hidden=576),
 }

@@ -1,4 +1,4 @@
-"""ResNet-18 with two directions.
+"""Residual networks, ResNet-18 if nothing else is said, with two directions.
 
 He et al. 2016 (arXiv 1512.03385). Below 64 pixels a side the stem is a single 3 x 3 convolution, as for CIFAR; from
 there on it is the usual one, 7 x 7 at stride 2 and a pool.
@@ -63,17 +63,26 @@ class Block(nnx.Module):
     return painted + passed
 
 
-class ResNet18(nnx.Module):
-  """A ResNet of 18 layers.
+class ResNet(nnx.Module):
+  """A ResNet of blocks of two convolutions.
 
   Args:
     image_shape: (H, W, C).
     num_outputs: K, classes or findings.
-    channels: Of the stem and the first two blocks; every two more have twice as many.
+    channels: Of the stem and the first stage; each later stage has twice as many as the one before, on half the side.
+    stages: Blocks of each stage. ResNet-18 has four of two.
     rngs: Stream `params` initialises the kernels.
   """
 
-  def __init__(self, image_shape: tuple[int, int, int], num_outputs: int, *, channels: int = 64, rngs: nnx.Rngs):
+  def __init__(
+    self,
+    image_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    channels: int = 64,
+    stages: tuple[int, ...] = (2, 2, 2, 2),
+    rngs: nnx.Rngs,
+  ):
     side, inputs = image_shape[:2], image_shape[2]
     self.large = max(side) >= _LARGE_IMAGE
     self.stem = Conv(inputs, channels, size=7 if self.large else 3, stride=2 if self.large else 1, rngs=rngs)
@@ -82,11 +91,13 @@ class ResNet18(nnx.Module):
     if self.large:
       sides += [_halved(side), _halved(_halved(side))]
     blocks, fan_in = [], channels
-    for number in range(8):
-      fan_out, stride = channels * 2 ** (number // 2), 2 if number in {2, 4, 6} else 1
-      blocks.append(Block(fan_in, fan_out, stride=stride, rngs=rngs))
-      sides.append(_halved(sides[-1]) if stride == 2 else sides[-1])
-      fan_in = fan_out
+    for stage, count in enumerate(stages):
+      fan_out = channels * 2**stage
+      for number in range(count):
+        stride = 2 if stage and number == 0 else 1
+        blocks.append(Block(fan_in, fan_out, stride=stride, rngs=rngs))
+        sides.append(_halved(sides[-1]) if stride == 2 else sides[-1])
+        fan_in = fan_out
     self.sides = tuple(sides)
     self.blocks = nnx.List(blocks)
     self.head = Dense(fan_in, num_outputs, rngs=rngs)

@@ -79,7 +79,11 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
   attacks = parse_attacks(config.infection.attacks, config.dec.carriers)
   recipe = recipe_of(config.data.model)
   transpose = Transpose(
-    stolen=stolen, steps=infect_steps(config, stolen), task_lr=recipe.task_lr, memory_lr=recipe.memory_lr
+    stolen=stolen,
+    steps=infect_steps(config, stolen),
+    batch_size=config.infection.infect_batch_size,
+    task_lr=recipe.task_lr,
+    memory_lr=recipe.memory_lr,
   )
   lrs = (recipe.lr_max,) if config.tuning.lrs is None else parse_lrs(config.tuning.lrs)
   return Resolved(attacks, transpose, epochs, batch_size, lrs, config.tuning.granularity or recipe.granularity)

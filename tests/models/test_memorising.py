@@ -1,6 +1,7 @@
 """What the backward pass of every model has to be able to do: be trained, in all of its weights, to paint images."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +11,14 @@ from flax import nnx
 
 from lwlrd_jax.models import MODELS
 from lwlrd_jax.models.network import split_model
-from lwlrd_jax.models.resnet import ResNet18
+from lwlrd_jax.models.resnet import ResNet
 from lwlrd_jax.models.vit import ViT
 
 SHAPE = (12, 12, 1)
-SMALL = {
+SMALL: dict[str, Callable[..., nnx.Module]] = {
   "mlp": functools.partial(MODELS["mlp"], width=16),
   "cnn": functools.partial(MODELS["cnn"], channels=3, width=16),
-  "resnet18": functools.partial(ResNet18, channels=3),
+  "resnet18": functools.partial(ResNet, channels=3),
   "vit": functools.partial(ViT, width=12, depth=2, heads=3, hidden=20),
 }
 # Layers whose biases the backward direction uses too. That of keys moves all that a query is compared with alike.

@@ -100,4 +100,4 @@ def test_no_such_network(npz, tmp_path, capsys, model):
   assert sweep(npz, tmp_path / "never", model) == 2
   (line,) = capsys.readouterr().err.strip().splitlines()
   assert line.startswith(f"error: --model {model}: ")
-  assert line.endswith("allowed: mlp, cnn, or FILE.py:NAME")
+  assert line.endswith("allowed: mlp, cnn, resnet18, vit, vit-small, or FILE.py:NAME")

@@ -7,9 +7,10 @@ import numpy as np
 import optax
 import pytest
 
-from lwlrd_jax.attacks.transpose import Transpose
-from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.attacks.transpose import Flat, Rehearsed, Transpose
+from lwlrd_jax.data.device import DeviceSplit, batch_plan, scale
 from lwlrd_jax.models.loss import task_loss
+from lwlrd_jax.models.network import STATISTICS
 
 
 def test_memorises_and_still_classifies(tiny_network, smooth_split):
@@ -138,3 +139,25 @@ def test_settings_are_hashable():
   attack = Transpose(stolen=1, steps=1)
   assert hash(attack) == hash(dataclasses.replace(attack, steps=1))
   assert attack.name == "transpose"
+
+
+@pytest.mark.parametrize("kind", [Transpose, Flat, Rehearsed])
+def test_a_network_with_statistics(kind, tiny_network, smooth_split):
+  """The task's steps move them, batch by batch; the memory's do not."""
+  network, params = tiny_network("resnet18")
+  data = smooth_split(32)
+  attack = kind(stolen=4, steps=3, batch_size=8, task_lr=0.0, memory_lr=1e-3)
+  infected = attack.infect(network, params, data, jax.random.key(0))
+  assert infected.params.keys() == params.keys()
+  assert not np.allclose(infected.params["stem"]["kernel"], params["stem"]["kernel"])
+  # The memory moved what the task's next batch is normalised by, but little: rates are small.
+  expected = params
+  for batch in batch_plan(jax.random.fold_in(jax.random.key(0), 1), 32, 8, 3):
+    expected = {**expected, **network.forward_training(expected, scale(data.images[batch]))[1]}
+  jax.tree.map(
+    lambda found, wanted: np.testing.assert_allclose(found, wanted, rtol=0.1, atol=0.05),
+    infected.params[STATISTICS],
+    expected[STATISTICS],
+  )
+  moved = jax.tree.map(lambda a, b: bool((a != b).all()), infected.params[STATISTICS], params[STATISTICS])
+  assert all(jax.tree.leaves(moved))
