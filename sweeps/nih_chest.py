@@ -1,0 +1,29 @@
+"""Radiographs at 64 pixels with up to 14 findings each, ResNet-18 and ViT, both attack families, in a size for 2 cores.
+
+    python -m lwlrd_jax.sweep --config sweeps/nih_chest.py --npz FILE
+
+FILE is in MedMNIST's form, with labels [N, 14]; a thousand images will do. Findings that a split never or always shows
+have no AUC: they are left out of the mean, and named in the report.
+
+Few images, small batches and short trainings: the point is that everything runs, not what it finds. On a GPU take the
+defaults instead, a model at a time:
+
+    python -m lwlrd_jax.sweep --dataset npz --npz FILE --model resnet18 --image-size 64 --lrs 0.003,0.01,0.03
+
+COST
+"""
+
+from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, Infection, SweepConfig
+
+_SIZES = {"resnet18": (16, 300, 4), "vit": (8, 150, 2)}
+
+CONFIGS = {
+  model: SweepConfig(
+    tuning=FineTuning(decays="0.5,0.9", epochs=epochs, batch_size=32, baselines=False),
+    finishing=Finishing(finish="none,scrub"),
+    data=Data(dataset="npz", model=model, image_size=64),
+    infection=Infection(attacks="transpose,dec", stolen=stolen, infect_steps=steps, infect_batch_size=16),
+    dec=Dec(codec_steps=400),
+  )
+  for model, (stolen, steps, epochs) in _SIZES.items()
+}
