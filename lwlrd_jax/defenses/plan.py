@@ -14,8 +14,8 @@ from lwlrd_jax.defenses.schedules import (
   time_shape,
   uniform,
 )
+from lwlrd_jax.models.depth import LAYER
 
-BY_LAYER = "layer"
 EARLY, LATE = "early", "late"
 # Vanilla fine-tuning goes on at a tenth of the rate the task was trained at, as is usual.
 _VANILLA_SHARE = 0.1
@@ -48,7 +48,7 @@ class Defense:
   batch_size: int
   schedule: np.ndarray
   floor: float = 0.0
-  granularity: str = BY_LAYER
+  granularity: str = LAYER
   tells_length: bool = False
 
   @property
@@ -76,7 +76,7 @@ def schedule_label(
   lr_max: float,
   decay: float | None,
   floor: float = 0.0,
-  granularity: str = BY_LAYER,
+  granularity: str = LAYER,
   length: tuple[int, str] | None = None,
 ) -> str:
   """Name of a schedule, from what tells it from others; fit for a file name.
@@ -97,7 +97,7 @@ def schedule_label(
     parts.append(f"d{decay:.12g}")
   if floor:
     parts.append(f"f{floor:.12g}")
-  if granularity != BY_LAYER:
+  if granularity != LAYER:
     parts.append(granularity)
   if length is not None:
     parts += [f"e{length[0]}", length[1]]
@@ -118,7 +118,7 @@ def plan_defenses(
   layers: int,
   floors: tuple[float, ...] = (0.0,),
   depth_of_layer: Sequence[int] | None = None,
-  granularity: str = BY_LAYER,
+  granularity: str = LAYER,
   directions: tuple[str, ...] = (EARLY,),
   high_lrs: tuple[float, ...] | None = None,
 ) -> list[Defense]:
@@ -161,7 +161,7 @@ def plan_defenses(
 
   def common(name: str, decay: float | None, lr: float, schedule: np.ndarray, floor: float = 0.0) -> Defense:
     # Where there is no decay, there is nothing to count.
-    counted = BY_LAYER if decay is None else granularity
+    counted = LAYER if decay is None else granularity
     return Defense(
       name, decay, lr, epochs, shape, optimizer, batch_size, by_layer(schedule, depths), floor, granularity=counted
     )

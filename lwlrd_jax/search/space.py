@@ -5,8 +5,9 @@ import math
 from collections.abc import Sequence
 from typing import TypeVar
 
-from lwlrd_jax.defenses.plan import BY_LAYER, Defense, schedule_label, steps_per_epoch
+from lwlrd_jax.defenses.plan import Defense, schedule_label, steps_per_epoch
 from lwlrd_jax.defenses.schedules import SHAPES, by_layer, lwlrd, number_of_units, time_shape
+from lwlrd_jax.models.depth import LAYER
 
 # Rates and decays are told in two digits: labels are short, a row says all of its schedule, and finer differences than
 # these are lost in the noise of a fine-tuning.
@@ -38,7 +39,7 @@ class Candidate:
   shape: str
   floor: float = 0.0
   finish: tuple[str, ...] = ()
-  granularity: str = BY_LAYER
+  granularity: str = LAYER
 
   @property
   def label(self) -> str:
@@ -117,7 +118,7 @@ class Space:
   lrs: tuple[float, float] = (1e-3, 1e-1)
   shapes: tuple[str, ...] = SHAPES
   floors: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3)
-  granularity: str = BY_LAYER
+  granularity: str = LAYER
   usual_lr: float = 0.02
   usual_epochs: int | None = None
 
