@@ -33,16 +33,33 @@ class Dense(nnx.Module):
 
   Attributes:
     kernel: f32[inputs, outputs].
-    bias: f32[outputs], used forwards only.
+    bias: f32[outputs], used forwards only, if there is one.
+
+  Args:
+    inputs: Numbers that it reads.
+    outputs: Numbers that it makes of them.
+    init: Of the kernel.
+    biased: Whether it has a bias.
+    rngs: Stream `params` initialises the kernel.
   """
 
-  def __init__(self, inputs: int, outputs: int, *, init: nnx.Initializer = _KERNEL_INIT, rngs: nnx.Rngs):
+  def __init__(
+    self,
+    inputs: int,
+    outputs: int,
+    *,
+    init: nnx.Initializer = _KERNEL_INIT,
+    biased: bool = True,
+    rngs: nnx.Rngs,
+  ):
     self.kernel = nnx.Param(init(rngs.params(), (inputs, outputs), jnp.float32))
-    self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
+    if biased:
+      self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
 
   def __call__(self, x: jax.Array) -> jax.Array:
     """f32[..., inputs] -> f32[..., outputs]."""
-    return x @ self.kernel[...] + self.bias[...]
+    y = x @ self.kernel[...]
+    return y + self.bias[...] if hasattr(self, "bias") else y
 
   def transpose(self, y: jax.Array) -> jax.Array:
     """f32[..., outputs] -> f32[..., inputs]."""

@@ -21,7 +21,7 @@ SMALL: dict[str, Callable[..., nnx.Module]] = {
   "resnet18": functools.partial(ResNet, channels=3),
   "vit": functools.partial(ViT, width=12, depth=2, heads=3, hidden=20),
 }
-# Layers whose biases the backward direction uses too. That of keys moves all that a query is compared with alike.
+# Layers whose biases the backward direction uses too.
 BOTH_WAYS = ("norm", "query")
 
 

@@ -41,7 +41,7 @@ class Reference:
     return scaled * self.w[name]["scale"] + self.w[name]["bias"]
 
   def look(self, name, x, values):
-    queries, keys = self.dense(f"{name}.query", x), self.dense(f"{name}.key", x)
+    queries, keys = self.dense(f"{name}.query", x), x @ self.w[f"{name}.key"]["kernel"]
     size = x.shape[1] // self.heads
     found = np.zeros_like(x)
     for head in range(self.heads):

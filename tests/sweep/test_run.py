@@ -75,7 +75,7 @@ def test_directory_is_private_and_complete(run):
   assert run.stat().st_mode & 0o777 == 0o700
   config = json.loads((run / "config.json").read_text())
   assert config["config"]["decays"] == "0.3,0.7"
-  assert config["fine_tuning"] == {"epochs": 2, "batch_size": 32}
+  assert config["fine_tuning"] == {"epochs": 2, "batch_size": 32, "lrs": [0.02], "granularity": "layer"}
   assert config["dataset"]["train"] == TRAIN
   assert set(config["members"]) < set(lwlrd_jax.load_run(run).results.member)
   assert (run / "report.html").stat().st_size > 1000
