@@ -13,16 +13,15 @@ defaults instead, a model at a time:
 COST
 """
 
-from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, Infection, SweepConfig
+from lwlrd_jax.config import Data, Dec, FineTuning, Infection, SweepConfig
 
 _SIZES = {"resnet18": (16, 300, 4), "vit": (8, 150, 2)}
 
 CONFIGS = {
   model: SweepConfig(
     tuning=FineTuning(decays="0.5,0.9", epochs=epochs, batch_size=32, baselines=False),
-    finishing=Finishing(finish="none,scrub"),
     data=Data(dataset="npz", model=model, image_size=64),
-    infection=Infection(attacks="transpose,dec", stolen=stolen, infect_steps=steps, infect_batch_size=16),
+    infection=Infection(attacks="transpose,dec", stolen=stolen, infect_steps=steps, infect_batch_size=stolen),
     dec=Dec(codec_steps=400),
   )
   for model, (stolen, steps, epochs) in _SIZES.items()
