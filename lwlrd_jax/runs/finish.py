@@ -92,17 +92,29 @@ class Finisher:
     return steps[step]()
 
   def _scrub(self, params: Params, key: jax.Array, live: Params) -> tuple[Params, tuple[int, ...]]:
-    """The layers with as many planes scrubbed as the limit allows, and how many that is."""
-    counts = [int(sum(leaf.sum() for leaf in live[layer].values())) for layer in self._network.layers]
+    """The layers with as many planes scrubbed as the limit allows, and how many that is.
+
+    Layers of one depth lose as many: a norm with what it is applied to, a shortcut with what it passes by. Deep nets
+    have so many layers that to try each by itself would take longer than all else.
+    """
+    depths = self._network.depths
+    counts = [0] * (max(depths) + 1)
+    for layer, depth in zip(self._network.layers, depths, strict=True):
+      counts[depth] += int(sum(leaf.sum() for leaf in live[layer].values()))
     before = float(auc_of(self._network, params, self._val))
     weights = self._network.weights(params)
     drawn = _draw(weights, jax.random.split(key, _DRAWS), live)
 
-    def aucs(planes: tuple[int, ...]) -> np.ndarray:
-      return np.asarray(_scrubbed_aucs(self._network, params, drawn, np.asarray(planes, np.int32), live, self._val))
+    def by_layer(planes: tuple[int, ...]) -> tuple[int, ...]:
+      return tuple(planes[depth] for depth in depths)
 
-    planes = choose_planes(lambda planes: before - float(aucs(planes).mean()), counts, self._settings.scrub_loss)
-    luckiest = int(np.nan_to_num(aucs(planes)).argmax())
+    def aucs(planes: tuple[int, ...]) -> np.ndarray:
+      of_layers = np.asarray(by_layer(planes), np.int32)
+      return np.asarray(_scrubbed_aucs(self._network, params, drawn, of_layers, live, self._val))
+
+    chosen = choose_planes(lambda planes: before - float(aucs(planes).mean()), counts, self._settings.scrub_loss)
+    luckiest = int(np.nan_to_num(aucs(chosen)).argmax())
+    planes = by_layer(chosen)
     tree = _planes_tree(self._network, weights, np.asarray(planes, np.int32))
     return take_planes(weights, jax.tree.map(lambda leaf: leaf[luckiest], drawn), planes=tree, live=live), planes
 
