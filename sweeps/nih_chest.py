@@ -10,7 +10,12 @@ defaults instead, a model at a time:
 
     python -m lwlrd_jax.sweep --dataset npz --npz FILE --model resnet18 --image-size 64 --lrs 0.003,0.01,0.03
 
-COST
+Cost on 2 cores: ResNet-18 about 8 minutes, of which 2.5 infect by Transpose; ViT about VITMIN.
+
+What 1000 NIH radiographs gave (600 for training; findings 7, 10 and 13 have no test image): with so few steps Transpose
+has not memorised yet (of 16 images ResNet-18 gives 2 away untreated; it takes about 1000), DEC is whole (16 of 16, bit
+error rate 0). After decay 0.9 none is re-identified, at a bit error rate of 0.49; AUC is 0.57 untreated, 0.62 to 0.70
+after it. Running statistics count as 38 kB of capacity untreated, and as none after any fine-tuning.
 """
 
 from lwlrd_jax.config import Data, Dec, FineTuning, Infection, SweepConfig
