@@ -16,7 +16,8 @@ from lwlrd_jax.attacks.dec.carriers.signs import Signs
 from lwlrd_jax.attacks.dec.carriers.values import Values
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
 from lwlrd_jax.attacks.transpose import Flat, Heavy, Rehearsed, Restorer, Transpose
-from lwlrd_jax.config import SweepConfig, parse_planes
+from lwlrd_jax.config import SweepConfig
+from lwlrd_jax.config.parse import parse_planes
 from lwlrd_jax.models.recipes import Recipe, recipe_of
 from lwlrd_jax.runs.codec import Coding
 from lwlrd_jax.runs.resolve import Resolved, infect_steps

@@ -7,7 +7,8 @@ from typing import Any
 
 import jax
 
-from lwlrd_jax.config import SweepConfig, parse_finish
+from lwlrd_jax.config import SweepConfig
+from lwlrd_jax.config.parse import parse_finish
 from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.progress import console

@@ -8,16 +8,9 @@ import jax
 import psutil
 
 from lwlrd_jax.attacks.transpose import Transpose
-from lwlrd_jax.config import (
-  DIRECTION_NAMES,
-  SweepConfig,
-  parse_attacks,
-  parse_decays,
-  parse_finish,
-  parse_floors,
-  parse_lrs,
-  parse_names,
-)
+from lwlrd_jax.config import SweepConfig
+from lwlrd_jax.config.names import DIRECTION_NAMES
+from lwlrd_jax.config.parse import parse_attacks, parse_decays, parse_finish, parse_floors, parse_lrs, parse_names
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.defenses.plan import Defense, plan_defenses, steps_per_epoch
 from lwlrd_jax.errors import UserError

@@ -29,7 +29,7 @@ class Candidate:
     epochs: Passes over the training set.
     shape: Course of the learning rate over time, one of `schedules.SHAPES`.
     floor: Share of `lr_max` below which no layer's rate falls, in [0, 1].
-    finish: Steps after fine-tuning, names of `config.FINISH_NAMES`; empty for none.
+    finish: Steps after fine-tuning, names of `config.names.FINISH_NAMES`; empty for none.
     granularity: What the decay counts: `layer`, or the name of a larger unit.
   """
 

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from lwlrd_jax.config import OPTIMIZER_NAMES
+from lwlrd_jax.config.names import OPTIMIZER_NAMES
 from lwlrd_jax.engine.optimizer import INNER, layerwise
 
 LABELS = {"a": {"kernel": 0, "bias": 0}, "b": {"kernel": 1}, "c": {"kernel": 2}}

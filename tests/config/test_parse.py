@@ -1,6 +1,7 @@
 import pytest
 
-from lwlrd_jax.config import SweepConfig, parse_decays, parse_lrs, parse_names
+from lwlrd_jax.config import SweepConfig
+from lwlrd_jax.config.parse import parse_decays, parse_lrs, parse_names
 from lwlrd_jax.errors import UserError
 
 

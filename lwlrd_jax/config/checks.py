@@ -1,0 +1,164 @@
+"""Checks of flags: each by itself, then those that do not go together."""
+
+import math
+
+from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
+from lwlrd_jax.config.groups import Data, FineTuning, SweepConfig
+from lwlrd_jax.config.names import (
+  CODE_NAMES,
+  CODEC_NAMES,
+  DIRECTION_NAMES,
+  GRANULARITY_NAMES,
+  OPTIMIZER_NAMES,
+  OVERLAP_NAMES,
+  PRECISION_NAMES,
+  SCENARIO_NAMES,
+)
+from lwlrd_jax.config.parse import (
+  parse_attacks,
+  parse_decays,
+  parse_finish,
+  parse_floors,
+  parse_lrs,
+  parse_names,
+  parse_planes,
+)
+from lwlrd_jax.defenses.schedules import SHAPES
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.model_name import ALLOWED as ALLOWED_MODELS
+from lwlrd_jax.model_name import MODEL_NAMES, own_model
+
+
+def validate(config: SweepConfig) -> None:
+  """Checks everything that can be checked without the data.
+
+  Raises:
+    UserError: The first mistake found.
+  """
+  _check_lists(config)
+  _check_names(config)
+  _check_data(config.data)
+  _check_counts(config)
+  _check_ranges(config)
+  _check_schedules(config)
+  _check_codes(config)
+  _check_directory(config)
+
+
+def _check_lists(config: SweepConfig) -> None:
+  tuning, finishing, dec = config.tuning, config.finishing, config.dec
+  parse_decays(tuning.decays)
+  if tuning.lrs is not None:
+    parse_lrs(tuning.lrs)
+  if tuning.high_lrs is not None:
+    parse_lrs(tuning.high_lrs, flag="--high-lrs")
+  parse_finish("--finish", finishing.finish)
+  parse_finish("--prepare", finishing.prepare)
+  parse_floors(tuning.floors)
+  parse_names("--directions", tuning.directions, DIRECTION_NAMES)
+  parse_attacks(config.infection.attacks, dec.carriers)
+  parse_planes(dec.planes)
+  parse_redundancy(dec.redundancy)
+
+
+def _check_names(config: SweepConfig) -> None:
+  tuning, dec = config.tuning, config.dec
+  for flag, name, allowed in (
+    ("--optimizer", tuning.optimizer, OPTIMIZER_NAMES),
+    ("--shape", tuning.shape, SHAPES),
+    ("--overlap", tuning.overlap, OVERLAP_NAMES),
+    ("--granularity", tuning.granularity, GRANULARITY_NAMES),
+    ("--matmul-precision", config.run.matmul_precision, PRECISION_NAMES),
+    ("--codec", dec.codec, CODEC_NAMES),
+    ("--code", dec.code, CODE_NAMES),
+    ("--scenario", dec.scenario, SCENARIO_NAMES),
+  ):
+    if name is not None and name not in allowed:
+      raise UserError(f"{flag} {name}: not known; allowed: {', '.join(allowed)}")
+
+
+def _check_data(data: Data) -> None:
+  data.mimic()
+  if data.dataset != "mimic-cxr":
+    for flag, choice, default in (
+      ("--views", data.views, Data.views),
+      ("--uncertain", data.uncertain, Data.uncertain),
+      ("--labeler", data.labeler, Data.labeler),
+    ):
+      if choice != default:
+        raise UserError(f"{flag} {choice}: goes with --dataset mimic-cxr only, not with --dataset {data.dataset}")
+  own = own_model(data.model)
+  if data.model not in MODEL_NAMES and not (own and own.file.is_file()):
+    raise UserError(f"--model {data.model}: {'there is no such file' if own else 'not known'}; {ALLOWED_MODELS}")
+
+
+def _check_counts(config: SweepConfig) -> None:
+  tuning, infection, searching = config.tuning, config.infection, config.searching
+  for flag, number in (
+    ("--epochs", tuning.epochs),
+    ("--batch-size", tuning.batch_size),
+    ("--stolen", infection.stolen),
+    ("--infect-steps", infection.infect_steps),
+    ("--infect-batch-size", infection.infect_batch_size),
+    ("--seeds", infection.seeds),
+    ("--members-per-wave", config.run.members_per_wave),
+    ("--codec-steps", config.dec.codec_steps),
+    ("--search", searching.search),
+    ("--population", searching.population),
+  ):
+    if number is not None and number < 1:
+      raise UserError(f"{flag} {number}: allowed: whole numbers from 1")
+
+
+def _check_ranges(config: SweepConfig) -> None:
+  tuning, finishing, dec = config.tuning, config.finishing, config.dec
+  for flag, value, low, high in (
+    ("--scrub-loss", finishing.scrub_loss, 0.0, 1.0),
+    ("--noise-scale", finishing.noise_scale, 0.0, math.inf),
+    ("--prune-share", finishing.prune_share, 0.0, 1.0),
+    ("--share", tuning.share, 0.0, 1.0),
+    ("--max-auc-drop", config.searching.max_auc_drop, 0.0, 1.0),
+    ("--quality", dec.quality, 0, 100),
+    ("--codec-lambda", dec.codec_lambda, 0.0, math.inf),
+  ):
+    if value is not None and not (low <= value <= high and math.isfinite(value)):
+      raise UserError(f"{flag} {value}: allowed: " + (f"{low} to {high}" if high < math.inf else f"{low} and more"))
+  if tuning.share == 0:
+    raise UserError("--share 0.0: allowed: more than 0; there would be nothing to fine-tune on")
+  if finishing.prune_share == 1:
+    raise UserError("--prune-share 1.0: allowed: less than 1; all weights would go")
+
+
+def _check_schedules(config: SweepConfig) -> None:
+  tuning, finishing = config.tuning, config.finishing
+  if tuning.high_lrs is not None and not tuning.baselines:
+    raise UserError(f"--high-lrs {tuning.high_lrs}: goes with baselines only, not with --no-baselines")
+  if tuning.directions == "late" and parse_floors(tuning.floors) != (0.0,):
+    raise UserError(f"--floors {tuning.floors}: only early directions have floors; allowed: --directions with early")
+  if config.searching.search is None:
+    return
+  if finishing.prepare != "none":
+    raise UserError(f"--prepare {finishing.prepare}: a search has no steps before the schedule; allowed: none")
+  if tuning.shape != FineTuning.shape:
+    raise UserError(f"--shape {tuning.shape}: a search tries every shape; allowed: none given")
+  if tuning.directions != "early":
+    raise UserError(f"--directions {tuning.directions}: a search is for LWLRD; allowed: early")
+
+
+def _check_codes(config: SweepConfig) -> None:
+  dec = config.dec
+  if dec.codec != "learned" and dec.scenario == "internal":
+    raise UserError(f"--scenario internal --codec {dec.codec}: there is nothing to train; allowed: --codec learned")
+  sends_numbers = "dec-values" in parse_attacks(config.infection.attacks, dec.carriers)
+  if sends_numbers and (dec.codec, dec.code, dec.redundancy) != ("learned", "fixed", "none"):
+    raise UserError(
+      "--carriers values: sends numbers, not bits; allowed: with --codec learned --code fixed --redundancy none"
+    )
+
+
+def _check_directory(config: SweepConfig) -> None:
+  run = config.run
+  if run.resume and run.overwrite:
+    raise UserError("--resume, --overwrite: one or the other, not both")
+  if run.resume and run.out is None:
+    raise UserError("--resume: needs --out DIR, the stopped run")

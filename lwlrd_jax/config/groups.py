@@ -1,0 +1,210 @@
+"""The flags: frozen dataclasses, one a group. Their docstrings are what `--help` says."""
+
+import dataclasses
+from pathlib import Path
+
+from lwlrd_jax.data.mimic.choices import Choices
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuning:
+  """Fine-tuning."""
+
+  decays: str = "0.1:0.9"
+  """Learning-rate factors from one layer to the next, counted from the input: LO:HI (9 values, evenly spaced, both ends
+  in), LO:HI:N, or a comma list; each in (0, 1]."""
+  lrs: str | None = None
+  """Largest learning rates (lr_max: of the layer that has the largest, at the first step), comma list; each above 0.
+  Default, for Adam: 0.02, of resnet18 0.01, of vit and vit-small 0.005."""
+  high_lrs: str | None = None
+  """Learning rates of high-LR, the baseline without decay, comma list. Default: those of --lrs."""
+  epochs: int | None = None
+  """Passes over the training set. Default: 12, or as many as make 256 steps if that is more."""
+  batch_size: int = 128
+  """Images a step."""
+  optimizer: str = "adam"
+  """Inner optimizer: adam, momentum (SGD with 0.9) or sgd."""
+  shape: str = "cosine"
+  """Course of the learning rate over time: constant, linear or cosine (both fall to 0)."""
+  floors: str = "0"
+  """Shares of lr_max below which no layer's rate falls, comma list; each in [0, 1]. 0 is no floor."""
+  directions: str = "early"
+  """Which end of the network has the largest rates, comma list: early (the input: LWLRD), late (the output:
+  reversed)."""
+  granularity: str | None = None
+  """What the decay counts: layer (every layer with parameters) or block (layers of one kind together; of resnet18, vit
+  and vit-small each residual block). Default: block for these three, layer for others."""
+  share: float = 1.0
+  """Share of the training split to fine-tune on, in (0, 1]. The number of steps stays that of the whole split."""
+  overlap: str = "any"
+  """Whether that share holds stolen images: any (as chance has it), none, or all of them first."""
+  baselines: bool = True
+  """Whether to add what LWLRD has to beat: vanilla, high-LR, reversed and Super-Fine-Tuning. The controls stand
+  in every table: untreated, clean, mean image; and for what stolen images are worth originals and noise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Finishing:
+  """Steps on the weights alone."""
+
+  finish: str = "none"
+  """Steps after fine-tuning: none, noise, prune, quantize, scrub (random mantissas, dead weights drawn anew, extra
+  tensors stripped), strip (extra tensors only), or several joined by +. A comma list measures each of its entries."""
+  prepare: str = "none"
+  """The same steps before fine-tuning, which then heals the task. A comma list fine-tunes from each of its entries."""
+  scrub_loss: float = 0.005
+  """AUC that scrubbing mantissas may cost on the validation split; as many planes go as that allows, and
+  8 in any case. Neither dead weights drawn anew nor balanced accuracy are counted."""
+  noise_scale: float = 0.1
+  """Standard deviation of noise, as a share of each layer's own. Who knows the seed can subtract this noise again."""
+  prune_share: float = 0.3
+  """Share of each kernel's weights that prune sets to 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Searching:
+  """Search instead of a grid."""
+
+  search: int | None = None
+  """Schedules to try in a search for those that trade utility for privacy best, against all attacks together. It
+  varies decay and lr_max (within --decays and --lrs; a single rate is the middle of its range), epochs (half, once and
+  twice --epochs), shape, floor (of --floors, if that is given), and the finishing step (of --finish; none and scrub if
+  that is none)."""
+  population: int = 8
+  """Schedules tried together before the next are chosen."""
+  max_auc_drop: float = 0.01
+  """AUC that the recommended schedule may cost under any attack, on the validation split."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+  """Data and model."""
+
+  dataset: str = "phantom"
+  """phantom (generated skin lesions), phantom-chest (generated radiographs, multi-label), a 2-D MedMNIST name such as
+  dermamnist, mimic-cxr, or npz."""
+  npz: Path | None = None
+  """A file in MedMNIST's form, for --dataset npz; in a study, for those of its runs that have that data set."""
+  data_dir: Path | None = None
+  """Where official MedMNIST files are kept, and where MIMIC-CXR-JPG is kept once prepared. Default: a folder in the
+  user's cache."""
+  image_size: int | None = None
+  """Side in pixels: 28, 64, 128 or 224 for MedMNIST, 11 to 1024 for mimic-cxr. Default: 28, or that of the npz file."""
+  mimic_dir: Path | None = None
+  """Your own copy of MIMIC-CXR-JPG, for --dataset mimic-cxr: the folder with files/ and the CSVs, each as .csv or
+  .csv.gz. It is only read. Credentialed users get it from physionet.org/content/mimic-cxr-jpg."""
+  views: str = "frontal"
+  """Views of mimic-cxr to take: a comma list of ViewPosition values such as AP, PA, LATERAL or LL; frontal (AP and PA);
+  or all, those without a value too."""
+  uncertain: str = "ignore"
+  """What a finding of mimic-cxr counts as that its report leaves open: ignore (as unknown, neither in training nor in
+  any figure of utility), zeros (absent) or ones (present). What a report does not mention is absent."""
+  labeler: str = "chexpert"
+  """Whose labels of mimic-cxr: chexpert or negbio."""
+  model: str = "mlp"
+  """mlp, cnn, resnet18, vit, vit-small; or FILE.py:NAME, a network of your own: NAME(image_shape, num_outputs,
+  rngs=...) makes a flax.nnx.Module that turns images f32[N, H, W, C] in [0, 1] into logits f32[N, K]."""
+
+  def mimic(self) -> Choices:
+    """What is chosen of mimic-cxr.
+
+    Raises:
+      UserError: A value that is not allowed.
+    """
+    return Choices(self.views, self.uncertain, self.labeler)
+
+
+@dataclasses.dataclass(frozen=True)
+class Infection:
+  """Attack."""
+
+  attacks: str = "transpose,dec"
+  """Attacks to defend against, comma list: transpose (memorised images, painted by the network run backwards), dec
+  (compressed images, hidden in the weights). Thieves who know the defence: heavy, flat, rehearsed, restorer (of
+  transpose), late, dead, redundant, spread (of dec; the last two have planes and redundancy of their own). A name of
+  the table, such as dec-values, is taken too."""
+  stolen: int | None = None
+  """Images the thief takes. Default: 256 of the generated sets, else 512, or a quarter of the training set if that is
+  fewer."""
+  infect_steps: int | None = None
+  """Training steps of the infected and of the clean model. Default: 4.2 an image stolen, at least 1000."""
+  infect_batch_size: int = 128
+  """Images a training step of these models, of either kind."""
+  seeds: int = 1
+  """Independent infections: each has its own initial weights, stolen images and training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dec:
+  """Compression attack (dec)."""
+
+  carriers: str = "all"
+  """Where codes hide, comma list, an attack of its own each: all, early or late (mantissa bits of those layers), dead
+  (of weights the model does not use), values (the weights' own values), signs, dictionary (an extra tensor)."""
+  planes: str = "8"
+  """Mantissa planes that carry bits: N, the N lowest, or LO:HI, at most 23. (dead always takes all 23.)"""
+  codec: str = "learned"
+  """Image codec: learned, png, jpeg or webp."""
+  code: str = "fixed"
+  """How the learned codec's latents become bits: fixed (fixed length, wrong bits blur) or entropy (range coder:
+  shorter, a wrong bit ruins the image)."""
+  codec_lambda: float | None = None
+  """What the learned codec pays for sharpness: larger is sharper and longer. Default: 0.015."""
+  codec_steps: int | None = None
+  """Training steps of the learned codec. Default: 800, or 4000 for images of more than 32 pixels a side."""
+  codec_npz: Path | None = None
+  """A file in MedMNIST's form, on whose training images the external codec is trained. Default: the validation split,
+  or for the generated sets images drawn anew."""
+  quality: int = 50
+  """Of JPEG and WebP, 0 to 100."""
+  scenario: str = "external"
+  """external: the codec was trained on other images, and its decoder stays with the thief. internal: it was trained on
+  the training split that images are stolen from, and its decoder has to be hidden too."""
+  redundancy: str = "none"
+  """How bits are protected: none, repeat-K (K copies, K odd), ra-Q (repeat-accumulate, Q bits for one, 2 to 16) or rs-N
+  (Reed-Solomon, N parity bytes in 255)."""
+  rate_distortion: bool = False
+  """Whether to compare codecs on the test split, the learned one at several lambdas, and draw the curve."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """Run."""
+
+  out: Path | None = None
+  """Run directory to create. Default: runs/<date>-<dataset>-<model>; of a study runs/<date>-<name of its file>."""
+  resume: bool = False
+  """Go on with the stopped run in --out; the other flags must be those it was started with."""
+  overwrite: bool = False
+  """Replace the run in --out."""
+  members_per_wave: int | None = None
+  """Members trained at once. Default: what memory holds; on a CPU 16 at most."""
+  show_stolen: bool = False
+  """Put pictures of reconstructions into the report even if the data are not known to be openly licensed."""
+  matmul_precision: str = "float32"
+  """Precision of matrix products: float32, tensorfloat32, bfloat16 or default (the device's own)."""
+  config: Path | None = None
+  """A Python file, such as those of sweeps/, whose CONFIG is the starting point, or CONFIGS those of several runs by
+  name; flags given beside it win."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepConfig:
+  """Fine-tunes an infected model under many layer-wise learning-rate schedules, and measures what still leaks.
+
+  The run directory gets report.html, results.parquet, config.json and a checkpoint of every model.
+  """
+
+  tuning: FineTuning = FineTuning()
+  finishing: Finishing = Finishing()
+  searching: Searching = Searching()
+  data: Data = Data()
+  infection: Infection = Infection()
+  dec: Dec = Dec()
+  run: Run = Run()
+
+  def flat(self) -> dict[str, object]:
+    """Flag name (with underscores) to value, paths as strings."""
+    groups = (self.tuning, self.finishing, self.searching, self.data, self.infection, self.dec, self.run)
+    values = {field.name: getattr(group, field.name) for group in groups for field in dataclasses.fields(group)}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

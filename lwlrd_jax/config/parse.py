@@ -1,0 +1,150 @@
+"""Flags that are more than a number or a name: lists, ranges, steps."""
+
+import math
+
+from lwlrd_jax.config.names import ATTACKS, CARRIER_NAMES, FINISH_NAMES
+from lwlrd_jax.errors import UserError
+
+_DEFAULT_DECAYS = 9
+
+
+def parse_decays(text: str) -> tuple[float, ...]:
+  """Reads `--decays`.
+
+  Args:
+    text: LO:HI, LO:HI:N or a comma list.
+
+  Returns:
+    Distinct values in the order given, each in (0, 1].
+
+  Raises:
+    UserError: Anything else.
+
+  >>> parse_decays("0.1:0.9")
+  (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+  >>> parse_decays("0.5:1:3"), parse_decays("0.7, 0.3")
+  ((0.5, 0.75, 1.0), (0.7, 0.3))
+  """
+  allowed = "allowed: LO:HI, LO:HI:N or a comma list, each value in (0, 1]"
+  if ":" not in text:
+    return _distinct_floats("--decays", text, 1.0, allowed)
+  parts = text.split(":")
+  try:
+    low, high = float(parts[0]), float(parts[1])
+    count = int(parts[2]) if len(parts) == 3 else _DEFAULT_DECAYS
+  except ValueError:
+    raise UserError(f"--decays {text}: not numbers; {allowed}") from None
+  if len(parts) > 3:
+    raise UserError(f"--decays {text}: too many colons; {allowed}")
+  if not (0 < low <= 1 and 0 < high <= 1):
+    raise UserError(f"--decays {text}: outside (0, 1]; {allowed}")
+  if low >= high:
+    raise UserError(f"--decays {text}: LO must be below HI; {allowed}")
+  if count < 2:
+    raise UserError(f"--decays {text}: a range has 2 values or more; {allowed}")
+  step = (high - low) / (count - 1)
+  # Rounded, so that 0.1:0.9 has 0.3 in it and not 0.30000000000000004: decays are looked up by value.
+  values = tuple(round(low + i * step, 9) for i in range(count))
+  if len(set(values)) < count or not values[0] > 0:
+    raise UserError(f"--decays {text}: too close together, or to 0, to tell apart; {allowed}")
+  return values
+
+
+def parse_lrs(text: str, flag: str = "--lrs") -> tuple[float, ...]:
+  """Reads `--lrs` or `--high-lrs`: a comma list of learning rates above 0.
+
+  >>> parse_lrs("1e-2,0.03")
+  (0.01, 0.03)
+  """
+  return _distinct_floats(flag, text, math.inf, "allowed: a comma list of learning rates above 0")
+
+
+def parse_names(flag: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+  """Reads a comma list of names.
+
+  >>> parse_names("--attacks", "dec, transpose", ("transpose", "dec"))
+  ('dec', 'transpose')
+  """
+  names = [part.strip() for part in text.split(",")]
+  for name in names:
+    if name not in allowed:
+      raise UserError(f"{flag} {text}: '{name}' is not known; allowed: {', '.join(allowed)}")
+  return tuple(dict.fromkeys(names))
+
+
+def parse_floors(text: str) -> tuple[float, ...]:
+  """Reads `--floors`: a comma list of shares in [0, 1].
+
+  >>> parse_floors("0,0.1")
+  (0.0, 0.1)
+  """
+  return _distinct_floats("--floors", text, 1.0, "allowed: a comma list of shares in [0, 1]", zero=True)
+
+
+def parse_attacks(text: str, carriers: str) -> tuple[str, ...]:
+  """Reads `--attacks`: names as the results table has them, `dec` once for each of `--carriers`.
+
+  >>> parse_attacks("transpose,flat,dec,late", "all,late")
+  ('transpose', 'transpose-flat', 'dec', 'dec-late')
+  """
+  of_carriers = tuple("dec" if name == "all" else f"dec-{name}" for name in CARRIER_NAMES)
+  chosen = tuple(
+    "dec" if name == "all" else f"dec-{name}" for name in parse_names("--carriers", carriers, CARRIER_NAMES)
+  )
+  found: list[str] = []
+  for part in (part.strip() for part in text.split(",")):
+    if part == "dec":
+      found += chosen
+    elif part in ATTACKS:
+      found.append(ATTACKS[part])
+    elif part in (*ATTACKS.values(), *of_carriers):
+      found.append(part)
+    else:
+      raise UserError(f"--attacks {text}: '{part}' is not known; allowed: {', '.join(ATTACKS)}")
+  return tuple(dict.fromkeys(found))
+
+
+def parse_finish(flag: str, text: str) -> tuple[tuple[str, ...], ...]:
+  """Reads `--finish` or `--prepare`: a comma list of steps joined by +; `none` is no step.
+
+  >>> parse_finish("--finish", "none,noise+scrub")
+  ((), ('noise', 'scrub'))
+  """
+  allowed = f"allowed: none, or {', '.join(FINISH_NAMES)}, joined by +, in a comma list"
+  found: dict[tuple[str, ...], None] = {}
+  for part in text.split(","):
+    steps = () if part.strip() == "none" else tuple(step.strip() for step in part.split("+"))
+    for step in steps:
+      if step not in FINISH_NAMES:
+        raise UserError(f"{flag} {text}: '{step}' is not known; {allowed}")
+    found[steps] = None
+  return tuple(found)
+
+
+def parse_planes(text: str) -> tuple[int, int]:
+  """Reads `--planes`: N or LO:HI. Returns the lowest plane, and one above the highest.
+
+  >>> parse_planes("8"), parse_planes("4:12")
+  ((0, 8), (4, 12))
+  """
+  allowed = "allowed: N or LO:HI, mantissa planes from 0 up to 23"
+  parts = text.split(":")
+  try:
+    numbers = [int(part) for part in parts]
+  except ValueError:
+    raise UserError(f"--planes {text}: not whole numbers; {allowed}") from None
+  low, high = (0, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[-1])
+  if len(numbers) > 2 or not 0 <= low < high <= 23:
+    raise UserError(f"--planes {text}: out of range; {allowed}")
+  return low, high
+
+
+def _distinct_floats(flag: str, text: str, largest: float, allowed: str, *, zero: bool = False) -> tuple[float, ...]:
+  """A comma list of distinct numbers in (0, largest], or [0, largest], finite."""
+  try:
+    values = tuple(float(part) for part in text.split(","))
+  except ValueError:
+    raise UserError(f"{flag} '{text}': not numbers; {allowed}") from None
+  if not all((value > 0 or (zero and value == 0)) and value <= largest and math.isfinite(value) for value in values):
+    raise UserError(f"{flag} {text}: out of range; {allowed}")
+  return tuple(dict.fromkeys(values))
