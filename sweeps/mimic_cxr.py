@@ -14,10 +14,8 @@ Others of its variants, which need no new preparation:
 
 Reports show no pictures of these images unless `--show-stolen` is given.
 
-Cost: not measured, and no figures: no copy of the data was at hand. What is known: a made-up JPEG of their size (2544 x
-3056 pixels, 2.7 MB) takes 20 ms of one core, so that all 377,110 would take some two hours of one, less on several, if
-the disk keeps up. The first run does that once, and goes on where it stopped; the prepared set is 0.4 GB at 28 pixels.
-One epoch here is three times the fine-tuning steps of twelve on DermaMNIST (sweeps/dermamnist.py).
+Cost: not measured, and no figures: no copy of the data was at hand. The first run decodes every JPEG, which takes
+longest by far, and goes on where it was if it is stopped; later runs read the prepared set.
 """
 
 from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, Infection, SweepConfig
