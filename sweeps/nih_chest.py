@@ -8,7 +8,7 @@ have no AUC: they are left out of the mean, and named in the report.
 Few images, small batches and short trainings: the point is that everything runs, not what it finds. On a GPU take the
 defaults instead, a model at a time:
 
-    python -m lwlrd_jax.sweep --dataset npz --npz FILE --model resnet18 --image-size 64 --lrs 0.003,0.01,0.03
+    python -m lwlrd_jax.sweep --dataset npz --npz FILE --model resnet18 --lrs 0.003,0.01,0.03 --members-per-wave 8
 
 Cost on 2 cores: ResNet-18 about 8 minutes, ViT about 10; a third of it infects by Transpose.
 

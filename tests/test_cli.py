@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -98,8 +99,18 @@ def test_help_names_every_flag_and_does_not_wait_for_jax():
   assert not imported & {"jax", "pandas", "orbax.checkpoint", "matplotlib", "tensorflow_datasets"}
 
 
+@pytest.mark.parametrize(
+  "file", sorted((Path(__file__).parents[1] / "sweeps").glob("*.py")), ids=lambda file: file.stem
+)
+def test_every_study_is_valid(file):
+  configs = parse_configs(SweepConfig, ["--config", str(file)], program="sweep")
+  assert configs
+  for config in configs.values():
+    validate(config)
+
+
 @pytest.mark.parametrize("study", ["dermamnist", "dermamnist_cnn"])
-def test_studies_are_valid(study, pytestconfig):
+def test_studies_are_of_their_data(study, pytestconfig):
   config = parse("--config", str(pytestconfig.rootpath / "sweeps" / f"{study}.py"))
   assert config.data.dataset == "dermamnist"
 

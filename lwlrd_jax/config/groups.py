@@ -93,13 +93,13 @@ class Data:
   mimic_dir: Path | None = None
   """Your own copy of MIMIC-CXR-JPG, for --dataset mimic-cxr: the folder with files/ and the CSVs, each as .csv or
   .csv.gz. It is only read. Credentialed users get it from physionet.org/content/mimic-cxr-jpg."""
-  views: str = "frontal"
+  views: str = Choices.views
   """Views of mimic-cxr to take: a comma list of ViewPosition values such as AP, PA, LATERAL or LL; frontal (AP and PA);
   or all, those without a value too."""
-  uncertain: str = "ignore"
+  uncertain: str = Choices.uncertain
   """What a finding of mimic-cxr counts as that its report leaves open: ignore (as unknown, neither in training nor in
   any figure of utility), zeros (absent) or ones (present). What a report does not mention is absent."""
-  labeler: str = "chexpert"
+  labeler: str = Choices.labeler
   """Whose labels of mimic-cxr: chexpert or negbio."""
   model: str = "mlp"
   """mlp, cnn, resnet18, vit, vit-small; or FILE.py:NAME, a network of your own: NAME(image_shape, num_outputs,
@@ -129,7 +129,8 @@ class Infection:
   infect_steps: int | None = None
   """Training steps of the infected and of the clean model. Default: 4.2 an image stolen, at least 1000."""
   infect_batch_size: int = 128
-  """Images a training step of these models, of either kind."""
+  """Images a training step of these models, on the task or on memories. (Codes in values and signs, and spread, are
+  trained in by batches of 128.)"""
   seeds: int = 1
   """Independent infections: each has its own initial weights, stolen images and training."""
 
@@ -178,7 +179,8 @@ class Run:
   overwrite: bool = False
   """Replace the run in --out."""
   members_per_wave: int | None = None
-  """Members trained at once. Default: what memory holds; on a CPU 16 at most."""
+  """Members trained at once. Default: as many as memory holds weights and optimizers of, on a CPU 16 at most. What deep
+  networks keep of a batch comes on top, and is not counted: on a GPU say how many."""
   show_stolen: bool = False
   """Put pictures of reconstructions into the report even if the data are not known to be openly licensed."""
   matmul_precision: str = "float32"

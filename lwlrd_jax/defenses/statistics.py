@@ -23,7 +23,8 @@ def take_anew(network: Network, params: Params, images: jax.Array) -> Params:
     images: u8[N, H, W, C].
 
   Returns:
-    {STATISTICS: ...}, to be laid over the tree; {} of a network without any.
+    {STATISTICS: ...}, to be laid over the tree; {} of a network without any. Those that training does not move are left
+    as they are.
   """
   if not network.statistics:
     return {}
@@ -45,4 +46,8 @@ def take_anew(network: Network, params: Params, images: jax.Array) -> Params:
     return jax.tree.map(jnp.add, total, after_one(zero, part)), None
 
   total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, shapes), batches)
-  return jax.tree.map(lambda summed, m: summed / (len(batches) * (1 - m)), total, momentum)
+
+  def mean(summed: jax.Array, m: jax.Array, old: jax.Array) -> jax.Array:
+    return jnp.where(m < 1, summed / jnp.where(m < 1, len(batches) * (1 - m), 1), old)
+
+  return jax.tree.map(mean, total, momentum, {STATISTICS: params[STATISTICS]})

@@ -75,6 +75,14 @@ def describe_members(setting: Setting, jobs: Sequence[Job]) -> dict[str, Any]:
   }
 
 
+def _meant(flag: str, value: Any, run: dict[str, Any]) -> Any:
+  """What a flag comes to in a run: a default by the kind of network is as good as the same value given."""
+  if flag not in {"lrs", "granularity"} or value is not None:
+    return value
+  found = run["fine_tuning"][flag]
+  return ",".join(f"{lr:g}" for lr in found) if flag == "lrs" else found
+
+
 def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
   """Refuses to go on with a run that was started otherwise.
 
@@ -91,7 +99,7 @@ def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
   # A run started by a version without a flag did what the flag's default does.
   had = {**SweepConfig().flat(), **before["config"]}
   for flag, value in now["config"].items():
-    if flag not in _FREE and had[flag] != value:
+    if flag not in _FREE and _meant(flag, had[flag], now) != _meant(flag, value, now):
       raise UserError(
         f"--{flag.replace('_', '-')} {value}: the run to go on with had {had[flag]}; "
         "allowed: the same flags, or another --out"

@@ -75,7 +75,9 @@ class Finisher:
         continue
       whole = jax.tree.map(jnp.asarray, self._network.declared(params))
       if step == "scrub":
-        layers, planes = self._scrub(whole, step_key, self.live(whole) if live is None else live)
+        # What a thief wrote into statistics must not decide what is dead, nor how much utility there is to lose.
+        whole |= (statistics := _taken_anew(self._network, whole, self._train.images))
+        layers, planes = self._scrub(whole, step_key, self.live(whole) if live is None or statistics else live)
         layers |= _taken_anew(self._network, {**whole, **layers}, self._train.images)
       else:
         layers = self._simple(step, self._network.weights(whole), step_key)

@@ -56,6 +56,8 @@ def test_any_momentum(smooth_split):
     network, params = split_model(Net(nnx.Rngs(params=jax.random.key(0)), momentum), (12, 12, 1), 3)
     found.append(take_anew(network, params, images)[STATISTICS]["norm"])
   expected = np.asarray(images, np.float64).reshape(128, -1) / 255
+  fixed, params = split_model(Net(nnx.Rngs(params=jax.random.key(0)), 1.0), (12, 12, 1), 3)
+  jax.tree.map(np.testing.assert_array_equal, take_anew(fixed, params, images)[STATISTICS], params[STATISTICS])
   for statistics in found:
     np.testing.assert_allclose(statistics["mean"], expected.mean(0), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(statistics["var"], expected.var(0), rtol=1e-2, atol=1e-4)

@@ -1,6 +1,6 @@
 import pytest
 
-from lwlrd_jax.config import Data, SweepConfig
+from lwlrd_jax.config import Data, FineTuning, SweepConfig
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.runs.describe import check_resumable
 
@@ -8,7 +8,7 @@ from lwlrd_jax.runs.describe import check_resumable
 def described(config):
   """What config.json says, as far as it decides."""
   same = {"versions": {}, "device": {"platform": "cpu"}, "dataset": {"sha256": "0"}, "model": "mlp", "infection": {}}
-  return {"config": config.flat(), **same}
+  return {"config": config.flat(), "fine_tuning": {"lrs": [0.02], "granularity": "layer"}, **same}
 
 
 def test_a_run_from_before_a_flag_did_as_the_default_does():
@@ -17,6 +17,14 @@ def test_a_run_from_before_a_flag_did_as_the_default_does():
   check_resumable(before, described(SweepConfig()))
   with pytest.raises(UserError, match=r"^--views PA: the run to go on with had frontal; allowed: the same flags"):
     check_resumable(before, described(SweepConfig(data=Data(views="PA"))))
+
+
+def test_a_default_by_the_network_is_the_same_value_given():
+  before = described(SweepConfig(tuning=FineTuning(lrs="0.02", granularity="layer")))
+  check_resumable(before, described(SweepConfig()))
+  check_resumable(described(SweepConfig()), before)
+  with pytest.raises(UserError, match=r"^--lrs 0.01: the run to go on with had 0.02"):
+    check_resumable(before, described(SweepConfig(tuning=FineTuning(lrs="0.01", granularity="layer"))))
 
 
 def test_where_the_data_lie_is_free_and_what_is_chosen_of_them_is_not(tmp_path):
