@@ -13,6 +13,7 @@ from lwlrd_jax.config.names import (
   OVERLAP_NAMES,
   PRECISION_NAMES,
   SCENARIO_NAMES,
+  STREAM_NAMES,
 )
 from lwlrd_jax.config.parse import (
   parse_attacks,
@@ -23,6 +24,7 @@ from lwlrd_jax.config.parse import (
   parse_names,
   parse_planes,
 )
+from lwlrd_jax.data.augment import AUGMENTATIONS
 from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.model_name import ALLOWED as ALLOWED_MODELS
@@ -68,6 +70,8 @@ def _check_names(config: SweepConfig) -> None:
     ("--shape", tuning.shape, SHAPES),
     ("--overlap", tuning.overlap, OVERLAP_NAMES),
     ("--granularity", tuning.granularity, GRANULARITY_NAMES),
+    ("--augment", config.data.augment, tuple(AUGMENTATIONS)),
+    ("--stream", config.run.stream, STREAM_NAMES),
     ("--matmul-precision", config.run.matmul_precision, PRECISION_NAMES),
     ("--codec", dec.codec, CODEC_NAMES),
     ("--code", dec.code, CODE_NAMES),

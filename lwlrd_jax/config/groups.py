@@ -101,6 +101,11 @@ class Data:
   any figure of utility), zeros (absent) or ones (present). What a report does not mention is absent."""
   labeler: str = Choices.labeler
   """Whose labels of mimic-cxr: chexpert or negbio."""
+  augment: str = "none"
+  """What is done to images of the task, in training and fine-tuning, each time they are read: none; shift (by up to an
+  eighth of the side, any way); flip (shift, and half of them left to right); dihedral (shift, and any of the eight
+  orientations of a square, for images without an up). Memorised images stay as they are. (Codes in values and signs,
+  and spread, are trained in without.)"""
   model: str = "mlp"
   """mlp, cnn, resnet18, vit, vit-small; or FILE.py:NAME, a network of your own: NAME(image_shape, num_outputs,
   rngs=...) makes a flax.nnx.Module that turns images f32[N, H, W, C] in [0, 1] into logits f32[N, K]."""
@@ -179,8 +184,11 @@ class Run:
   overwrite: bool = False
   """Replace the run in --out."""
   members_per_wave: int | None = None
-  """Members trained at once. Default: as many as memory holds weights and optimizers of, on a CPU 16 at most. What deep
-  networks keep of a batch comes on top, and is not counted: on a GPU say how many."""
+  """Members trained at once. Default: as many as half of the free memory holds, with what each keeps of a batch, on a
+  CPU 16 at most."""
+  stream: str = "auto"
+  """Where training images are kept: always (in the host's memory, read ahead through Grain), never (on the device), or
+  auto (on the device, unless they fill more than half of its free memory). Models are the same to the last bit."""
   show_stolen: bool = False
   """Put pictures of reconstructions into the report even if the data are not known to be openly licensed."""
   matmul_precision: str = "float32"

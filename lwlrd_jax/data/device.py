@@ -1,37 +1,55 @@
-"""A split on the device, and the order in which training reads it."""
+"""A split as compiled code reads it."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lwlrd_jax.data.dataset import Split
+from lwlrd_jax.data.host_images import HostImages
+
+Carry = TypeVar("Carry")
+Said = TypeVar("Said")
+
+# Images on the host that a pass over all of them reads at a time.
+_CHUNK = 256
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class DeviceSplit:
-  """Images and labels of a split as device arrays.
+  """Images and labels of a split.
 
   Attributes:
-    images: u8[N, H, W, C]; scaled to [0, 1] only when read, a quarter of the memory.
+    images: u8[N, H, W, C], on the device or, if it does not hold them, on the host; scaled to [0, 1] only when read, a
+      quarter of the memory.
     labels: i32[N], or u8[N, K] for multi-label data, as in `Split`.
   """
 
-  images: jax.Array
+  images: jax.Array | HostImages
   labels: jax.Array
 
   def __len__(self) -> int:
     return len(self.images)
 
   def __getitem__(self, positions: jax.Array) -> "DeviceSplit":
-    """Some of its examples, by position: i32[M] -> M of them."""
+    """Some of its examples, by position: i32[M] -> M of them, on the device."""
     return DeviceSplit(self.images[positions], self.labels[positions])
 
+  def subset(self, positions: jax.Array) -> "DeviceSplit":
+    """As `[]`, for so many that they stay where they are."""
+    if isinstance(self.images, HostImages):
+      return DeviceSplit(self.images.subset(np.asarray(positions)), self.labels[positions])
+    return self[positions]
 
-def to_device(split: Split) -> DeviceSplit:
-  """Copies a split to the default device."""
-  return DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels))
+
+def to_device(split: Split, *, stream: bool = False) -> DeviceSplit:
+  """Copies a split to the default device; if it is to stream, its labels alone."""
+  images = HostImages(split.images) if stream else jnp.asarray(split.images)
+  return DeviceSplit(images, jnp.asarray(split.labels))
 
 
 def scale(images: jax.Array) -> jax.Array:
@@ -39,37 +57,30 @@ def scale(images: jax.Array) -> jax.Array:
   return images.astype(jnp.float32) / 255
 
 
+def scan_images(
+  step: Callable[[Carry, jax.Array], tuple[Carry, Said]], start: Carry, images: jax.Array | HostImages
+) -> tuple[Carry, Said]:
+  """`jax.lax.scan` over images u8[N, H, W, C], wherever they are, in their order."""
+  if not isinstance(images, HostImages):
+    return jax.lax.scan(step, start, images)
+
+  def over(carry: Carry, positions: jax.Array) -> tuple[Carry, Said]:
+    return jax.lax.scan(step, carry, images[positions])
+
+  whole = len(images) // _CHUNK * _CHUNK
+  positions = jnp.arange(len(images))
+  carry, said = jax.lax.scan(over, start, positions[:whole].reshape(-1, _CHUNK))
+  said = jax.tree.map(lambda leaf: leaf.reshape(whole, *leaf.shape[2:]), said)
+  if whole == len(images):
+    return carry, said
+  carry, rest = over(carry, positions[whole:])
+  return carry, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), said, rest)
+
+
 @jax.jit
-def mean_image(images: jax.Array) -> jax.Array:
+def mean_image(images: jax.Array | HostImages) -> jax.Array:
   """u8[N, H, W, C] -> f32[H, W, C] in [0, 1]: their mean. Whole numbers first: their sum is exact."""
-  total, _ = jax.lax.scan(
+  total, _ = scan_images(
     lambda total, image: (total + image.astype(jnp.uint32), None), jnp.zeros(images.shape[1:], jnp.uint32), images
   )
   return scale(total) / len(images)
-
-
-def batch_plan(key: jax.Array, size: int, batch_size: int, steps: int) -> jax.Array:
-  """Which examples each training step reads: epochs of a fresh permutation, whose incomplete last batch is left out.
-
-  A set smaller than a batch gives batches of its own size.
-
-  Args:
-    key: Random key; epoch e is drawn from `fold_in(key, e)`, so a longer plan begins like a shorter one.
-    size: Examples in the set, at least 1.
-    batch_size: Examples a step, at least 1.
-    steps: Steps, at least 1.
-
-  Returns:
-    i32[steps, min(batch_size, size)], each in [0, size).
-
-  >>> plan = batch_plan(jax.random.key(0), size=7, batch_size=3, steps=4)
-  >>> plan.shape, len(set(plan[:2].ravel().tolist()))
-  ((4, 3), 6)
-  """
-  batch_size = min(batch_size, size)
-  per_epoch = size // batch_size
-  epochs = -(-steps // per_epoch)
-  keys = jax.vmap(lambda epoch: jax.random.fold_in(key, epoch))(jnp.arange(epochs))
-  orders = jax.vmap(lambda k: jax.random.permutation(k, size))(keys)
-  plan = orders[:, : per_epoch * batch_size].reshape(epochs * per_epoch, batch_size)
-  return plan[:steps].astype(jnp.int32)

@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 
 from lwlrd_jax.data.device import scale
+from lwlrd_jax.data.host_images import HostImages
 from lwlrd_jax.models.network import STATISTICS, Network, Params
 
 _BATCH = 128
 _HUGE = 2.0**80
 
 
-def take_anew(network: Network, params: Params, images: jax.Array) -> Params:
+def take_anew(network: Network, params: Params, images: jax.Array | HostImages) -> Params:
   """The statistics that a model's weights have on given images.
 
   Means and variances of batches, each layer normalised by its batch, averaged over all full batches in their order
@@ -29,12 +30,12 @@ def take_anew(network: Network, params: Params, images: jax.Array) -> Params:
   if not network.statistics:
     return {}
   size = min(_BATCH, len(images))
-  batches = images[: len(images) // size * size].reshape(-1, size, *images.shape[1:])
+  batches = jnp.arange(len(images) // size * size).reshape(-1, size)
   weights, shapes = network.weights(params), {STATISTICS: params[STATISTICS]}
 
-  def after_one(old: jax.Array, part: jax.Array) -> Params:
+  def after_one(old: jax.Array, batch: jax.Array) -> Params:
     filled = jax.tree.map(lambda leaf: jnp.full(leaf.shape, old, leaf.dtype), shapes)
-    return network.forward_training({**weights, **filled}, scale(part))[1]
+    return network.forward_training({**weights, **filled}, scale(images[batch]))[1]
 
   # Running statistics are m old + (1 - m) new, with a momentum m that is the module's own business: from an old 0 they
   # are (1 - m) new, and of an old one that is so large that no new one counts, m times that. (The derivative would say
@@ -42,8 +43,8 @@ def take_anew(network: Network, params: Params, images: jax.Array) -> Params:
   zero, huge = jnp.float32(0), jnp.float32(_HUGE)
   momentum = jax.tree.map(lambda after: after / huge, after_one(huge, batches[0]))
 
-  def add(total: Params, part: jax.Array) -> tuple[Params, None]:
-    return jax.tree.map(jnp.add, total, after_one(zero, part)), None
+  def add(total: Params, batch: jax.Array) -> tuple[Params, None]:
+    return jax.tree.map(jnp.add, total, after_one(zero, batch)), None
 
   total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, shapes), batches)
 

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.data.batches import Batches, read
+from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.labels import layer_labels
 from lwlrd_jax.engine.optimizer import INNER, layerwise
 from lwlrd_jax.models.network import Network, Params
@@ -66,7 +67,7 @@ class Member:
     return MemberState({**optax.apply_updates(weights, updates), **statistics}, opt_state), loss
 
   def run(
-    self, state: MemberState, lr: jax.Array, data: DeviceSplit, batches: jax.Array
+    self, state: MemberState, lr: jax.Array, data: DeviceSplit, batches: Batches
   ) -> tuple[MemberState, jax.Array]:
     """Several steps in a row.
 
@@ -74,15 +75,15 @@ class Member:
       state: State before.
       lr: f32[steps, layers].
       data: The training split.
-      batches: i32[steps, B], the examples of each step.
+      batches: What each step reads.
 
     Returns:
       State after, and each step's loss, f32[steps].
     """
 
-    def body(state: MemberState, now: tuple[jax.Array, jax.Array]) -> tuple[MemberState, jax.Array]:
+    def body(state: MemberState, now: tuple[jax.Array, Batches]) -> tuple[MemberState, jax.Array]:
       rates, batch = now
-      return self.step(state, rates, scale(data.images[batch]), data.labels[batch])
+      return self.step(state, rates, *read(data, batch))
 
     return jax.lax.scan(body, state, (lr, batches))
 

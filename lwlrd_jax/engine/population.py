@@ -14,15 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from lwlrd_jax.data.device import DeviceSplit, batch_plan
+from lwlrd_jax.data.batches import Batches, task_batches
+from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.data.stream import portions, steps_per_call
 from lwlrd_jax.engine.member import Member, MemberState
 from lwlrd_jax.models.network import Params
 
 AXIS = "members"
 # How one device maps over its members.
 Strategy = Literal["vmap", "loop"]
-# Steps between two visits of the host: enough to hide the visit, few enough for a lively progress bar.
-_STEPS_PER_CALL = 32
 
 
 class Population(NamedTuple):
@@ -57,6 +57,7 @@ def finetune(
   *,
   member: Member,
   batch_size: int,
+  augment: str = "none",
   strategy: Strategy | None = None,
   mesh: jax.sharding.Mesh | None = None,
   on_steps: Callable[[int], None] = lambda steps: None,
@@ -64,15 +65,16 @@ def finetune(
   """Fine-tunes one model under many schedules.
 
   All members see the same batches, so that schedules differ by nothing but their rates. Member i of a population equals
-  a lone run of member i, whatever the population's size and the number of devices.
+  a lone run of member i, whatever the population's size, the number of devices, and where the images are.
 
   Args:
     params: Where every member starts.
     schedules: f32[members, steps, layers], the learning rates.
     data: The training split.
-    key: Random key of the batches' order.
+    key: Random key of the batches' order, and of augmentation.
     member: How a member trains.
     batch_size: Examples a step.
+    augment: What is done to images, a name of `data.augment.AUGMENTATIONS`.
     strategy: How a device maps over its members; `default_strategy()` if None.
     mesh: Devices to use; `member_mesh()` if None.
     on_steps: Called with the number of steps each member has just finished.
@@ -91,18 +93,19 @@ def finetune(
   mesh = member_mesh() if mesh is None else mesh
 
   # Steps are split into equal calls of one compiled program. Padding steps and members have rate 0: nothing changes.
-  calls = -(-steps // _STEPS_PER_CALL)
-  per_call = -(-steps // calls)
+  per_call = steps_per_call(data, steps, batch_size)
+  calls = -(-steps // per_call)
   padding = (-members % mesh.size, calls * per_call - steps)
   rates = np.pad(schedules, ((0, padding[0]), (0, padding[1]), (0, 0)))
-  batches = batch_plan(key, len(data), batch_size, calls * per_call)
-  data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
+  batches = task_batches(key, data, batch_size, calls * per_call, augment)
+  by_call = [jax.tree.map(lambda leaf, i=i: leaf[i * per_call : (i + 1) * per_call], batches) for i in range(calls)]
+  everywhere = NamedSharding(mesh, PartitionSpec())
 
   state = start(member, params, len(rates), mesh)
   losses = []
-  for call in range(calls):
-    now = slice(call * per_call, (call + 1) * per_call)
-    state, loss = advance(member, strategy, mesh, state, rates[:, now], data, batches[now])
+  for call, (part, positions) in enumerate(portions(data, [of_call.positions for of_call in by_call], everywhere)):
+    now = by_call[call]._replace(positions=positions)
+    state, loss = advance(member, strategy, mesh, state, rates[:, call * per_call :][:, :per_call], part, now)
     losses.append(np.asarray(loss))  # waits for the device: progress is what is done, not what is queued
     on_steps(min(per_call, steps - call * per_call))
   kept = jax.tree.map(lambda leaf: leaf[:members], jax.device_get(state.params))
@@ -124,7 +127,7 @@ def advance(
   state: MemberState,
   rates: jax.Array,
   data: DeviceSplit,
-  batches: jax.Array,
+  batches: Batches,
 ) -> tuple[MemberState, jax.Array]:
   """A few steps of every member.
 
@@ -134,8 +137,8 @@ def advance(
     mesh: The devices; its size divides the number of members.
     state: Every member's state; its memory is reused.
     rates: f32[members, steps, layers].
-    data: The training split.
-    batches: i32[steps, B].
+    data: The training split, or as much of it as these steps read.
+    batches: What each step reads.
 
   Returns:
     The states after, and losses f32[members, steps].

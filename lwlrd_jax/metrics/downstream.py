@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from lwlrd_jax.data.device import DeviceSplit, batch_plan
+from lwlrd_jax.data.batches import batch_plan
+from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.metrics.utility import auc_by_image, utility
 from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.mlp import MLP

@@ -135,8 +135,8 @@ def reidentification(candidates: jax.Array, stolen: jax.Array, data: DeviceSplit
   def compare(counts: tuple[jax.Array, jax.Array], first: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
     # The last chunk begins early enough to be whole; what an earlier one has seen is masked.
     start = jnp.minimum(first, size - chunk)
-    images = jax.lax.dynamic_slice_in_dim(data.images, start, chunk)
     position = start + jnp.arange(chunk, dtype=jnp.int32)
+    images = data.images[position]
     other = (position >= first)[None, :] & (position[None, :] != own_position[:, None])
     similarity = queries @ directions(scale(images)).T
     # Row 0: as they are; row 1: inverted, which turns every similarity's sign.

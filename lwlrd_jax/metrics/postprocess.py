@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from lwlrd_jax.attacks.transpose.unmix import faint, matched_filter
-from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.data.device import DeviceSplit, scale, scan_images
 
 _EPS = 1e-6
 # Of `unmixed`: of 1e-4 to 1e-1 what recognised most, on models it was not chosen on too.
@@ -53,9 +53,9 @@ def public_statistics(data: DeviceSplit) -> PublicStatistics:
     return total + jnp.square(scale(image) - mean), None
 
   shape = data.images.shape[1:]
-  total, (means, stds) = jax.lax.scan(add, jnp.zeros(shape, jnp.uint32), data.images)
+  total, (means, stds) = scan_images(add, jnp.zeros(shape, jnp.uint32), data.images)
   mean = total.astype(jnp.float32) / (255 * count)
-  squares, _ = jax.lax.scan(add_square, jnp.zeros(shape, jnp.float32), data.images)
+  squares, _ = scan_images(add_square, jnp.zeros(shape, jnp.float32), data.images)
   return PublicStatistics(mean, jnp.sqrt(squares / count), means.mean(axis=0), stds.mean(axis=0))
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from lwlrd_jax.data.device import scale
+from lwlrd_jax.data.host_images import HostImages
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.spread import robust_std
 
@@ -16,7 +17,7 @@ TOLERANCE = 1e-6
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def live_weights(network: Network, params: Params, images: jax.Array) -> Params:
+def live_weights(network: Network, params: Params, images: jax.Array | HostImages) -> Params:
   """Which weights matter to the outputs on some images.
 
   A weight is dead if it leads into a unit that says nothing, or out of one: a unit all of whose weights on one side
@@ -40,13 +41,13 @@ def live_weights(network: Network, params: Params, images: jax.Array) -> Params:
   batch = min(_BATCH, size)
   batches = -(-size // batch)
   # The last batch is filled up with the first images: seen twice, they still count.
-  padded = images[jnp.arange(batches * batch) % size].reshape(batches, batch, *images.shape[1:])
+  positions = (jnp.arange(batches * batch) % size).reshape(batches, batch)
   keys = jax.random.split(jax.random.key(0), batches)
   zeros = jax.tree.map(jnp.zeros_like, weights)
 
   def add(totals: tuple[Params, jax.Array], now: tuple[jax.Array, jax.Array]) -> tuple[tuple[Params, jax.Array], None]:
     squares, outputs = totals
-    part, key = now
+    part, key = images[now[0]], now[1]
 
     def outputs_with_signs(weights: Params) -> tuple[jax.Array, jax.Array]:
       logits = network.forward({**whole, **weights}, scale(part))
@@ -56,7 +57,7 @@ def live_weights(network: Network, params: Params, images: jax.Array) -> Params:
     spread = jnp.square(logits - logits.mean(axis=0)).sum()
     return (jax.tree.map(lambda total, g: total + jnp.square(g), squares, grads), outputs + spread), None
 
-  (squares, spread), _ = jax.lax.scan(add, (zeros, jnp.float32(0)), (padded, keys))
+  (squares, spread), _ = jax.lax.scan(add, (zeros, jnp.float32(0)), (positions, keys))
   limit = TOLERANCE * jnp.sqrt(spread / (batches * batch))
 
   def live(square: jax.Array, weights: jax.Array) -> jax.Array:

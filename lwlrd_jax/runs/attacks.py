@@ -78,7 +78,7 @@ def _make_attack(name: str, config: SweepConfig, resolved: Resolved, coding: Cod
 def _relative(kind: type[T], plain: Transpose, steps: int) -> T:
   """An attack trained as the plain one is; rates that a kind has of its own differ from the plain kind's as there."""
   usual = Recipe()
-  mine = kind(stolen=plain.stolen, steps=steps, batch_size=plain.batch_size)
+  mine = kind(stolen=plain.stolen, steps=steps, batch_size=plain.batch_size, augment=plain.augment)
   rates = {name: getattr(plain, name) / getattr(usual, name) for name in ("task_lr", "memory_lr")}
   return dataclasses.replace(mine, **{name: getattr(mine, name) * times for name, times in rates.items()})
 

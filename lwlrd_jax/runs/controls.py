@@ -45,13 +45,12 @@ def image_controls(
     `mean_image`, every image the mean training image; `originals`, the stolen images themselves; `noise_images`,
     uniform noise. The last two have no leakage to measure.
   """
-  taken = train[infected.stolen]
-  originals = scale(taken.images)
+  originals, labels = scale(train.images[infected.stolen]), train.labels[infected.stolen]
 
   def worth(images: jax.Array) -> np.ndarray:
-    return np.asarray(downstream_auc(num_outputs, images[None], taken.labels, val, test))
+    return np.asarray(downstream_auc(num_outputs, images[None], labels, val, test))
 
-  floor = measure_constant(len(taken), infected.stolen, train, public)
+  floor = measure_constant(len(labels), infected.stolen, train, public)
   by_name = {
     "mean_image": worth(jnp.broadcast_to(public.mean, originals.shape)),
     "originals": worth(originals),

@@ -17,7 +17,7 @@ from lwlrd_jax.runs.setting import Setting
 
 # Flags that say where and how to run, not what.
 _FREE = (
-  *("out", "resume", "overwrite", "members_per_wave", "show_stolen", "config"),
+  *("out", "resume", "overwrite", "members_per_wave", "stream", "show_stolen", "config"),
   *("data_dir", "npz", "codec_npz", "mimic_dir"),
 )
 

@@ -42,7 +42,7 @@ class Finisher:
 
   def __init__(self, network: Network, declared: Params, train: DeviceSplit, val: DeviceSplit, settings: Finishing):
     self._network = network
-    self._declared = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), declared)
+    self._declared = declared
     self._train = train
     self._val = val
     self._settings = settings

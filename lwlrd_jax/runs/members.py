@@ -46,7 +46,8 @@ def run_jobs(setting: Setting, jobs: Sequence[Job], store: Store, order: Sequenc
     store: What is done; it is added to wave by wave.
     order: Members in the order of the table.
   """
-  limit = members_per_wave(setting.config.run.members_per_wave, sum(setting.parameters.values()))
+  batch_size = max((job.defense.batch_size for job in jobs), default=setting.config.tuning.batch_size)
+  limit = members_per_wave(setting.config.run.members_per_wave, setting.network, setting.declared, batch_size)
   for attack in setting.attacks:
     waves = {
       seed: waves_of((job for job in jobs if not store.rows.keys() >= job.members(attack, seed).keys()), limit)
@@ -89,6 +90,7 @@ def run_wave(
       finetune_key(seed),
       member=Member(setting.network, first.defense.optimizer, 0.0),
       batch_size=first.defense.batch_size,
+      augment=setting.config.data.augment,
       on_steps=on_steps,
     )
   seconds = (time.monotonic() - started) / len(wave)
@@ -176,7 +178,7 @@ def _tuning_split(setting: Setting, infected: Infected, seed: int) -> DeviceSpli
   if tuning.share == 1 and tuning.overlap == "any":
     return setting.train
   stolen = np.asarray(infected.stolen)
-  return setting.train[choose_share(len(setting.train), tuning.share, tuning.overlap, stolen, share_key(seed))]
+  return setting.train.subset(choose_share(len(setting.train), tuning.share, tuning.overlap, stolen, share_key(seed)))
 
 
 def _measure(setting: Setting, attack: Attack, params: Params, live: Params, infected: Infected) -> Measured:

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import psutil
 
 from lwlrd_jax.attacks.transpose import Transpose
@@ -13,8 +14,9 @@ from lwlrd_jax.config.names import DIRECTION_NAMES
 from lwlrd_jax.config.parse import parse_attacks, parse_decays, parse_finish, parse_floors, parse_lrs, parse_names
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.defenses.plan import Defense, plan_defenses, steps_per_epoch
+from lwlrd_jax.engine.population import default_strategy
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.models.network import Network
+from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.recipes import recipe_of
 from lwlrd_jax.search.space import Space
 
@@ -43,6 +45,7 @@ class Resolved:
     batch_size: Images a step, of fine-tuning.
     lrs: Largest learning rates of fine-tuning.
     granularity: What a decay counts.
+    stream: Whether the training split stays on the host.
   """
 
   attacks: tuple[str, ...]
@@ -51,6 +54,7 @@ class Resolved:
   batch_size: int
   lrs: tuple[float, ...]
   granularity: str
+  stream: bool
 
 
 def resolve(config: SweepConfig, data: Dataset) -> Resolved:
@@ -75,11 +79,14 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
     stolen=stolen,
     steps=infect_steps(config, stolen),
     batch_size=config.infection.infect_batch_size,
+    augment=config.data.augment,
     task_lr=recipe.task_lr,
     memory_lr=recipe.memory_lr,
   )
   lrs = (recipe.lr_max,) if config.tuning.lrs is None else parse_lrs(config.tuning.lrs)
-  return Resolved(attacks, transpose, epochs, batch_size, lrs, config.tuning.granularity or recipe.granularity)
+  granularity = config.tuning.granularity or recipe.granularity
+  stream = streams(config.run.stream, data.train.images.nbytes)
+  return Resolved(attacks, transpose, epochs, batch_size, lrs, granularity, stream)
 
 
 def infect_steps(config: SweepConfig, images: int) -> int:
@@ -130,22 +137,58 @@ def space_of(config: SweepConfig, resolved: Resolved, network: Network) -> Space
   )
 
 
-def members_per_wave(asked: int | None, parameters: int) -> int:
+def streams(asked: str, size: int) -> bool:
+  """Whether the training split stays on the host.
+
+  Args:
+    asked: `always`, `never` or `auto`.
+    size: Bytes of its images.
+
+  Returns:
+    That; for `auto`, whether they would fill more than half of the device's free memory.
+  """
+  return asked == "always" or (asked == "auto" and size > _free_memory() // 2)
+
+
+def members_per_wave(asked: int | None, network: Network, params: Params, batch_size: int) -> int:
   """Members to train at once.
 
   Args:
     asked: What the user wants, if anything.
-    parameters: Parameters of the model.
+    network: The model's structure.
+    params: Its weights, or their shapes.
+    batch_size: Images a step.
 
   Returns:
     That, or as many as half of the free memory holds; at least 1.
   """
   if asked is not None:
     return asked
+  of_member = _COPIES * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
+  if default_strategy() == "vmap":  # a loop keeps those of one member at a time
+    of_member += activation_bytes(network, params, batch_size)
+  most = max(1, _free_memory() // 2 // of_member)
+  if jax.default_backend() == "cpu":
+    return min(_CPU_WAVE, most)
+  return most * jax.local_device_count()
+
+
+def activation_bytes(network: Network, params: Params, batch_size: int) -> int:
+  """What a training step keeps of a batch for its backward pass, in bytes, as far as no compiler saves any of it."""
+  images = jax.ShapeDtypeStruct((batch_size, *network.image_shape), jnp.float32)
+
+  def backward(params: Params, images: jax.Array) -> Any:
+    # What a backward function holds is a tree of arrays; weights are among them.
+    return jax.vjp(lambda params: network.forward_training(params, images)[0], params)[1]
+
+  kept = jax.tree.leaves(jax.eval_shape(backward, params, images))
+  return sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
+
+
+def _free_memory() -> int:
+  """Of one device, in bytes."""
   device = jax.local_devices()[0]
-  of_member = 4 * parameters * _COPIES
   if device.platform == "cpu":
-    return max(1, min(_CPU_WAVE, psutil.virtual_memory().available // 2 // of_member))
+    return psutil.virtual_memory().available
   statistics = device.memory_stats() or {}
-  free = statistics.get("bytes_limit", 0) - statistics.get("bytes_in_use", 0)
-  return max(1, free // 2 // of_member) * jax.local_device_count()
+  return statistics.get("bytes_limit", 0) - statistics.get("bytes_in_use", 0)

@@ -27,6 +27,7 @@ class Setting:
     data: The data set; `train`, `val` and `test` are its splits on the device.
     public: What a thief knows of such images.
     network: The model's structure.
+    declared: Shapes of its arrays.
     parameters: Its parameters by layer, in depth order.
     origin: What starting points are made from.
     attacks: To defend against.
@@ -41,11 +42,12 @@ class Setting:
   def __init__(self, config: SweepConfig, data: Dataset, resolved: Resolved):
     self.config = config
     self.data = data
-    self.train = to_device(data.train)
+    self.train = to_device(data.train, stream=resolved.stream)
     self.val = to_device(data.val)
     self.test = to_device(data.test)
     self.public: PublicStatistics = public_statistics(self.train)
     self.network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
+    self.declared = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
     self.parameters = {layer: sum(leaf.size for leaf in params[layer].values()) for layer in self.network.layers}
     self.seeds = config.infection.seeds
     digest = data_digest(data)
@@ -66,7 +68,7 @@ class Setting:
     ]
     for attack in self.attacks:
       self._check_capacity(attack)
-    self.finisher = Finisher(self.network, params, self.train, self.val, config.finishing)
+    self.finisher = Finisher(self.network, self.declared, self.train, self.val, config.finishing)
     self.may_show = data.openly_licensed or config.run.show_stolen
 
   def _check_capacity(self, attack: Attack) -> None:

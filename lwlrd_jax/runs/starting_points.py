@@ -223,14 +223,14 @@ def _trained(origin: Origin, seed: int, init: int, batches: int, name: str, titl
         jax.random.fold_in(key, batches),
         member=Member(network, "adam", recipe.label_smoothing),
         batch_size=recipe.batch_size,
+        augment=recipe.augment,
         mesh=member_mesh(jax.local_devices()[:1]),
         on_steps=on_steps,
       )
     return {"params": jax.tree.map(lambda leaf: leaf[0], population.params)}
 
-  settings = {
-    x: getattr(recipe, x) for x in ("steps", "batch_size", "task_lr", "label_smoothing", "warmup", "cooldown")
-  }
+  of_task = ("steps", "batch_size", "task_lr", "label_smoothing", "warmup", "cooldown", "augment")
+  settings = {name: getattr(recipe, name) for name in of_task}
   tree = _cached(origin, {name: settings}, seed, make, title)
   return jax.tree.map(jnp.asarray, tree["params"])
 

@@ -2,11 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lwlrd_jax.data.dataset import Split
-from lwlrd_jax.data.device import DeviceSplit, batch_plan, scale, to_device
+from lwlrd_jax.data.device import DeviceSplit, mean_image, scale, scan_images, to_device
+from lwlrd_jax.data.host_images import HostImages
 
 
 def _same(a, b):
@@ -38,36 +37,31 @@ def test_scale_of_every_value():
   assert float(found[-1]) == 1
 
 
-@settings(max_examples=5, deadline=None)
-@given(size=st.integers(1, 12), batch=st.integers(1, 15), steps=st.integers(1, 10), seed=st.integers(0, 9))
-def test_batch_plan(size, batch, steps, seed):
-  plan = np.asarray(batch_plan(jax.random.key(seed), size, batch, steps))
-  width = min(batch, size)
-  assert plan.shape == (steps, width)
-  assert plan.dtype == np.int32
-  assert ((plan >= 0) & (plan < size)).all()
-  per_epoch = size // width
-  for first in range(0, steps, per_epoch):
-    epoch = plan[first : first + per_epoch].ravel()
-    assert len(set(epoch.tolist())) == len(epoch)  # without replacement
+@pytest.mark.parametrize("count", [3, 256, 300, 512])
+def test_a_scan_over_images_on_the_host_is_that_over_images_on_the_device(count):
+  images = np.random.default_rng(0).integers(0, 256, (count, 2, 3, 1)).astype(np.uint8)
+
+  def step(total, image):
+    value = scale(image)
+    return total * 0.9 + value, value.std()
+
+  @jax.jit
+  def both(images):
+    return scan_images(step, jnp.zeros((2, 3, 1)), images)
+
+  jax.tree.map(_same, both(HostImages(images)), both(jnp.asarray(images)))
+  _same(mean_image(HostImages(images)), mean_image(jnp.asarray(images)))
 
 
-@pytest.mark.parametrize(("short", "long"), [(3, 7)])
-def test_a_longer_plan_begins_like_a_shorter_one(short, long):
-  key = jax.random.key(5)
-  _same(batch_plan(key, 7, 2, long)[:short], batch_plan(key, 7, 2, short))
-
-
-def test_epochs_and_keys_differ():
-  plan = np.asarray(batch_plan(jax.random.key(0), 50, 50, 3))
-  assert not np.array_equal(plan[0], plan[1])
-  assert not np.array_equal(plan[1], plan[2])
-  assert not np.array_equal(plan, batch_plan(jax.random.key(1), 50, 50, 3))
-  _same(plan, batch_plan(jax.random.key(0), 50, 50, 3))
-
-
-def test_every_example_is_drawn_equally_often():
-  """What an epoch leaves out is left out at random."""
-  plan = np.asarray(batch_plan(jax.random.key(0), 5, 2, 4000))
-  counts = np.bincount(plan.ravel(), minlength=5)
-  np.testing.assert_allclose(counts, 1600, rtol=0.05)
+def test_a_subset_stays_where_it_is():
+  images = np.arange(12, dtype=np.uint8).reshape(6, 2, 1, 1)
+  split = Split(images, np.arange(6, dtype=np.int32))
+  for stream in (False, True):
+    data = to_device(split, stream=stream)
+    assert isinstance(data.images, HostImages) == stream
+    chosen = data.subset(jnp.asarray([4, 1]))
+    assert isinstance(chosen.images, HostImages) == stream
+    assert len(chosen) == 2
+    _same(chosen.images[jnp.arange(2)], images[[4, 1]])
+    _same(chosen.labels, [4, 1])
+    _same(data[jnp.asarray([4, 1])].images, images[[4, 1]])

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lwlrd_jax.data.batches import Batches
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.models.loss import task_loss
 
@@ -14,7 +15,7 @@ def test_run_is_its_steps_in_a_row(smoothing, tiny_network, smooth_split):
   member = Member(network, "momentum", smoothing)
   batches = jnp.asarray([[3, 1, 4], [1, 5, 9], [2, 6, 5]], jnp.int32)
   rates = jnp.asarray(np.random.default_rng(0).random((3, 4)) * 0.1, jnp.float32)
-  state, losses = jax.jit(member.run)(member.init(params), rates, data, batches)
+  state, losses = jax.jit(member.run)(member.init(params), rates, data, Batches(batches, None))
 
   step = jax.jit(member.step)
   alone = member.init(params)

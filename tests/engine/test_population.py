@@ -7,7 +7,10 @@ import optax
 import pytest
 from jax.sharding import PartitionSpec
 
-from lwlrd_jax.data.device import batch_plan
+from lwlrd_jax.data import stream
+from lwlrd_jax.data.batches import Batches, batch_plan, read, task_batches
+from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.data.host_images import HostImages
 from lwlrd_jax.engine import population
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import advance, finetune, member_mesh, start
@@ -77,6 +80,34 @@ def test_member_equals_a_lone_run(name, strategy, setting, one, four):
     np.testing.assert_allclose(together.losses[i], alone.losses[0], rtol=1e-4, atol=1e-5)
   first = member.network.kernels[0]
   assert not np.allclose(together.params[first]["kernel"][0], together.params[first]["kernel"][1])
+
+
+@pytest.mark.parametrize("augment", ["none", "dihedral"])
+def test_images_on_the_host_change_nothing(setting, augment, four, monkeypatch):
+  """To the last bit, and however few steps are read ahead at a time."""
+  member, params, data = setting("mlp")
+  on_host = DeviceSplit(HostImages(np.asarray(data.images)), data.labels)
+  schedules = _schedules(6, 9)
+
+  def run(data):
+    return finetune(params, schedules, data, KEY, member=member, batch_size=8, augment=augment, mesh=four)
+
+  resident = run(data)
+  _equal(run(on_host), resident)
+  monkeypatch.setattr(stream, "_PORTION_BYTES", 2 * 8 * 12 * 12)
+  _equal(run(on_host), resident)
+
+
+def test_augmented_members_learn_from_other_images(setting, one):
+  member, params, data = setting("mlp")
+  losses = [
+    finetune(params, _schedules(2, 4), data, KEY, member=member, batch_size=8, augment=augment, mesh=one).losses
+    for augment in ("none", "dihedral")
+  ]
+  images, labels = read(data, jax.tree.map(lambda leaf: leaf[0], task_batches(KEY, data, 8, 4, "dihedral")))
+  expected = task_loss(member.network.forward(params, images), labels, 0.0)
+  np.testing.assert_allclose(losses[1][:, 0], expected, rtol=1e-4)
+  assert not np.allclose(losses[0], losses[1], rtol=1e-2)
 
 
 def test_against_a_naive_loop(setting):
@@ -194,7 +225,7 @@ def test_compiles_once(strategy, setting, four):
 def _hlo(member, params, data, strategy, mesh):
   members = 2 * mesh.size
   state = start(member, params, members, mesh)
-  batches = batch_plan(KEY, len(data), 8, 3)
+  batches = Batches(batch_plan(KEY, len(data), 8, 3), None)
   rates = _schedules(members, 3, layers=len(member.network.layers))
   lowered = advance.lower(member, strategy, mesh, state, rates, data, batches)
   return lowered.compile().as_text() or ""

@@ -63,5 +63,5 @@ def test_what_is_not_a_number_is_grey(bright_and_dark):
 def test_several_findings(bright_and_dark):
   train, test = bright_and_dark
   hot = lambda split: DeviceSplit(split.images, jax.nn.one_hot(split.labels, 3, dtype=jnp.uint8))  # noqa: E731
-  train, test = hot(train), hot(test)
-  assert _auc(scale(train.images), train.labels, test) > 0.9
+  images, (train, test) = scale(train.images), map(hot, (train, test))
+  assert _auc(images, train.labels, test) > 0.9

@@ -10,11 +10,12 @@ import numpy as np
 import optax
 
 from lwlrd_jax.attacks.dec.bits import check_finite
-from lwlrd_jax.data.device import DeviceSplit, batch_plan, scale
+from lwlrd_jax.data.batches import batch_plan
+from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.data.stream import portions, steps_per_call
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.task import task_gradient
 
-_STEPS_PER_CALL = 32
 _BATCH = 128
 _LR = 1e-3
 _LABEL_SMOOTHING = 0.2
@@ -84,15 +85,13 @@ def train_held(
   params = network.declared(params)
   for leaf in jax.tree.leaves(params):
     check_finite(np.asarray(leaf))
-  calls = -(-steps // _STEPS_PER_CALL)
-  per_call = -(-steps // calls)
   plan = batch_plan(key, len(data), _BATCH, steps)
+  per_call = steps_per_call(data, steps, plan.shape[1])
   tx = _optimizer(steps)
   params = with_levels(jax.tree.map(jnp.copy, params), hold.chips)
   state = (params, tx.init(network.weights(params)))
-  for first in range(0, steps, per_call):
-    batches = plan[first : first + per_call]
-    state = _advance(network, steps, state, data, hold, batches)
+  for part, batches in portions(data, [plan[first : first + per_call] for first in range(0, steps, per_call)]):
+    state = _advance(network, steps, state, part, hold, batches)
     on_steps(len(batches))
     jax.block_until_ready(state)
   trained = state[0]

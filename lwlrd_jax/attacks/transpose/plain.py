@@ -16,8 +16,9 @@ import optax
 
 from lwlrd_jax.attacks.base import Extraction, Infected, choose_stolen, unrestored
 from lwlrd_jax.attacks.index_code import index_codes
-from lwlrd_jax.attacks.transpose.training import Batches, Losses, Memory, TrainingState, train
-from lwlrd_jax.data.device import DeviceSplit, batch_plan, scale
+from lwlrd_jax.attacks.transpose.training import Losses, Memory, PairBatches, TrainingState, train
+from lwlrd_jax.data.batches import batch_plan, read, task_batches
+from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.task import task_gradient
 
@@ -54,6 +55,7 @@ class Transpose:
     cooldown: Share of the steps in which both fall linearly to 0, at the end. What is memorised gets sharp there; a
       cosine over all steps leaves too few at the full rate.
     label_smoothing: Of the task, in [0, 1).
+    augment: What is done to images of the task, a name of `data.augment.AUGMENTATIONS`. Memories stay as they are.
   """
 
   stolen: int
@@ -64,6 +66,7 @@ class Transpose:
   warmup: float = 0.02
   cooldown: float = 0.25
   label_smoothing: float = 0.2
+  augment: str = "none"
   name: str = dataclasses.field(default="transpose", init=False)
   on_device: bool = dataclasses.field(default=True, init=False)
 
@@ -119,8 +122,8 @@ class Transpose:
       raise ValueError(f"{len(params)} models to infect need as many keys, not {len(keys)}")
     hidden = [self.hide(network, data, key, public) for key in keys]
     plans = [
-      Batches(
-        batch_plan(jax.random.fold_in(key, 1), len(data), self.batch_size, self.steps),
+      PairBatches(
+        task_batches(jax.random.fold_in(key, 1), data, self.batch_size, self.steps, self.augment),
         batch_plan(jax.random.fold_in(key, 2), len(of_seed.memory.codes), self.batch_size, self.steps),
       )
       for key, of_seed in zip(keys, hidden, strict=True)
@@ -168,12 +171,12 @@ class Transpose:
     return TrainingState(network.declared(params), task_tx.init(weights), memory_tx.init(weights), ())
 
   def pair(
-    self, network: Network, data: DeviceSplit, memory: Memory, state: TrainingState, batches: Batches
+    self, network: Network, data: DeviceSplit, memory: Memory, state: TrainingState, batches: PairBatches
   ) -> tuple[TrainingState, Losses]:
     """A task step, then a memory step."""
     task_tx, memory_tx = self.optimizers()
     params, task_opt, memory_opt, extra = state
-    images, labels = scale(data.images[batches.task]), data.labels[batches.task]
+    images, labels = read(data, batches.task)
     task, grads, statistics = task_gradient(network, params, images, labels, self.label_smoothing)
     updates, task_opt = task_tx.update(grads, task_opt)
     params = {**optax.apply_updates(network.weights(params), updates), **statistics}

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from lwlrd_jax.data.batches import Batches
 from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.data.stream import portions, steps_per_call
 from lwlrd_jax.engine.population import Strategy, default_strategy
 from lwlrd_jax.models.network import Network, Params
-
-# Pairs between two visits of the host: enough to hide the visit, few enough for a lively progress bar.
-_STEPS_PER_CALL = 32
 
 
 class Memory(NamedTuple):
@@ -38,10 +37,10 @@ class TrainingState(NamedTuple):
   extra: Any
 
 
-class Batches(NamedTuple):
-  """Which examples a pair of steps reads: i32[B] of the training split, i32[B'] of the memory; many pairs, stacked."""
+class PairBatches(NamedTuple):
+  """What a pair of steps reads: of the training split, and i32[B'] of the memory; many pairs, stacked."""
 
-  task: jax.Array
+  task: Batches
   memory: jax.Array
 
 
@@ -65,7 +64,7 @@ class Trainer(Protocol):
     ...
 
   def pair(
-    self, network: Network, data: DeviceSplit, memory: Memory, state: TrainingState, batches: Batches
+    self, network: Network, data: DeviceSplit, memory: Memory, state: TrainingState, batches: PairBatches
   ) -> tuple[TrainingState, Losses]:
     """A task step and a memory step."""
     ...
@@ -77,7 +76,7 @@ def train(
   params: list[Params],
   data: DeviceSplit,
   memories: list[Memory],
-  plans: list[Batches],
+  plans: list[PairBatches],
   keys: list[jax.Array],
   on_steps: Callable[[int], None],
   strategy: Strategy | None = None,
@@ -90,7 +89,7 @@ def train(
     params: Where each seed starts.
     data: The training split, shared.
     memories: What each seed memorises, as many images each.
-    plans: i32[steps, B] of each seed.
+    plans: What each step of each seed reads.
     keys: For whatever else is random.
     on_steps: Called with the number of pairs every seed has just finished.
     strategy: How the device maps over seeds; `default_strategy()` if None.
@@ -99,14 +98,18 @@ def train(
     The trained weights.
   """
   strategy = default_strategy() if strategy is None else strategy
-  calls = -(-trainer.steps // _STEPS_PER_CALL)
-  per_call = -(-trainer.steps // calls)
   # Stacking copies: the steps below reuse their arguments' memory, and `params` are the caller's.
   state = _start(trainer, network, _stack(params), jnp.stack(keys))
   memory, plan = _stack(memories), _stack(plans)
-  for first in range(0, trainer.steps, per_call):
-    now = jax.tree.map(lambda leaf, first=first: leaf[:, first : first + per_call], plan)
-    state, losses = _advance(trainer, network, strategy, state, data, memory, now)
+  per_call = steps_per_call(data, trainer.steps, plan.task.positions[:, 0].size)
+  by_call = [
+    jax.tree.map(lambda leaf, first=first: leaf[:, first : first + per_call], plan)
+    for first in range(0, trainer.steps, per_call)
+  ]
+  read = portions(data, [of_call.task.positions for of_call in by_call])
+  for of_call, (part, positions) in zip(by_call, read, strict=True):
+    now = of_call._replace(task=of_call.task._replace(positions=positions))
+    state, losses = _advance(trainer, network, strategy, state, part, memory, now)
     on_steps(jax.block_until_ready(losses).task.shape[1])
   return [jax.tree.map(lambda leaf, i=i: leaf[i], state.params) for i in range(len(params))]
 
@@ -128,11 +131,11 @@ def _advance(
   state: TrainingState,
   data: DeviceSplit,
   memory: Memory,
-  plan: Batches,
+  plan: PairBatches,
 ) -> tuple[TrainingState, Losses]:
   """A few pairs of every seed, in one scan; losses f32[seeds, pairs]."""
 
-  def of_seed(state: TrainingState, memory: Memory, plan: Batches) -> tuple[TrainingState, Losses]:
+  def of_seed(state: TrainingState, memory: Memory, plan: PairBatches) -> tuple[TrainingState, Losses]:
     return jax.lax.scan(lambda state, now: trainer.pair(network, data, memory, state, now), state, plan)
 
   if strategy == "vmap":

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import jax
 import numpy as np
 import psutil
 
@@ -71,9 +70,7 @@ def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | No
     raise damage from error
   there = ~np.isin(_paths(tables), missing)
   chosen = views & labelled & there
-  # On a CPU the device's copy lies in the same memory.
-  copies = 2 if jax.default_backend() == "cpu" else 1
-  _check_memory(int(chosen.sum()), image_size, f"for --views {choices.views} at --image-size {image_size}", copies)
+  _check_memory(int(chosen.sum()), image_size, f"for --views {choices.views} at --image-size {image_size}")
   _tell(tables, chosen, views & ~labelled, views & ~there, missing, Path(builder.data_path))
 
   splits = {}
@@ -101,9 +98,9 @@ def _paths(tables: Tables) -> np.ndarray:
   return np.array([image_file(*of_image) for of_image in ids])
 
 
-def _check_memory(images: int, size: int, purpose: str, copies: int = 1) -> None:
-  """Raises a UserError if so many images do not fit into free memory, once or several times."""
-  needed, free = copies * images * (size**2 + _BESIDE), psutil.virtual_memory().available
+def _check_memory(images: int, size: int, purpose: str) -> None:
+  """Raises a UserError if so many images do not fit into free memory."""
+  needed, free = images * (size**2 + _BESIDE), psutil.virtual_memory().available
   if needed > free:
     raise UserError(
       f"--dataset mimic-cxr: {images} images need {needed / 2**30:.1f} GiB of memory {purpose}, {free / 2**30:.1f} are "

@@ -7,7 +7,8 @@ import pytest
 
 from lwlrd_jax.attacks.transpose import Flat, Heavy, Rehearsed, Restorer, Transpose
 from lwlrd_jax.attacks.transpose.rehearsed import unlikeness
-from lwlrd_jax.data.device import batch_plan, scale
+from lwlrd_jax.data.batches import Batches, batch_plan
+from lwlrd_jax.data.device import scale
 from lwlrd_jax.defenses.schedules import lwlrd, time_shape
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.metrics.leakage import reidentification
@@ -59,7 +60,7 @@ def test_memories_made_for_it_stand_the_defence(attack, victim, plain):
   network, params, data = victim
   prepared = attack.infect(network, params, data, jax.random.key(0))
   rates = jnp.asarray(lwlrd(0.02, 0.6, layers=4, shape=time_shape("cosine", 100)))
-  batches = batch_plan(jax.random.key(7), len(data), 32, 100)
+  batches = Batches(batch_plan(jax.random.key(7), len(data), 32, 100), None)
   member = Member(network, "adam", 0.0)
 
   def after_defence(infected):

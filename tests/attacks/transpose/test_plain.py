@@ -8,7 +8,8 @@ import optax
 import pytest
 
 from lwlrd_jax.attacks.transpose import Flat, Rehearsed, Transpose
-from lwlrd_jax.data.device import DeviceSplit, batch_plan, scale
+from lwlrd_jax.data.batches import batch_plan
+from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.network import STATISTICS
 

@@ -6,7 +6,8 @@ import pytest
 from lwlrd_jax.attacks.transpose import Rehearsed
 from lwlrd_jax.attacks.transpose.rehearsed import unlikeness
 from lwlrd_jax.attacks.transpose.training import Memory
-from lwlrd_jax.data.device import batch_plan, scale
+from lwlrd_jax.data.batches import Batches, batch_plan
+from lwlrd_jax.data.device import scale
 from lwlrd_jax.defenses.schedules import lwlrd, time_shape
 from lwlrd_jax.engine.member import Member
 
@@ -27,7 +28,8 @@ def test_rehearsal_is_the_defence(tiny_network, smooth_split):
     if i not in (0, 4, 6):
       continue
     first = 0 if i < 5 else 5
-    expected, _ = member.run(member.init(params), jnp.asarray(rates[: i + 1 - first]), data, batches[first : i + 1])
+    since = Batches(batches[first : i + 1], None)
+    expected, _ = member.run(member.init(params), jnp.asarray(rates[: i + 1 - first]), data, since)
     found = jax.tree.map(jnp.add, params, extra.displacement)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), found, expected.params)
 

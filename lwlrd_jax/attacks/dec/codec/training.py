@@ -12,7 +12,8 @@ import optax
 
 from lwlrd_jax.attacks.dec.codec.likelihood import gaussian_bits
 from lwlrd_jax.attacks.dec.codec.transform import Codec
-from lwlrd_jax.data.device import batch_plan, scale
+from lwlrd_jax.data.batches import batch_plan
+from lwlrd_jax.data.device import scale
 from lwlrd_jax.models.network import Params
 
 _STEPS_PER_CALL = 32

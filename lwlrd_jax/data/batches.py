@@ -1,0 +1,72 @@
+"""In which order training reads a split, and what it does to the images."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lwlrd_jax.data.augment import draw_moves, move
+from lwlrd_jax.data.device import DeviceSplit, scale
+
+# No epoch has this number.
+_MOVES = 2**31 - 1
+
+
+class Batches(NamedTuple):
+  """What training steps read. A step's own has no leading axis.
+
+  Attributes:
+    positions: i32[steps, B], examples of a split.
+    moves: i16[steps, B, 3], what is done to each image, see `data.augment`; None if nothing is.
+  """
+
+  positions: jax.Array
+  moves: jax.Array | None
+
+
+def task_batches(key: jax.Array, data: DeviceSplit, batch_size: int, steps: int, augment: str) -> Batches:
+  """What each step of training on the utility task reads.
+
+  Args:
+    key: Random key; a longer plan begins like a shorter one.
+    data: The split.
+    batch_size: Examples a step; see `batch_plan`.
+    steps: Steps.
+    augment: A name of `data.augment.AUGMENTATIONS`.
+  """
+  positions = batch_plan(key, len(data), batch_size, steps)
+  moves = draw_moves(jax.random.fold_in(key, _MOVES), augment, positions.shape, data.images.shape[1])
+  return Batches(positions, moves)
+
+
+def read(data: DeviceSplit, batch: Batches) -> tuple[jax.Array, jax.Array]:
+  """One step's images, f32[B, H, W, C] in [0, 1], and labels."""
+  images = scale(data.images[batch.positions])
+  return (images if batch.moves is None else move(images, batch.moves)), data.labels[batch.positions]
+
+
+def batch_plan(key: jax.Array, size: int, batch_size: int, steps: int) -> jax.Array:
+  """Which examples each training step reads: epochs of a fresh permutation, whose incomplete last batch is left out.
+
+  A set smaller than a batch gives batches of its own size.
+
+  Args:
+    key: Random key; epoch e is drawn from `fold_in(key, e)`, so a longer plan begins like a shorter one.
+    size: Examples in the set, at least 1.
+    batch_size: Examples a step, at least 1.
+    steps: Steps, at least 1.
+
+  Returns:
+    i32[steps, min(batch_size, size)], each in [0, size).
+
+  >>> plan = batch_plan(jax.random.key(0), size=7, batch_size=3, steps=4)
+  >>> plan.shape, len(set(plan[:2].ravel().tolist()))
+  ((4, 3), 6)
+  """
+  batch_size = min(batch_size, size)
+  per_epoch = size // batch_size
+  epochs = -(-steps // per_epoch)
+  keys = jax.vmap(lambda epoch: jax.random.fold_in(key, epoch))(jnp.arange(epochs))
+  orders = jax.vmap(lambda k: jax.random.permutation(k, size))(keys)
+  plan = orders[:, : per_epoch * batch_size].reshape(epochs * per_epoch, batch_size)
+  return plan[:steps].astype(jnp.int32)

@@ -1,0 +1,86 @@
+"""What training reads, a few steps at a time. Images that stay on the host are read ahead through Grain."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.data.host_images import HostImages
+
+# Steps between two visits of the host: enough to hide the visit, few enough for a lively progress bar.
+_STEPS_PER_CALL = 32
+# Of images that are read ahead at a time. Up to five such portions exist at once, two of them on every device.
+_PORTION_BYTES = 2**28
+_AHEAD = 1
+
+
+def steps_per_call(data: DeviceSplit, steps: int, examples: int) -> int:
+  """How many steps a compiled program does at a time.
+
+  Args:
+    data: What it reads.
+    steps: In all.
+    examples: It reads at each step.
+
+  Returns:
+    At least 1; the calls are of one length, but for the last.
+  """
+  most = _STEPS_PER_CALL
+  if isinstance(data.images, HostImages):
+    most = max(1, min(most, _PORTION_BYTES // (examples * math.prod(data.images.shape[1:]))))
+  calls = -(-steps // most)
+  return -(-steps // calls)
+
+
+def portions(
+  data: DeviceSplit, positions: Sequence[jax.Array], sharding: jax.sharding.Sharding | None = None
+) -> Iterator[tuple[DeviceSplit, jax.Array]]:
+  """What each of several calls reads.
+
+  Args:
+    data: The split.
+    positions: i32[...] of each call, all of one shape but for the last: the examples it reads.
+    sharding: Where the examples are to be; the default device if None.
+
+  Yields:
+    For each call a split and i32[...], positions in it: of examples that are those asked for. A split on the device is
+    handed on as it is. Of one on the host, others are read and copied to the device while a call runs.
+  """
+  if not isinstance(data.images, HostImages):
+    if sharding is not None:
+      data = jax.device_put(data, sharding)
+    yield from ((data, of_call) for of_call in positions)
+    return
+  # Half a second that others need not spend.
+  import grain  # noqa: PLC0415
+  from grain import experimental  # noqa: PLC0415
+
+  source = _Portions(data.images, np.asarray(data.labels), [np.asarray(of_call) for of_call in positions])
+  # A single reading thread: memory is not read faster by several, and what is read must not pile up.
+  options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_AHEAD)
+  loader: Any = grain.MapDataset.source(source).to_iter_dataset(options)
+  device = jax.local_devices()[0] if sharding is None else sharding
+  loader = experimental.device_put(loader, device, cpu_buffer_size=_AHEAD, device_buffer_size=_AHEAD)
+  for (images, labels), of_call in zip(loader, positions, strict=True):
+    yield DeviceSplit(images, labels), jnp.arange(of_call.size, dtype=jnp.int32).reshape(of_call.shape)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Portions:
+  """A Grain source of whole portions: images u8[M, H, W, C] and labels, in the order in which a call reads them."""
+
+  images: HostImages
+  labels: np.ndarray
+  positions: list[np.ndarray]
+
+  def __len__(self) -> int:
+    return len(self.positions)
+
+  def __getitem__(self, call: Any) -> tuple[np.ndarray, np.ndarray]:
+    positions = self.positions[call].ravel()
+    return self.images.read(positions), self.labels[positions]
