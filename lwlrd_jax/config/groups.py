@@ -188,7 +188,8 @@ class Run:
   CPU 16 at most."""
   stream: str = "auto"
   """Where training images are kept: always (in the host's memory, read ahead through Grain), never (on the device), or
-  auto (on the device, unless they fill more than half of its free memory). Models are the same to the last bit."""
+  auto (on the device, unless they fill more than half of its free memory). Figures are the same but for
+  rounding."""
   show_stolen: bool = False
   """Put pictures of reconstructions into the report even if the data are not known to be openly licensed."""
   matmul_precision: str = "float32"

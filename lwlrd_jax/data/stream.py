@@ -32,7 +32,8 @@ def steps_per_call(data: DeviceSplit, steps: int, examples: int) -> int:
   """
   most = _STEPS_PER_CALL
   if isinstance(data.images, HostImages):
-    most = max(1, min(most, _PORTION_BYTES // (examples * math.prod(data.images.shape[1:]))))
+    # A loop of a single step is compiled as something else, which rounds otherwise.
+    most = max(2, min(most, _PORTION_BYTES // (examples * math.prod(data.images.shape[1:]))))
   calls = -(-steps // most)
   return -(-steps // calls)
 

@@ -60,7 +60,8 @@ def test_calls_are_of_one_length_and_not_longer_than_the_device_holds(monkeypatc
   assert steps_per_call(on_host, 70, 2) == 24
   monkeypatch.setattr(stream, "_PORTION_BYTES", 5 * 2 * 4 * 3 * 2)
   assert steps_per_call(on_host, 70, 2) == 5
-  assert steps_per_call(on_host, 70, 2000) == 1
+  assert steps_per_call(on_host, 70, 2000) == 2
+  assert steps_per_call(on_host, 1, 2000) == 1
   assert steps_per_call(on_device, 70, 2) == 24
 
 

@@ -13,7 +13,7 @@ from lwlrd_jax.engine import population
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.models import build_model
 
-SIZE, BATCH, STEPS_PER_CALL, CALLS = 224, 16, 1, 5
+SIZE, BATCH, STEPS_PER_CALL, CALLS = 224, 8, 2, 4
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def tuned(shared, tmp_path_factory):
 
   def run(on_host):
     split, member = to_device(data.train, stream=on_host), Member(network, "adam", 0.0)
-    settings = {"member": member, "batch_size": BATCH, "mesh": population.member_mesh(jax.devices()[:1])}
-    return population.finetune(params, schedules, split, jax.random.key(0), **settings)
+    mesh, key = population.member_mesh(jax.devices()[:1]), jax.random.key(0)
+    return population.finetune(params, schedules, split, key, member=member, batch_size=BATCH, mesh=mesh)
 
   with pytest.MonkeyPatch.context() as patch:
     resident = run(False)
