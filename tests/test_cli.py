@@ -96,7 +96,7 @@ def test_help_names_every_flag_and_does_not_wait_for_jax():
     assert f"--{flag.replace('_', '-')}" in answer.stdout
   imported = {line.rsplit("|", 1)[-1].strip() for line in answer.stderr.splitlines() if "|" in line}
   assert "lwlrd_jax.config" in imported
-  assert not imported & {"jax", "pandas", "orbax.checkpoint", "matplotlib", "tensorflow_datasets"}
+  assert not imported & {"jax", "pandas", "orbax.checkpoint", "matplotlib", "tensorflow_datasets", "grain"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import math
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
 from lwlrd_jax.config.groups import Data, FineTuning, SweepConfig
 from lwlrd_jax.config.names import (
+  AUGMENT_NAMES,
   CODE_NAMES,
   CODEC_NAMES,
   DIRECTION_NAMES,
@@ -24,7 +25,6 @@ from lwlrd_jax.config.parse import (
   parse_names,
   parse_planes,
 )
-from lwlrd_jax.data.augment import AUGMENTATIONS
 from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.model_name import ALLOWED as ALLOWED_MODELS
@@ -70,7 +70,7 @@ def _check_names(config: SweepConfig) -> None:
     ("--shape", tuning.shape, SHAPES),
     ("--overlap", tuning.overlap, OVERLAP_NAMES),
     ("--granularity", tuning.granularity, GRANULARITY_NAMES),
-    ("--augment", config.data.augment, tuple(AUGMENTATIONS)),
+    ("--augment", config.data.augment, AUGMENT_NAMES),
     ("--stream", config.run.stream, STREAM_NAMES),
     ("--matmul-precision", config.run.matmul_precision, PRECISION_NAMES),
     ("--codec", dec.codec, CODEC_NAMES),

@@ -26,7 +26,7 @@ _VIT = Recipe(task_lr=3e-4, memory_lr=1e-3, lr_max=5e-3, granularity=BLOCK)
 _RECIPES = {
   "resnet18": Recipe(lr_max=0.01, granularity=BLOCK),
   "vit": _VIT,
-  "vit-small": dataclasses.replace(_VIT, memory_lr=3e-3),
+  "vit-small": dataclasses.replace(_VIT, memory_lr=2e-3),
 }
 
 
