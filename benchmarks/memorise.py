@@ -5,6 +5,15 @@
 Every step is one of Adam on the squared error of all images at once, at the rate and in the course that the Transpose
 attack takes for this network. What comes out is the mean SSIM of what the network then paints, raw and clipped, beside
 that of the mean image in every place.
+
+64 images on 2 CPU cores, some of it beside other work; DermaMNIST's images rebuilt from HAM10000 (28 pixels, mean image
+0.465), NIH radiographs (64 pixels, mean image 0.529):
+
+    model      images      steps   SSIM    minutes
+    mlp        DermaMNIST    400   0.987   0.1
+    cnn        DermaMNIST    400   0.903   0.2
+    vit        DermaMNIST    800   0.813   22
+    resnet18   NIH          1500   0.838   11
 """
 
 import dataclasses
@@ -83,7 +92,7 @@ def advance(network: Network, attack: Transpose, steps: int, state: Any, memory:
 
   def step(state: Any, _: None) -> tuple[Any, None]:
     params, opt_state = state
-    _, grads = attack.memory_gradient(network, params, memory, ())
+    grads = attack.memory_gradient(network, params, memory, ())[1]
     updates, opt_state = tx.update(network.weights(grads), opt_state)
     moved: Params = optax.apply_updates(network.weights(params), updates)
     return ({**params, **moved}, opt_state), None

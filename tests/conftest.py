@@ -46,6 +46,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def kept_programs(tmp_path_factory: pytest.TempPathFactory) -> None:
+  """Compiles what takes long once in a run of the suite, not once in each of its processes and modules."""
+  folder = tmp_path_factory.getbasetemp()
+  shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+  jax.config.update("jax_compilation_cache_dir", str(shared / "compiled"))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def compiled_programs() -> Iterator[None]:
   """Lets go of a module's compiled programs once it is done.

@@ -58,12 +58,16 @@ def run_jobs(setting: Setting, jobs: Sequence[Job], store: Store, order: Sequenc
     if not open_seeds:
       continue
     models = infected_models(setting.origin, attack, open_seeds)
+    if not store.rows:  # pictures of members have nothing to stand beside otherwise
+      store.add(Found({}, _pictures(setting, models[0]), {}, {}), order)
     for seed, infected in zip(open_seeds, models, strict=True):
       if seed in controls:
         store.directory.save(f"secret-{attack.name}-s{seed}", {"secret": infected.secret, "stolen": infected.stolen})
-        store.add(measure_controls(setting, attack, seed, infected, store.directory), order)
       for wave in waves[seed]:
         store.add(run_wave(setting, attack, wave, seed, infected, store.directory), order)
+      # Last: whoever waits for the first step of a sweep should not wait for what is measured of the controls.
+      if seed in controls:
+        store.add(measure_controls(setting, attack, seed, infected, store.directory), order)
 
 
 def run_wave(
@@ -148,10 +152,13 @@ def _add_image_controls(setting: Setting, attack: Attack, seed: int, infected: I
     common = _common(setting, name, "none", seed, defense, attack.stolen)
     found.rows[name] = {**common, **control.figures, "status": "ok"}
     found.outcomes.update({f"{column}/{name}": values for column, values in control.outcomes.items()})
-  if seed == 0:
-    shown = np.asarray(infected.stolen)[sample_positions(len(infected.stolen))]
-    found.samples["originals"] = setting.data.train.images[shown]
-    found.samples["mean_image"] = np.asarray(jnp.round(setting.public.mean * 255).astype(jnp.uint8))
+
+
+def _pictures(setting: Setting, infected: Infected) -> dict[str, np.ndarray]:
+  """What reconstructions are to look like, of the first infection, and the mean training image."""
+  shown = np.asarray(infected.stolen)[sample_positions(len(infected.stolen))]
+  mean = np.asarray(jnp.round(setting.public.mean * 255).astype(jnp.uint8))
+  return {"originals": setting.data.train.images[shown], "mean_image": mean}
 
 
 def _apply(

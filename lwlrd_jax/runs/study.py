@@ -12,6 +12,7 @@ from lwlrd_jax.errors import UserError
 from lwlrd_jax.progress import console
 from lwlrd_jax.report.claims import write_claims
 from lwlrd_jax.report.compare import write_comparison
+from lwlrd_jax.runs.compiled import keep_compiled
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.execute import check, execute
 
@@ -29,6 +30,7 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
   Raises:
     UserError: See `execute`; or a study's folder is there already and is to be neither gone on with nor replaced.
   """
+  keep_compiled()
   if list(configs) == [""]:
     return execute(configs[""], command)
   there = {config.data.dataset for config in configs.values()}

@@ -1,0 +1,51 @@
+"""Compiled programs are kept for the next process."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lwlrd_jax.runs.compiled import _processor
+
+_COMPILES = """
+import jax
+from lwlrd_jax.runs.compiled import keep_compiled
+keep_compiled()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_log_compiles", True)
+
+@jax.jit
+def a_program_of_this_test(x):
+  return x @ x + 1
+
+print(a_program_of_this_test(jax.numpy.ones((3, 3))).sum(), jax.config.jax_compilation_cache_dir)
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+  def in_a_new_process(**variables):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    environment |= {"LWLRD_JAX_CACHE": str(tmp_path / "cache"), **variables}
+    return subprocess.run(
+      [sys.executable, "-c", _COMPILES], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+
+  return in_a_new_process
+
+
+def test_the_next_process_need_not_compile(run, tmp_path):
+  first, second = run(), run()
+  hit = "Persistent compilation cache hit for 'jit_a_program_of_this_test'"
+  assert hit not in first.stderr
+  assert hit in second.stderr
+  assert first.stdout == second.stdout
+  folder = tmp_path / "cache" / "compiled"
+  assert folder.stat().st_mode & 0o777 == 0o700
+  assert [inner.name for inner in folder.iterdir()] == [_processor()]
+
+
+def test_a_folder_of_the_users_own_is_left_alone(run, tmp_path):
+  assert str(tmp_path / "mine") in run(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine")).stdout
+  assert not (tmp_path / "cache" / "compiled").exists()
