@@ -14,6 +14,7 @@ from lwlrd_jax.config.names import (
   OVERLAP_NAMES,
   PRECISION_NAMES,
   SCENARIO_NAMES,
+  STRATEGY_NAMES,
   STREAM_NAMES,
 )
 from lwlrd_jax.config.parse import (
@@ -71,6 +72,7 @@ def _check_names(config: SweepConfig) -> None:
     ("--overlap", tuning.overlap, OVERLAP_NAMES),
     ("--granularity", tuning.granularity, GRANULARITY_NAMES),
     ("--augment", config.data.augment, AUGMENT_NAMES),
+    ("--strategy", config.run.strategy, STRATEGY_NAMES),
     ("--stream", config.run.stream, STREAM_NAMES),
     ("--matmul-precision", config.run.matmul_precision, PRECISION_NAMES),
     ("--codec", dec.codec, CODEC_NAMES),

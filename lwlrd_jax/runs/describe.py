@@ -17,7 +17,7 @@ from lwlrd_jax.runs.setting import Setting
 
 # Flags that say where and how to run, not what.
 _FREE = (
-  *("out", "resume", "overwrite", "members_per_wave", "stream", "show_stolen", "config"),
+  *("out", "resume", "overwrite", "members_per_wave", "strategy", "stream", "show_stolen", "config"),
   *("data_dir", "npz", "codec_npz", "mimic_dir"),
 )
 
@@ -47,6 +47,7 @@ def describe(config: SweepConfig, data: Dataset, digest: str, resolved: Resolved
       "lrs": list(resolved.lrs),
       "granularity": resolved.granularity,
     },
+    "execution": {"strategy": resolved.strategy, "stream": resolved.stream},
     "postprocessings": list(POSTPROCESSINGS),
   }
 

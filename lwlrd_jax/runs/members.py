@@ -47,7 +47,8 @@ def run_jobs(setting: Setting, jobs: Sequence[Job], store: Store, order: Sequenc
     order: Members in the order of the table.
   """
   batch_size = max((job.defense.batch_size for job in jobs), default=setting.config.tuning.batch_size)
-  limit = members_per_wave(setting.config.run.members_per_wave, setting.network, setting.declared, batch_size)
+  asked = setting.config.run.members_per_wave
+  limit = members_per_wave(asked, setting.network, setting.declared, batch_size, setting.strategy)
   for attack in setting.attacks:
     waves = {
       seed: waves_of((job for job in jobs if not store.rows.keys() >= job.members(attack, seed).keys()), limit)
@@ -95,6 +96,7 @@ def run_wave(
       member=Member(setting.network, first.defense.optimizer, 0.0),
       batch_size=first.defense.batch_size,
       augment=setting.config.data.augment,
+      strategy=setting.strategy,
       on_steps=on_steps,
     )
   seconds = (time.monotonic() - started) / len(wave)

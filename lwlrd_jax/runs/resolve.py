@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from lwlrd_jax.config.names import DIRECTION_NAMES
 from lwlrd_jax.config.parse import parse_attacks, parse_decays, parse_finish, parse_floors, parse_lrs, parse_names
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.defenses.plan import Defense, plan_defenses, steps_per_epoch
-from lwlrd_jax.engine.population import default_strategy
+from lwlrd_jax.engine.population import Strategy, default_strategy
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.recipes import recipe_of
@@ -45,6 +45,7 @@ class Resolved:
     batch_size: Images a step, of fine-tuning.
     lrs: Largest learning rates of fine-tuning.
     granularity: What a decay counts.
+    strategy: How a device maps over members.
     stream: Whether the training split stays on the host.
   """
 
@@ -54,6 +55,7 @@ class Resolved:
   batch_size: int
   lrs: tuple[float, ...]
   granularity: str
+  strategy: Strategy
   stream: bool
 
 
@@ -86,7 +88,8 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
   lrs = (recipe.lr_max,) if config.tuning.lrs is None else parse_lrs(config.tuning.lrs)
   granularity = config.tuning.granularity or recipe.granularity
   stream = streams(config.run.stream, data.train.images.nbytes)
-  return Resolved(attacks, transpose, epochs, batch_size, lrs, granularity, stream)
+  strategy = default_strategy() if config.run.strategy == "auto" else cast(Strategy, config.run.strategy)
+  return Resolved(attacks, transpose, epochs, batch_size, lrs, granularity, strategy, stream)
 
 
 def infect_steps(config: SweepConfig, images: int) -> int:
@@ -150,7 +153,7 @@ def streams(asked: str, size: int) -> bool:
   return asked == "always" or (asked == "auto" and size > _free_memory() // 2)
 
 
-def members_per_wave(asked: int | None, network: Network, params: Params, batch_size: int) -> int:
+def members_per_wave(asked: int | None, network: Network, params: Params, batch_size: int, strategy: Strategy) -> int:
   """Members to train at once.
 
   Args:
@@ -158,6 +161,7 @@ def members_per_wave(asked: int | None, network: Network, params: Params, batch_
     network: The model's structure.
     params: Its weights, or their shapes.
     batch_size: Images a step.
+    strategy: How a device maps over members.
 
   Returns:
     That, or as many as half of the free memory holds; at least 1.
@@ -165,7 +169,7 @@ def members_per_wave(asked: int | None, network: Network, params: Params, batch_
   if asked is not None:
     return asked
   of_member = _COPIES * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
-  if default_strategy() == "vmap":  # a loop keeps those of one member at a time
+  if strategy == "vmap":  # a loop keeps those of one member at a time
     of_member += activation_bytes(network, params, batch_size)
   most = max(1, _free_memory() // 2 // of_member)
   if jax.default_backend() == "cpu":

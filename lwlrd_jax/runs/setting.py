@@ -33,6 +33,7 @@ class Setting:
     attacks: To defend against.
     finisher: Steps on the weights.
     seeds: Infections of each attack.
+    strategy: How a device maps over members.
     may_show: Whether pictures of reconstructions may be kept.
 
   Raises:
@@ -50,6 +51,7 @@ class Setting:
     self.declared = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
     self.parameters = {layer: sum(leaf.size for leaf in params[layer].values()) for layer in self.network.layers}
     self.seeds = config.infection.seeds
+    self.strategy = resolved.strategy
     digest = data_digest(data)
     self.origin = Origin(config.data.model, data, self.train, self.val, digest, resolved.transpose, None)
     backwards = [name for name in resolved.attacks if name.startswith("transpose")]

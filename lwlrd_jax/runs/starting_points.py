@@ -172,7 +172,7 @@ def _infected_by_dec(origin: Origin, attack: DEC, settings: dict[str, Any], seed
 def _infection_settings(origin: Origin, attack: Attack) -> dict[str, Any]:
   settings: dict[str, Any] = {"attack": describe_attack(origin, attack)}
   if isinstance(attack, DEC):
-    settings["host"] = dataclasses.asdict(origin.recipe)
+    settings["host"] = _settings_of(origin.recipe)
   return settings
 
 
@@ -189,7 +189,7 @@ def clean_model(origin: Origin, seed: int) -> Params:
 def describe_attack(origin: Origin, attack: Attack) -> dict[str, Any]:
   """An attack's settings, as JSON."""
   if isinstance(attack, Transpose):
-    return dataclasses.asdict(attack)
+    return _settings_of(attack)
   assert isinstance(attack, DEC)
   assert origin.coding is not None
   code: dict[str, Any] = {"kind": type(attack.code).__name__, "codec_id": attack.code.codec_id}
@@ -206,6 +206,12 @@ def describe_attack(origin: Origin, attack: Attack) -> dict[str, Any]:
     "internal": attack.internal,
     "codec_sha256": origin.coding.digest,
   }
+
+
+def _settings_of(attack: Transpose) -> dict[str, Any]:
+  """Of training. That nothing is augmented goes without saying: models older than augmentation stay what they are."""
+  settings = dataclasses.asdict(attack)
+  return {name: value for name, value in settings.items() if (name, value) != ("augment", "none")}
 
 
 def _trained(origin: Origin, seed: int, init: int, batches: int, name: str, title: str) -> Params:
@@ -230,7 +236,7 @@ def _trained(origin: Origin, seed: int, init: int, batches: int, name: str, titl
     return {"params": jax.tree.map(lambda leaf: leaf[0], population.params)}
 
   of_task = ("steps", "batch_size", "task_lr", "label_smoothing", "warmup", "cooldown", "augment")
-  settings = {name: getattr(recipe, name) for name in of_task}
+  settings = {name: value for name, value in _settings_of(recipe).items() if name in of_task}
   tree = _cached(origin, {name: settings}, seed, make, title)
   return jax.tree.map(jnp.asarray, tree["params"])
 

@@ -45,16 +45,16 @@ def test_side_by_side_members_need_room_for_what_each_keeps(free, tiny_network, 
   kept = activation_bytes(network, params, 64)
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   free(2 * 10 * (weights + kept))
-  assert members_per_wave(None, network, params, 64) == 10 * jax.local_device_count()
-  assert members_per_wave(3, network, params, 64) == 3
+  assert members_per_wave(None, network, params, 64, "vmap") == 10 * jax.local_device_count()
+  assert members_per_wave(3, network, params, 64, "vmap") == 3
   free(0)
-  assert members_per_wave(None, network, params, 64) == jax.local_device_count()
+  assert members_per_wave(None, network, params, 64, "vmap") == jax.local_device_count()
 
 
 def test_on_a_cpu_waves_are_small(free, tiny_network):
   network, params = tiny_network("mlp")
   weights = 8 * sum(leaf.nbytes for leaf in jax.tree.leaves(params))
   free(2 * 5 * weights)
-  assert members_per_wave(None, network, params, 10**6) == 5
+  assert members_per_wave(None, network, params, 10**6, "loop") == 5
   free(2 * 500 * weights)
-  assert members_per_wave(None, network, params, 64) == 16
+  assert members_per_wave(None, network, params, 64, "loop") == 16
