@@ -8,11 +8,20 @@ from benchmarks.problem import Engine, Problem
 from lwlrd_jax.data.dataset import Split
 from lwlrd_jax.data.device import scale, to_device
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import finetune
+from lwlrd_jax.engine.population import Strategy, default_strategy, finetune, member_mesh
 
 
 def ours(problem: Problem) -> Engine:
-  """`finetune`, with the strategy that it chooses itself."""
+  """`finetune` on one device, with the strategy that it chooses itself."""
+  return _ours(problem, default_strategy())
+
+
+def ours_otherwise(problem: Problem) -> Engine:
+  """The same with the other strategy, to see whether the choice is right."""
+  return _ours(problem, "loop" if default_strategy() == "vmap" else "vmap")
+
+
+def _ours(problem: Problem, strategy: Strategy) -> Engine:
   data = to_device(Split(problem.images, problem.labels))
   member = Member(problem.network, "adam", 0.0)
 
@@ -24,6 +33,8 @@ def ours(problem: Problem) -> Engine:
       jax.random.key(1),
       member=member,
       batch_size=problem.batches.shape[1],
+      strategy=strategy,
+      mesh=member_mesh(jax.local_devices()[:1]),
     ).losses
 
   return run

@@ -61,6 +61,7 @@ class Settings:
 
 def main(settings: Settings) -> None:
   """Trains, and prints one line."""
+  jax.config.update("jax_default_matmul_precision", "float32")  # as in a sweep
   name = "phantom" if settings.npz is None else "npz"
   data = load_dataset(name, npz=settings.npz, image_size=settings.image_size)
   network, params = build_model(settings.model, data.image_shape, data.num_outputs, jax.random.key(0))

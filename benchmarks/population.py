@@ -2,13 +2,15 @@
 
     python -m benchmarks.population --models mlp,cnn --members 9 --json FILE --plot FILE
 
-Engines: `lwlrd_jax`, this package; `jax-loop`, a plain loop over members and compiled steps; `torch-loop`, a loop over
-members with a parameter group a layer; `torch-compile`, the same compiled; `torch-func`, an ensemble stacked by
-`torch.func`. All get the same weights, images, batches, rates and Adam, and have to agree on every loss before they are
-timed. Engines of PyTorch need `pip install torch`; nothing else here does.
+Engines: `lwlrd_jax`, this package; `lwlrd_jax-other`, the same with the strategy it did not choose; `jax-loop`, a plain
+loop over members and compiled steps; `torch-loop`, a loop over members with a parameter group a layer; `torch-compile`,
+the same compiled; `torch-func`, an ensemble stacked by `torch.func`. All get the same weights, images, batches, rates
+and Adam, and have to agree on the first losses before they are timed. Engines of PyTorch need `pip install torch`;
+nothing else here does.
 
 Rounds are taken in turns, so that all engines see the same machine; times are medians. `flops_per_s` counts the forward
-pass three times; `peak_share` is that over what one large matrix product in float32 reaches here. `peak_bytes` is what
+pass three times; `compile_s` is how much longer the first round
+took; `peak_share` is that over what one large matrix product in float32 reaches here. `peak_bytes` is what
 the device held at most, where JAX or PyTorch can say.
 """
 
@@ -16,6 +18,7 @@ import dataclasses
 import importlib
 import importlib.metadata
 import json
+import os
 import statistics
 import time
 from pathlib import Path
@@ -32,6 +35,7 @@ from lwlrd_jax.progress import console
 
 ENGINES = {
   "lwlrd_jax": ("benchmarks.jax_engines", "ours"),
+  "lwlrd_jax-other": ("benchmarks.jax_engines", "ours_otherwise"),
   "jax-loop": ("benchmarks.jax_engines", "plain_loop"),
   "torch-loop": ("benchmarks.torch_engines", "loop"),
   "torch-compile": ("benchmarks.torch_engines", "compiled_loop"),
@@ -69,6 +73,8 @@ class Settings:
 
 def main(settings: Settings) -> None:
   """Measures, and prints a table."""
+  os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs some of a GPU's memory too
+  jax.config.update("jax_default_matmul_precision", "float32")
   peak = _matmul_peak()
   console.print(f"{jax.devices()[0].device_kind}: {peak / 1e9:,.0f} GFLOP/s in one matrix product, float32")
   rows: list[dict[str, Any]] = []
@@ -95,15 +101,16 @@ def _measure(problem: Problem, engines: list[str], rounds: int, peak: float) -> 
     common = {"engine": name, "model": problem.name, "members": members}
     try:
       module, function = ENGINES[name]
-      running[name] = getattr(importlib.import_module(module), function)(problem)
-      losses[name] = running[name](_CHECKED_STEPS)
       started = time.monotonic()
-      running[name](steps)
+      running[name] = getattr(importlib.import_module(module), function)(problem)
+      losses[name] = running[name](steps)[:, :_CHECKED_STEPS]
       compiled[name] = time.monotonic() - started
     # Whatever an engine cannot do here is its result: a compiler that is not there, memory that does not suffice.
     except Exception as error:
       running.pop(name, None)
       rows.append({**common, "failed": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"})
+  if not running:
+    raise SystemExit("\n".join(f"{row['engine']} failed: {row['failed']}" for row in rows))
   reference = losses[next(iter(running))]
   apart = {name: float(np.abs(found / reference - 1).max()) for name, found in losses.items() if name in running}
   for name, difference in apart.items():

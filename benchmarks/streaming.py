@@ -54,6 +54,7 @@ class Settings:
 
 def main(settings: Settings) -> None:
   """Times, and prints one line."""
+  jax.config.update("jax_default_matmul_precision", "float32")  # as in a sweep
   train = _split(settings)
   image_shape, num_outputs = train.images.shape[1:], train.labels.shape[1]
   network, params = build_model(settings.model, image_shape, num_outputs, jax.random.key(0))

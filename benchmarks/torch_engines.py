@@ -91,6 +91,9 @@ def stacked(problem: Problem) -> Engine:
 
 
 def _device() -> torch.device:
+  """The accelerator, if there is one; float32 means float32 there, as for the other engines."""
+  torch.backends.cuda.matmul.allow_tf32 = False
+  torch.backends.cudnn.allow_tf32 = False
   return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

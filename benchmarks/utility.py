@@ -57,6 +57,7 @@ class Settings:
 
 def main(settings: Settings) -> None:
   """Trains, and prints a line for each network."""
+  jax.config.update("jax_default_matmul_precision", "float32")  # as in a sweep
   name = settings.dataset or ("phantom" if settings.npz is None else "npz")
   data = load_dataset(name, npz=settings.npz, data_dir=settings.data_dir)
   train, test = to_device(data.train), to_device(data.test)

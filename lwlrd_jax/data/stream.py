@@ -17,6 +17,8 @@ _STEPS_PER_CALL = 32
 # Of images that are read ahead at a time. Up to five such portions exist at once, two of them on every device.
 _PORTION_BYTES = 2**28
 _AHEAD = 1
+# A loop of a single step is compiled as something else, which rounds otherwise; none is made if it need not be.
+_FEWEST_STEPS = 2
 
 
 def steps_per_call(data: DeviceSplit, steps: int, examples: int) -> int:
@@ -28,14 +30,16 @@ def steps_per_call(data: DeviceSplit, steps: int, examples: int) -> int:
     examples: It reads at each step.
 
   Returns:
-    At least 1; the calls are of one length, but for the last.
+    At least 1; the calls are of one length, but for the last. Of images on the host as many as make a portion, and at
+    least two.
   """
   most = _STEPS_PER_CALL
   if isinstance(data.images, HostImages):
-    # A loop of a single step is compiled as something else, which rounds otherwise.
-    most = max(2, min(most, _PORTION_BYTES // (examples * math.prod(data.images.shape[1:]))))
-  calls = -(-steps // most)
-  return -(-steps // calls)
+    most = max(_FEWEST_STEPS, min(most, _PORTION_BYTES // (examples * math.prod(data.images.shape[1:]))))
+  per_call = -(-steps // -(-steps // most))
+  while per_call > _FEWEST_STEPS and steps % per_call == 1:
+    per_call -= 1
+  return per_call
 
 
 def portions(
@@ -65,8 +69,8 @@ def portions(
   # A single reading thread: memory is not read faster by several, and what is read must not pile up.
   options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_AHEAD)
   loader: Any = grain.MapDataset.source(source).to_iter_dataset(options)
-  device = jax.local_devices()[0] if sharding is None else sharding
-  loader = experimental.device_put(loader, device, cpu_buffer_size=_AHEAD, device_buffer_size=_AHEAD)
+  # Without a sharding they are on the default device without being bound to it, as what they train then is.
+  loader = experimental.device_put(loader, sharding, cpu_buffer_size=_AHEAD, device_buffer_size=_AHEAD)
   for (images, labels), of_call in zip(loader, positions, strict=True):
     yield DeviceSplit(images, labels), jnp.arange(of_call.size, dtype=jnp.int32).reshape(of_call.shape)
 

@@ -93,7 +93,7 @@ def finetune(
   mesh = member_mesh() if mesh is None else mesh
 
   # Steps are split into equal calls of one compiled program. Padding steps and members have rate 0: nothing changes.
-  per_call = steps_per_call(data, steps, batch_size)
+  per_call = steps_per_call(data, steps, min(batch_size, len(data)))
   calls = -(-steps // per_call)
   padding = (-members % mesh.size, calls * per_call - steps)
   rates = np.pad(schedules, ((0, padding[0]), (0, padding[1]), (0, 0)))

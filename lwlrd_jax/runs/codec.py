@@ -15,6 +15,7 @@ from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCod
 from lwlrd_jax.config import Dec, SweepConfig
 from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.data.device import scale
+from lwlrd_jax.data.host_images import HostImages
 from lwlrd_jax.data.npz import load_npz
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.network import Params
@@ -46,8 +47,13 @@ class Coding(NamedTuple):
     return arrays_digest(*(np.asarray(leaf) for leaf in jax.tree.leaves(self.weights)))
 
 
-def make_coding(config: SweepConfig, data: Dataset) -> Coding:
+def make_coding(config: SweepConfig, data: Dataset, *, stream: bool) -> Coding:
   """The codec that the flags ask for, trained if it has to be.
+
+  Args:
+    config: The flags.
+    data: The data set.
+    stream: Whether its training split stays on the host.
 
   Raises:
     UserError: There are no images to train it on.
@@ -57,7 +63,8 @@ def make_coding(config: SweepConfig, data: Dataset) -> Coding:
     standard = StandardCodec(dec.codec, data.image_shape, dec.quality)  # type: ignore[arg-type]
     return Coding(StandardCode(standard, _STANDARD_IDS[dec.codec]), {})
   codec, _ = build_codec(data.image_shape, jax.random.key(0))
-  weights, table = learned(codec_images(config, data), training_of(dec, data.image_shape), "the image codec")
+  images, training = codec_images(config, data), training_of(dec, data.image_shape)
+  weights, table = learned(images, training, "the image codec", stream=stream and images is data.train.images)
   if dec.code == "entropy":
     return Coding(EntropyCode(codec), weights)
   return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, **table)), weights)
@@ -102,15 +109,17 @@ def codec_images(config: SweepConfig, data: Dataset) -> np.ndarray:
   return images
 
 
-def learned(images: np.ndarray, training: CodecTraining, what: str) -> tuple[Params, dict[str, tuple]]:
+def learned(
+  images: np.ndarray, training: CodecTraining, what: str, *, stream: bool = False
+) -> tuple[Params, dict[str, tuple]]:
   """A learned codec's weights, and the fields of its `FixedLengthCode`: from the cache if it was trained before."""
   codec, first = build_codec(images.shape[1:], jax.random.key(0))
 
   def make() -> dict[str, Any]:
-    on_device = jnp.asarray(images)
+    shown = HostImages(images) if stream else jnp.asarray(images)
     with phase(f"training {what}", training.steps) as on_steps:
-      weights = train_codec(codec, first, on_device, jax.random.key(1), training, on_steps=on_steps)
-    table = FixedLengthCode.fit(codec, weights, scale(on_device[:_FIT_IMAGES]))
+      weights = train_codec(codec, first, shown, jax.random.key(1), training, on_steps=on_steps)
+    table = FixedLengthCode.fit(codec, weights, scale(shown[:_FIT_IMAGES]))
     return {
       "weights": weights,
       "table": {name: np.asarray(getattr(table, name), dtype) for name, dtype in _TABLE.items()},

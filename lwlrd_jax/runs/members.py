@@ -58,17 +58,19 @@ def run_jobs(setting: Setting, jobs: Sequence[Job], store: Store, order: Sequenc
     open_seeds = [seed for seed in waves if waves[seed] or seed in controls]
     if not open_seeds:
       continue
-    models = infected_models(setting.origin, attack, open_seeds)
+    models = infected_models(setting.origin, attack, open_seeds, setting.strategy)
     if not store.rows:  # pictures of members have nothing to stand beside otherwise
       store.add(Found({}, _pictures(setting, models[0]), {}, {}), order)
     for seed, infected in zip(open_seeds, models, strict=True):
       if seed in controls:
         store.directory.save(f"secret-{attack.name}-s{seed}", {"secret": infected.secret, "stolen": infected.stolen})
-      for wave in waves[seed]:
+      # Controls come second: whoever waits for the first step of a sweep should not wait for what is measured of them.
+      for wave in waves[seed][:1]:
         store.add(run_wave(setting, attack, wave, seed, infected, store.directory), order)
-      # Last: whoever waits for the first step of a sweep should not wait for what is measured of the controls.
       if seed in controls:
         store.add(measure_controls(setting, attack, seed, infected, store.directory), order)
+      for wave in waves[seed][1:]:
+        store.add(run_wave(setting, attack, wave, seed, infected, store.directory), order)
 
 
 def run_wave(

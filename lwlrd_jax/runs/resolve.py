@@ -148,9 +148,10 @@ def streams(asked: str, size: int) -> bool:
     size: Bytes of its images.
 
   Returns:
-    That; for `auto`, whether they would fill more than half of the device's free memory.
+    That; for `auto`, whether they would fill more than half of the device's free memory, as far as that is known.
   """
-  return asked == "always" or (asked == "auto" and size > _free_memory() // 2)
+  free = _free_memory()
+  return asked == "always" or (asked == "auto" and free is not None and size > free // 2)
 
 
 def members_per_wave(asked: int | None, network: Network, params: Params, batch_size: int, strategy: Strategy) -> int:
@@ -164,14 +165,14 @@ def members_per_wave(asked: int | None, network: Network, params: Params, batch_
     strategy: How a device maps over members.
 
   Returns:
-    That, or as many as half of the free memory holds; at least 1.
+    That, or as many as half of the free memory holds; at least 1, and no more where nobody knows what is free.
   """
   if asked is not None:
     return asked
   of_member = _COPIES * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
   if strategy == "vmap":  # a loop keeps those of one member at a time
     of_member += activation_bytes(network, params, batch_size)
-  most = max(1, _free_memory() // 2 // of_member)
+  most = max(1, (_free_memory() or 0) // 2 // of_member)
   if jax.default_backend() == "cpu":
     return min(_CPU_WAVE, most)
   return most * jax.local_device_count()
@@ -189,10 +190,12 @@ def activation_bytes(network: Network, params: Params, batch_size: int) -> int:
   return sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
 
 
-def _free_memory() -> int:
-  """Of one device, in bytes."""
+def _free_memory() -> int | None:
+  """Of one device, in bytes; None where it does not say."""
   device = jax.local_devices()[0]
   if device.platform == "cpu":
     return psutil.virtual_memory().available
   statistics = device.memory_stats() or {}
-  return statistics.get("bytes_limit", 0) - statistics.get("bytes_in_use", 0)
+  if "bytes_limit" not in statistics:
+    return None
+  return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)

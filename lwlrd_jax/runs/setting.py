@@ -63,7 +63,7 @@ class Setting:
     if backwards:
       self._check_capacity(resolved.transpose)  # before anybody waits for a codec to be trained
     hides_codes = any(name.startswith("dec") for name in resolved.attacks)
-    coding = make_coding(config, data) if hides_codes else None
+    coding = make_coding(config, data, stream=resolved.stream) if hides_codes else None
     self.origin = dataclasses.replace(self.origin, coding=coding)
     self.attacks: list[Attack] = [
       self._with_pilots(attack) for attack in make_attacks(config, resolved, coding, len(data.val))

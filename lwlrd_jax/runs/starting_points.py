@@ -14,7 +14,7 @@ from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import finetune, member_mesh
+from lwlrd_jax.engine.population import Strategy, finetune, member_mesh
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models import build_model
@@ -117,8 +117,15 @@ def check_capacity(origin: Origin, attack: Attack, seed: int) -> None:
     raise UserError(f"--stolen {origin.recipe.stolen}: {error}") from error
 
 
-def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int]) -> list[Infected]:
-  """The models that an attack hid images in, one a seed. Transpose trains those that are missing together."""
+def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int], strategy: Strategy) -> list[Infected]:
+  """The models that an attack hid images in, one a seed. Transpose trains those that are missing together.
+
+  Args:
+    origin: What they start from.
+    attack: What hides them.
+    seeds: Of infections.
+    strategy: How a device maps over seeds.
+  """
   settings = _infection_settings(origin, attack)
   if isinstance(attack, DEC):
     return [_infected_by_dec(origin, attack, settings, seed) for seed in seeds]
@@ -137,6 +144,7 @@ def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int]) -> lis
         [jax.random.fold_in(key, _INFECT) for key in keys],
         on_steps,
         public=origin.public,
+        strategy=strategy,
       )
     trained = dict(zip(missing, infected, strict=True))
   what = f"infected model ({attack.name})"

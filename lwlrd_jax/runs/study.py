@@ -45,6 +45,7 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
     raise UserError(f"--out {out}: is there already; allowed: another folder, --resume or --overwrite")
   for config in configs.values():
     check(config)  # a mistake in the last would show after hours
+    jax.clear_caches()  # programs that read images on the host hold on to them
   try:
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
   except OSError as error:

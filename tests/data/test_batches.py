@@ -1,10 +1,10 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lwlrd_jax.data import batches
 from lwlrd_jax.data.augment import move
 from lwlrd_jax.data.batches import Batches, batch_plan, read, task_batches
 from lwlrd_jax.data.device import scale
@@ -51,29 +51,37 @@ def test_every_example_is_drawn_equally_often():
 
 def test_without_augmentation_a_batch_is_what_the_plan_says(smooth_split):
   data = smooth_split(10)
-  batches = task_batches(jax.random.key(1), data, 4, 3, "none")
-  assert batches.moves is None
-  _same(batches.positions, batch_plan(jax.random.key(1), 10, 4, 3))
-  images, labels = read(data, Batches(batches.positions[1], None))
-  _same(images, scale(data.images[batches.positions[1]]))
-  _same(labels, data.labels[batches.positions[1]])
+  planned = task_batches(jax.random.key(1), data, 4, 3, "none")
+  assert planned.moves is None
+  _same(planned.positions, batch_plan(jax.random.key(1), 10, 4, 3))
+  images, labels = read(data, Batches(planned.positions[1], None))
+  _same(images, scale(data.images[planned.positions[1]]))
+  _same(labels, data.labels[planned.positions[1]])
 
 
 def test_augmentation_changes_images_and_neither_order_nor_labels(smooth_split):
   data = smooth_split(10)
-  batches = task_batches(jax.random.key(1), data, 4, 3, "dihedral")
-  _same(batches.positions, batch_plan(jax.random.key(1), 10, 4, 3))
-  now = jax.tree.map(lambda leaf: leaf[2], batches)
+  planned = task_batches(jax.random.key(1), data, 4, 3, "dihedral")
+  _same(planned.positions, batch_plan(jax.random.key(1), 10, 4, 3))
+  now = jax.tree.map(lambda leaf: leaf[2], planned)
   images, labels = read(data, now)
   _same(images, move(scale(data.images[now.positions]), now.moves))
   assert not np.array_equal(images, scale(data.images[now.positions]))
   _same(labels, data.labels[now.positions])
   longer = task_batches(jax.random.key(1), data, 4, 7, "dihedral")
-  jax.tree.map(lambda a, b: _same(a, b[:3]), batches, longer)
+  jax.tree.map(lambda a, b: _same(a, b[:3]), planned, longer)
 
 
-def test_moves_are_not_the_order_of_another_epoch():
-  """They are drawn from a key that no epoch has."""
+def test_moves_are_drawn_from_a_key_that_no_epoch_has(smooth_split, monkeypatch):
+  """Else an image's place in the order would say how it is moved."""
+  asked = []
+
+  def noted(key, *args):
+    asked.append(jax.random.key_data(key).tolist())
+
+  monkeypatch.setattr(batches, "draw_moves", noted)
   key = jax.random.key(3)
-  assert not np.array_equal(jax.random.key_data(jax.random.fold_in(key, 2**31 - 1)), jax.random.key_data(key))
-  assert jnp.iinfo(jnp.int32).max == 2**31 - 1
+  task_batches(key, smooth_split(10), 4, 500, "flip")
+  (used,) = asked
+  assert used not in [jax.random.key_data(jax.random.fold_in(key, epoch)).tolist() for epoch in range(250)]
+  assert used != jax.random.key_data(key).tolist()

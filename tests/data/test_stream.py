@@ -1,4 +1,5 @@
 import itertools
+import time
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,13 @@ def test_every_call_reads_what_it_asks_for(on_host):
     np.testing.assert_array_equal(part.labels[places], SPLIT.labels[positions])
 
 
+def test_without_a_sharding_nothing_is_bound_to_a_device():
+  """What is bound to one device could not be spread over all of them afterwards."""
+  part, _ = next(portions(to_device(SPLIT, stream=True), POSITIONS))
+  assert isinstance(part.images, jax.Array)
+  assert not part.images.committed
+
+
 def test_goes_to_all_devices():
   mesh = jax.make_mesh((4,), ("members",), axis_types=(jax.sharding.AxisType.Auto,))
   sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
@@ -50,7 +58,10 @@ def test_reads_ahead_and_not_far(monkeypatch):
   monkeypatch.setattr(stream._Portions, "__getitem__", noted)
   many = POSITIONS * 20
   for number, _ in enumerate(itertools.islice(portions(to_device(SPLIT, stream=True), many), 40)):
-    assert len(asked) <= number + 1 + 5
+    deadline = time.monotonic() + 20
+    while len(asked) < number + 2 and time.monotonic() < deadline:
+      time.sleep(0.001)
+    assert number + 2 <= len(asked) <= number + 1 + 5
   assert asked[:40] == list(range(40))
 
 
@@ -63,6 +74,15 @@ def test_calls_are_of_one_length_and_not_longer_than_the_device_holds(monkeypatc
   assert steps_per_call(on_host, 70, 2000) == 2
   assert steps_per_call(on_host, 1, 2000) == 1
   assert steps_per_call(on_device, 70, 2) == 24
+
+
+def test_no_call_is_left_with_a_single_step(monkeypatch):
+  on_host = to_device(SPLIT, stream=True)
+  monkeypatch.setattr(stream, "_PORTION_BYTES", 5 * 2 * 4 * 3 * 2)
+  for steps in range(2, 100):
+    per_call = steps_per_call(on_host, steps, 2)
+    assert 2 <= per_call <= 5
+    assert steps % per_call != 1 or per_call == 2
 
 
 def test_an_error_while_reading_is_not_swallowed():

@@ -108,7 +108,7 @@ def test_a_stopped_run_goes_on_from_its_last_wave(run, flags, tmp_path, monkeypa
   monkeypatch.setattr(members, "finetune", stop_in_the_third_wave)
   assert main([*flags, "--out", str(out)]) == 130
   before = comparable(out)
-  assert len(before) == 5
+  assert len(before) == 5 + 5
   assert main([*flags, "--out", str(out)]) == 2  # not without --resume
   assert main([*flags[:-6], "--out", str(out), "--resume"]) == 2  # other flags
   assert main([*flags, "--out", str(out), "--resume"]) == 0

@@ -19,6 +19,7 @@ from lwlrd_jax.attacks.index_code import index_codes
 from lwlrd_jax.attacks.transpose.training import Losses, Memory, PairBatches, TrainingState, train
 from lwlrd_jax.data.batches import batch_plan, read, task_batches
 from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.engine.population import Strategy
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.task import task_gradient
 
@@ -104,6 +105,7 @@ class Transpose:
     on_steps: Callable[[int], None] = lambda steps: None,
     *,
     public: DeviceSplit | None = None,
+    strategy: Strategy | None = None,
   ) -> list[Infected]:
     """Trains several seeds in one compiled program; each equals its lone `infect`.
 
@@ -114,6 +116,7 @@ class Transpose:
       keys: Random key of each seed.
       on_steps: Called with the number of pairs of steps that every seed has just finished.
       public: As for `infect`.
+      strategy: How the device maps over seeds; `default_strategy()` if None.
 
     Raises:
       ValueError: See `hide`; or not one key for each of `params`.
@@ -130,7 +133,7 @@ class Transpose:
     ]
     extra_keys = [jax.random.fold_in(key, 3) for key in keys]
     memories = [of_seed.memory for of_seed in hidden]
-    trained = train(self, network, list(params), data, memories, plans, extra_keys, on_steps)
+    trained = train(self, network, list(params), data, memories, plans, extra_keys, on_steps, strategy)
     return [Infected(weights, of_seed.secret, of_seed.stolen) for weights, of_seed in zip(trained, hidden, strict=True)]
 
   def choose(self, network: Network, data: DeviceSplit, key: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -13,10 +13,11 @@ import optax
 from lwlrd_jax.attacks.dec.codec.likelihood import gaussian_bits
 from lwlrd_jax.attacks.dec.codec.transform import Codec
 from lwlrd_jax.data.batches import batch_plan
-from lwlrd_jax.data.device import scale
+from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.data.host_images import HostImages
+from lwlrd_jax.data.stream import portions, steps_per_call
 from lwlrd_jax.models.network import Params
 
-_STEPS_PER_CALL = 32
 # One image in so many is rounded to whole numbers, see `rate_and_distortion`.
 _WHOLE = 3
 
@@ -69,7 +70,7 @@ class Losses(NamedTuple):
 def train_codec(
   codec: Codec,
   params: Params,
-  images: jax.Array,
+  images: jax.Array | HostImages,
   key: jax.Array,
   settings: CodecTraining | None = None,
   on_steps: Callable[[int], None] = lambda steps: None,
@@ -94,11 +95,11 @@ def train_codec(
   # A copy: the steps below reuse their arguments' memory, and `params` is the caller's.
   params = jax.tree.map(jnp.copy, params)
   state = _State(params, settings.optimizer().init(params))
-  calls = -(-settings.steps // _STEPS_PER_CALL)
-  per_call = -(-settings.steps // calls)
-  for first in range(0, settings.steps, per_call):
-    now = slice(first, first + per_call)
-    state, losses = _advance(codec, settings, state, images, plan[now], keys[now])
+  data = DeviceSplit(images, jnp.zeros(len(images), jnp.int32))  # labels are of no use here
+  per_call = steps_per_call(data, settings.steps, plan.shape[1])
+  calls = [slice(first, first + per_call) for first in range(0, settings.steps, per_call)]
+  for now, (part, batches) in zip(calls, portions(data, [plan[now] for now in calls]), strict=True):
+    state, losses = _advance(codec, settings, state, part, batches, keys[now])
     on_steps(len(jax.block_until_ready(losses).squared_error))
   return state.params
 
@@ -141,7 +142,7 @@ class _State(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
 def _advance(
-  codec: Codec, settings: CodecTraining, state: _State, images: jax.Array, batches: jax.Array, keys: jax.Array
+  codec: Codec, settings: CodecTraining, state: _State, data: DeviceSplit, batches: jax.Array, keys: jax.Array
 ) -> tuple[_State, Losses]:
   """A few steps in one scan; losses f32[steps] before each step."""
   tx = settings.optimizer()
@@ -149,7 +150,7 @@ def _advance(
   def step(state: _State, now: tuple[jax.Array, jax.Array]) -> tuple[_State, Losses]:
     batch, key = now
     key_augment, key_noise = jax.random.split(key)
-    shown = augment(scale(images[batch]), key_augment, turns=settings.turns)
+    shown = mirrored(scale(data.images[batch]), key_augment, turns=settings.turns)
 
     def loss_fn(params: Params) -> tuple[jax.Array, Losses]:
       losses = rate_and_distortion(codec, params, shown, key_noise)
@@ -162,7 +163,7 @@ def _advance(
   return jax.lax.scan(step, state, (batches, keys))
 
 
-def augment(images: jax.Array, key: jax.Array, *, turns: bool) -> jax.Array:
+def mirrored(images: jax.Array, key: jax.Array, *, turns: bool) -> jax.Array:
   """Mirrors each image at random; with `turns`, also turns it, one of the eight symmetries of a square.
 
   Args:

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lwlrd_jax.attacks.dec.codec.training import CodecTraining, augment, rate_and_distortion
+from lwlrd_jax.attacks.dec.codec.training import CodecTraining, mirrored, rate_and_distortion
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
 
 
@@ -38,7 +38,7 @@ def test_steps_are_reported_and_the_callers_weights_stay(trained):
 @pytest.mark.parametrize(("turns", "symmetries"), [(True, 8), (False, 2)])
 def test_augmentation_draws_every_symmetry(turns: bool, symmetries: int):
   image = jnp.arange(16, dtype=jnp.float32).reshape(1, 4, 4, 1)
-  drawn = np.asarray(augment(jnp.repeat(image, 100, axis=0), jax.random.key(0), turns=turns))
+  drawn = np.asarray(mirrored(jnp.repeat(image, 100, axis=0), jax.random.key(0), turns=turns))
   assert len(np.unique(drawn.reshape(100, -1), axis=0)) == symmetries
   assert (np.sort(drawn.reshape(100, -1), axis=1) == np.arange(16)).all()
 
