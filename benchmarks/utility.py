@@ -8,6 +8,13 @@ down over the last quarter of the steps. No epoch is chosen by hindsight: what i
 
 Published (Yang et al. 2023, MedMNIST v2, ResNet-18 at 28 px), test AUC and accuracy: DermaMNIST 0.917 and 0.735,
 ChestMNIST 0.768 and 0.947, PneumoniaMNIST 0.944 and 0.854, BreastMNIST 0.901 and 0.863.
+
+Ours on 2 CPU cores, DermaMNIST's images rebuilt from HAM10000, PneumoniaMNIST the official file, one network each:
+
+    model      images          augment   epochs   AUC    accuracy   minutes
+    resnet18   PneumoniaMNIST  flip      15       0.966  0.870      28 (beside other work)
+    cnn        PneumoniaMNIST  flip      10       0.938  0.877       0.2
+    cnn        DermaMNIST      dihedral  20       0.932  0.770       0.9
 """
 
 import dataclasses
