@@ -13,7 +13,7 @@ Ours on 2 CPU cores, DermaMNIST's images rebuilt from HAM10000, PneumoniaMNIST t
 
     model      images          augment   epochs   AUC    accuracy   minutes
     resnet18   PneumoniaMNIST  flip      15       0.966  0.870      28 (beside other work)
-    resnet18   DermaMNIST      dihedral  20       0.943  0.792      30 or so, alone
+    resnet18   DermaMNIST      dihedral  20       0.943  0.792      (stopped in between: not timed)
     cnn        PneumoniaMNIST  flip      10       0.938  0.877       0.2
     cnn        DermaMNIST      dihedral  20       0.932  0.770       0.9
 """

@@ -57,9 +57,23 @@ def move(images: jax.Array, moves: jax.Array) -> jax.Array:
   """
   last = images.shape[1] - 1
   down, right, symmetry = (moves[:, i].astype(jnp.int32)[:, None] for i in range(3))
-  images = jnp.where((symmetry & 4 > 0)[..., None, None], images.swapaxes(1, 2), images)
   places = jnp.arange(last + 1)[None]
   rows, columns = jnp.clip(places - down, 0, last), jnp.clip(places - right, 0, last)
-  rows = jnp.where(symmetry & 2, last - rows, rows)
-  columns = jnp.where(symmetry & 1, last - columns, columns)
-  return images[jnp.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
+  turned = turn(images, symmetry[:, 0])
+  return turned[jnp.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def turn(images: jax.Array, symmetry: jax.Array) -> jax.Array:
+  """Puts each image into one of the eight orientations of a square.
+
+  Args:
+    images: f32[B, S, S, C].
+    symmetry: i[B] in [0, 8), as bits: first 4 exchanges rows for columns, then 2 turns top to bottom, 1 left to right.
+
+  Returns:
+    f32[B, S, S, C].
+  """
+  bits = symmetry[:, None, None, None]
+  images = jnp.where(bits & 4, images.swapaxes(1, 2), images)
+  images = jnp.where(bits & 2, images[:, ::-1], images)
+  return jnp.where(bits & 1, images[:, :, ::-1], images)

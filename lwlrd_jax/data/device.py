@@ -35,15 +35,11 @@ class DeviceSplit:
   def __len__(self) -> int:
     return len(self.images)
 
-  def __getitem__(self, positions: jax.Array) -> "DeviceSplit":
-    """Some of its examples, by position: i32[M] -> M of them, on the device."""
-    return DeviceSplit(self.images[positions], self.labels[positions])
-
   def subset(self, positions: jax.Array) -> "DeviceSplit":
-    """As `[]`, for so many that they stay where they are."""
+    """Some of its examples, by position: i32[M] -> M of them. Images stay where they are."""
     if isinstance(self.images, HostImages):
       return DeviceSplit(self.images.subset(np.asarray(positions)), self.labels[positions])
-    return self[positions]
+    return DeviceSplit(self.images[positions], self.labels[positions])
 
 
 def to_device(split: Split, *, stream: bool = False) -> DeviceSplit:

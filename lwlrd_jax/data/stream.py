@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,8 @@ import numpy as np
 
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.data.host_images import HostImages
+
+Tree = TypeVar("Tree")
 
 # Steps between two visits of the host: enough to hide the visit, few enough for a lively progress bar.
 _STEPS_PER_CALL = 32
@@ -40,6 +42,17 @@ def steps_per_call(data: DeviceSplit, steps: int, examples: int) -> int:
   while per_call > _FEWEST_STEPS and steps % per_call == 1:
     per_call -= 1
   return per_call
+
+
+def in_calls(plan: Tree, per_call: int, axis: int = 0) -> list[Tree]:
+  """Cuts a tree of arrays, along an axis of steps, into what each of several calls is given."""
+  steps = jax.tree.leaves(plan)[0].shape[axis]
+
+  def cut(first: int) -> Tree:
+    last = min(first + per_call, steps)
+    return jax.tree.map(lambda leaf: jax.lax.slice_in_dim(leaf, first, last, axis=axis), plan)
+
+  return [cut(first) for first in range(0, steps, per_call)]
 
 
 def portions(

@@ -16,7 +16,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from lwlrd_jax.data.batches import Batches, task_batches
 from lwlrd_jax.data.device import DeviceSplit
-from lwlrd_jax.data.stream import portions, steps_per_call
+from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
 from lwlrd_jax.engine.member import Member, MemberState
 from lwlrd_jax.models.network import Params
 
@@ -98,7 +98,7 @@ def finetune(
   padding = (-members % mesh.size, calls * per_call - steps)
   rates = np.pad(schedules, ((0, padding[0]), (0, padding[1]), (0, 0)))
   batches = task_batches(key, data, batch_size, calls * per_call, augment)
-  by_call = [jax.tree.map(lambda leaf, i=i: leaf[i * per_call : (i + 1) * per_call], batches) for i in range(calls)]
+  by_call = in_calls(batches, per_call)
   everywhere = NamedSharding(mesh, PartitionSpec())
 
   state = start(member, params, len(rates), mesh)

@@ -8,7 +8,7 @@ import jax
 
 from lwlrd_jax.cache import private_folder
 
-# Programs that compile faster are compiled faster than they are looked up.
+# What compiles faster than this is not worth its room on the disk.
 _SECONDS = 0.2
 # What was not used for longest goes first.
 _BYTES = 2 * 2**30

@@ -64,4 +64,3 @@ def test_a_subset_stays_where_it_is():
     assert len(chosen) == 2
     _same(chosen.images[jnp.arange(2)], images[[4, 1]])
     _same(chosen.labels, [4, 1])
-    _same(data[jnp.asarray([4, 1])].images, images[[4, 1]])

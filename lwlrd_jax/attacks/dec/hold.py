@@ -12,7 +12,7 @@ import optax
 from lwlrd_jax.attacks.dec.bits import check_finite
 from lwlrd_jax.data.batches import batch_plan
 from lwlrd_jax.data.device import DeviceSplit, scale
-from lwlrd_jax.data.stream import portions, steps_per_call
+from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.task import task_gradient
 
@@ -90,7 +90,7 @@ def train_held(
   tx = _optimizer(steps)
   params = with_levels(jax.tree.map(jnp.copy, params), hold.chips)
   state = (params, tx.init(network.weights(params)))
-  for part, batches in portions(data, [plan[first : first + per_call] for first in range(0, steps, per_call)]):
+  for part, batches in portions(data, in_calls(plan, per_call)):
     state = _advance(network, steps, state, part, hold, batches)
     on_steps(len(batches))
     jax.block_until_ready(state)

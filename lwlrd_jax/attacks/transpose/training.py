@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from lwlrd_jax.data.batches import Batches
 from lwlrd_jax.data.device import DeviceSplit
-from lwlrd_jax.data.stream import portions, steps_per_call
+from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
 from lwlrd_jax.engine.population import Strategy, default_strategy
 from lwlrd_jax.models.network import Network, Params
 
@@ -102,10 +102,7 @@ def train(
   state = _start(trainer, network, _stack(params), jnp.stack(keys))
   memory, plan = _stack(memories), _stack(plans)
   per_call = steps_per_call(data, trainer.steps, plan.task.positions[:, 0].size)
-  by_call = [
-    jax.tree.map(lambda leaf, first=first: leaf[:, first : first + per_call], plan)
-    for first in range(0, trainer.steps, per_call)
-  ]
+  by_call = in_calls(plan, per_call, axis=1)
   read = portions(data, [of_call.task.positions for of_call in by_call])
   for of_call, (part, positions) in zip(by_call, read, strict=True):
     now = of_call._replace(task=of_call.task._replace(positions=positions))

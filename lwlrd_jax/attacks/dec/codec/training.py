@@ -12,10 +12,11 @@ import optax
 
 from lwlrd_jax.attacks.dec.codec.likelihood import gaussian_bits
 from lwlrd_jax.attacks.dec.codec.transform import Codec
+from lwlrd_jax.data.augment import turn
 from lwlrd_jax.data.batches import batch_plan
 from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.data.host_images import HostImages
-from lwlrd_jax.data.stream import portions, steps_per_call
+from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
 from lwlrd_jax.models.network import Params
 
 # One image in so many is rounded to whole numbers, see `rate_and_distortion`.
@@ -97,9 +98,9 @@ def train_codec(
   state = _State(params, settings.optimizer().init(params))
   data = DeviceSplit(images, jnp.zeros(len(images), jnp.int32))  # labels are of no use here
   per_call = steps_per_call(data, settings.steps, plan.shape[1])
-  calls = [slice(first, first + per_call) for first in range(0, settings.steps, per_call)]
-  for now, (part, batches) in zip(calls, portions(data, [plan[now] for now in calls]), strict=True):
-    state, losses = _advance(codec, settings, state, part, batches, keys[now])
+  read = portions(data, in_calls(plan, per_call))
+  for now, (part, batches) in zip(in_calls(keys, per_call), read, strict=True):
+    state, losses = _advance(codec, settings, state, part, batches, now)
     on_steps(len(jax.block_until_ready(losses).squared_error))
   return state.params
 
@@ -167,21 +168,17 @@ def mirrored(images: jax.Array, key: jax.Array, *, turns: bool) -> jax.Array:
   """Mirrors each image at random; with `turns`, also turns it, one of the eight symmetries of a square.
 
   Args:
-    images: f32[N, H, W, C].
+    images: f32[N, S, S, C].
     key: Draws the symmetry of each image.
-    turns: False only mirrors left to right. Images that are not square are not turned, but set upside down.
+    turns: False only mirrors left to right.
 
   Returns:
-    f32[N, H, W, C].
+    f32[N, S, S, C].
   """
-  _, height, width, _ = images.shape
-  mirror, flip, swap = jax.random.bernoulli(key, 0.5, (3, len(images), 1, 1, 1))
-  images = jnp.where(mirror, images[:, :, ::-1], images)
-  if turns:
-    images = jnp.where(flip, images[:, ::-1], images)
-    if height == width:
-      images = jnp.where(swap, images.transpose(0, 2, 1, 3), images)
-  return images
+  mirror, flip, swap = jax.random.bernoulli(key, 0.5, (3, len(images), 1, 1, 1)).reshape(3, -1).astype(jnp.int32)
+  # Mirrored first and exchanged last: the same as exchanged first and mirrored the other way.
+  symmetry = jnp.where(swap, 4 + 2 * mirror + flip, 2 * flip + mirror) if turns else mirror
+  return turn(images, symmetry)
 
 
 def _round(x: jax.Array) -> jax.Array:
