@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from lwlrd_jax.metrics.bit_planes import PLANES, set_by_column, set_by_row
 from lwlrd_jax.models.network import Params
 
-_BITS = 32
 # What a rate counted over a sample adds to 1 - H on average, in bits a group: a coin's entropy is underestimated by
 # 1 / (2 n ln 2) (Miller 1955), and a group has n weights.
 _BIAS = 1 / (2 * math.log(2))
@@ -68,7 +68,7 @@ def survival(before: Params, after: Params, live: Params, layers: tuple[str, ...
   dead_bits = jnp.float32(0)
   by_layer = []
   for layer in layers:
-    total = jnp.zeros(_BITS)
+    total = jnp.zeros(PLANES)
     for name in before[layer]:
       bits, dead = _array_bits(before[layer][name], after[layer][name], live[layer][name])
       total, dead_bits = total + bits, dead_bits + dead
@@ -143,15 +143,27 @@ def by_chance(counts: jax.Array) -> jax.Array:
   return jnp.where(rarest > 0, jnp.minimum(series, rare), 0) / math.log(2)
 
 
-class _Group(NamedTuple):
-  """Weights whose rates are counted together, those of a mask along one axis of a matrix."""
+class _Counts(NamedTuple):
+  """Counts of the weights of G groups.
 
-  mask: jax.Array
-  axis: int
+  Attributes:
+    size: f32[G], weights.
+    flips: f32[32, G], by plane, how many of their bits flipped.
+    ones: f32[32, G], likewise, were 1.
+    both: f32[32, G], likewise, were 1 and flipped.
+  """
 
-  def number_of(self, which: jax.Array) -> jax.Array:
-    """How many of each group's weights are meant: bool[rows, columns] -> f32[groups]."""
-    return (which & self.mask).sum(axis=self.axis, dtype=jnp.float32)
+  size: jax.Array
+  flips: jax.Array
+  ones: jax.Array
+  both: jax.Array
+
+
+def _count(mask: jax.Array, raw: jax.Array, flipped: jax.Array, *, by_row: bool) -> _Counts:
+  """Counts of the weights of a mask, whose groups are columns or rows of a matrix: bool, u32, u32, all [R, C]."""
+  count = set_by_row if by_row else set_by_column
+  by_plane = count(mask, flipped, raw, raw & flipped)
+  return _Counts(mask.sum(axis=int(by_row), dtype=jnp.float32), *(found.astype(jnp.float32) for found in by_plane))
 
 
 def _array_bits(before: jax.Array, after: jax.Array, live: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -164,40 +176,30 @@ def _array_bits(before: jax.Array, after: jax.Array, live: jax.Array) -> tuple[j
   silent = (~is_live).all(axis=1, keepdims=True)
   if columns < _NO_CHANCE:
     silent &= silent.sum(dtype=jnp.int32) <= columns  # else columns are the larger groups
-  alive = _Group(is_live, 0)
-  dead_groups = (_Group(~is_live & ~silent, 0), _Group(jnp.broadcast_to(silent, is_live.shape), 1))
-
-  def of_plane(plane: jax.Array) -> tuple[jax.Array, jax.Array]:
-    flips = ((flipped >> plane) & jnp.uint32(1)).astype(bool)
-    ones = ((raw >> plane) & jnp.uint32(1)).astype(bool)
-    symmetric, informed = _group_bits(alive.number_of(flips), alive.number_of(jnp.ones_like(flips))), jnp.float32(0)
-    for group in dead_groups:
-      symmetric += _group_bits(group.number_of(flips), group.number_of(jnp.ones_like(flips)))
-      informed += _informed_bits(group, ones, flips)
-    return symmetric, informed
-
-  # Plane by plane: all at once would need 32 times the weights' memory.
-  bits, dead = jax.lax.map(of_plane, jnp.arange(_BITS, dtype=jnp.uint32))
-  return bits, jnp.maximum(dead.sum(), 0)
+  alive = _count(is_live, raw, flipped, by_row=False)
+  dead_groups = (
+    _count(~is_live & ~silent, raw, flipped, by_row=False),
+    _count(jnp.broadcast_to(silent, is_live.shape), raw, flipped, by_row=True),
+  )
+  bits = sum((_group_bits(group) for group in dead_groups), start=_group_bits(alive))
+  dead = sum((_informed_bits(group) for group in dead_groups), start=jnp.float32(0))
+  return bits, jnp.maximum(dead, 0)
 
 
-def _informed_bits(group: _Group, ones: jax.Array, flips: jax.Array) -> jax.Array:
-  """Mutual information of old and new bits of one plane, summed over groups, without what chance makes of it: f32[]."""
-  table = [
-    [group.number_of(~ones & ~flips), group.number_of(~ones & flips)],
-    [group.number_of(ones & flips), group.number_of(ones & ~flips)],
-  ]
-  counts = jnp.stack([jnp.stack(row) for row in table])
-  total, flipped = counts.sum(axis=(0, 1)), counts[0, 1] + counts[1, 0]
-  certain = ((flipped == 0) | (flipped == total)) & (total >= _NO_CHANCE)
-  return (total * mutual_information(counts) - jnp.where(certain, 0, by_chance(counts))).sum()
+def _informed_bits(group: _Counts) -> jax.Array:
+  """Mutual information of old and new bits, summed over groups and planes, without what chance makes of it: f32[]."""
+  size, flips, ones, both = group
+  counts = jnp.stack([jnp.stack([size - ones - flips + both, flips - both]), jnp.stack([both, ones - both])])
+  certain = ((flips == 0) | (flips == size)) & (size >= _NO_CHANCE)
+  return (size * mutual_information(counts) - jnp.where(certain, 0, by_chance(counts))).sum()
 
 
-def _group_bits(flips: jax.Array, count: jax.Array) -> jax.Array:
-  """Bits that groups of weights carry in one plane, summed over the groups: f32[groups] twice -> f32[]."""
-  rate = flips / jnp.maximum(count, 1)
-  certain = (flips == 0) | (flips == count)
-  return jnp.maximum((count * (1 - binary_entropy(rate)) - jnp.where(certain, 0, _BIAS)).sum(), 0)
+def _group_bits(group: _Counts) -> jax.Array:
+  """Bits that groups of weights carry by their flip rates, summed over the groups: f32[32]."""
+  size, flips = group.size, group.flips
+  rate = flips / jnp.maximum(size, 1)
+  certain = (flips == 0) | (flips == size)
+  return jnp.maximum((size * (1 - binary_entropy(rate)) - jnp.where(certain, 0, _BIAS)).sum(axis=-1), 0)
 
 
 def _extra_bytes(before: Params, after: Params) -> jax.Array:
