@@ -48,3 +48,10 @@ def test_population(tmp_path):
     assert row["member_steps_per_s"] == pytest.approx(4 * row["members"] / row["seconds"][0])
     assert row["loss_difference"] < 2e-3
   assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_cold_start():
+  said = _run(
+    "benchmarks.cold_start", "--attacks", "transpose", "--stolen", "8", "--infect-steps", "2", "--decays", "0.5"
+  )
+  assert "median of those again: " in said

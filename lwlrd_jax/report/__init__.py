@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from lwlrd_jax.report.figures import draw_figures
 from lwlrd_jax.report.files import replace_file, replace_folder
 from lwlrd_jax.report.load import load
-from lwlrd_jax.report.page import render
 from lwlrd_jax.report.summary import judge
 
 
@@ -21,6 +19,10 @@ def write_report(run_dir: Path) -> Path:
   Raises:
     UserError: It is no run, or cannot be read or written.
   """
+  # Only now wait for what draws: a sweep imports this long before it has anything to show.
+  from lwlrd_jax.report.figures import draw_figures  # noqa: PLC0415
+  from lwlrd_jax.report.page import render  # noqa: PLC0415
+
   run = load(run_dir)
   verdict = judge(run.table, chance=run.chance, stolen=run.stolen, outcomes=run.outcomes)
   figures = draw_figures(run, verdict)

@@ -1,6 +1,7 @@
 """Compiled programs, kept for the next sweep: most of what a short one waits for."""
 
 import hashlib
+import os
 import platform
 from pathlib import Path
 
@@ -8,9 +9,6 @@ import jax
 
 from lwlrd_jax.cache import private_folder
 
-# What compiles faster than this is not worth its room on the disk.
-_SECONDS = 0.2
-# What was not used for longest goes first.
 _BYTES = 2 * 2**30
 
 
@@ -24,9 +22,26 @@ def keep_compiled() -> None:
   """
   if jax.config.values["jax_compilation_cache_dir"] is not None:  # $JAX_COMPILATION_CACHE_DIR
     return
-  jax.config.update("jax_compilation_cache_dir", str(private_folder("compiled") / _processor()))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", _SECONDS)
-  jax.config.update("jax_compilation_cache_max_size", _BYTES)
+  folder = private_folder("compiled") / _processor()
+  jax.config.update("jax_compilation_cache_dir", str(folder))
+  # The smallest as well: a sweep begins with a few hundred, which take seconds together.
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+  prune(folder, _BYTES)
+
+
+def prune(folder: Path, limit: int) -> None:
+  """Removes what was read longest ago, until a folder's files are no larger than a limit in bytes.
+
+  JAX can do that too, but looks at every file whenever it adds one.
+  """
+  if not folder.is_dir():
+    return
+  files = sorted(((entry.stat(), entry.path) for entry in os.scandir(folder)), key=lambda file: -file[0].st_atime)
+  total = 0
+  for stat, path in files:
+    total += stat.st_size
+    if total > limit:
+      Path(path).unlink(missing_ok=True)  # another process may have been faster
 
 
 def _processor() -> str:

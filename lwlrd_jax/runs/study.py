@@ -10,8 +10,6 @@ import jax
 from lwlrd_jax.config import Run, SweepConfig
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.progress import console
-from lwlrd_jax.report.claims import write_claims
-from lwlrd_jax.report.compare import write_comparison
 from lwlrd_jax.runs.compiled import keep_compiled
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.execute import check, execute
@@ -66,6 +64,10 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
     for run in old:
       run.take_back()
     raise
+  # Only now wait for what draws.
+  from lwlrd_jax.report.claims import write_claims  # noqa: PLC0415
+  from lwlrd_jax.report.compare import write_comparison  # noqa: PLC0415
+
   runs = [out / name for name in configs]
   console.print(f"comparison: {write_comparison(runs, out / 'comparison.html')}")
   console.print(f"claims: {write_claims(runs, out / 'results.md')}")

@@ -6,13 +6,12 @@ import sys
 
 import pytest
 
-from lwlrd_jax.runs.compiled import _processor
+from lwlrd_jax.runs.compiled import _processor, prune
 
 _COMPILES = """
 import jax
 from lwlrd_jax.runs.compiled import keep_compiled
 keep_compiled()
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_log_compiles", True)
 
 @jax.jit
@@ -49,3 +48,14 @@ def test_the_next_process_need_not_compile(run, tmp_path):
 def test_a_folder_of_the_users_own_is_left_alone(run, tmp_path):
   assert str(tmp_path / "mine") in run(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine")).stdout
   assert not (tmp_path / "cache" / "compiled").exists()
+
+
+def test_what_was_read_longest_ago_goes_first(tmp_path):
+  for name, read in (("old", 1), ("new", 3), ("middle", 2)):
+    (tmp_path / name).write_bytes(bytes(100))
+    os.utime(tmp_path / name, (read, 0))
+  prune(tmp_path, 300)
+  assert len(list(tmp_path.iterdir())) == 3
+  prune(tmp_path, 250)
+  assert {file.name for file in tmp_path.iterdir()} == {"new", "middle"}
+  prune(tmp_path / "not there", 0)
