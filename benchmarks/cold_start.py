@@ -16,8 +16,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lwlrd_jax.progress import console
-
 _AGAIN = 3
 _CHILD, _STARTED = "--until-first-step", "COLD_START_STARTED"
 
@@ -26,8 +24,8 @@ def main(arguments: list[str]) -> None:
   """Prints the seconds of each run."""
   with tempfile.TemporaryDirectory() as folder:
     first, *again = (_seconds(arguments, folder, number) for number in range(1 + _AGAIN))
-  console.print(f"first time: {first:.1f} s; again: {', '.join(f'{s:.2f}' for s in again)} s", highlight=False)
-  console.print(f"median of those again: {statistics.median(again):.2f} s", highlight=False)
+  print(f"first time: {first:.1f} s; again: {', '.join(f'{s:.2f}' for s in again)} s")
+  print(f"median of those again: {statistics.median(again):.2f} s")
 
 
 def _seconds(arguments: list[str], folder: str, number: int) -> float:

@@ -7,18 +7,23 @@ import numpy as np
 from benchmarks.problem import Engine, Problem
 from lwlrd_jax.data.dataset import Split
 from lwlrd_jax.data.device import scale, to_device
+from lwlrd_jax.engine.mapping import Strategy, default_strategy
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import Strategy, default_strategy, finetune, member_mesh
+from lwlrd_jax.engine.population import finetune, member_mesh
 
 
 def ours(problem: Problem) -> Engine:
   """`finetune` on one device, with the strategy that it chooses itself."""
-  return _ours(problem, default_strategy())
+  return _ours(problem, _default(problem))
 
 
 def ours_otherwise(problem: Problem) -> Engine:
   """The same with the other strategy, to see whether the choice is right."""
-  return _ours(problem, "loop" if default_strategy() == "vmap" else "vmap")
+  return _ours(problem, "loop" if _default(problem) == "vmap" else "vmap")
+
+
+def _default(problem: Problem) -> Strategy:
+  return default_strategy(problem.network, problem.params, problem.batches.shape[1])
 
 
 def _ours(problem: Problem, strategy: Strategy) -> Engine:

@@ -30,7 +30,8 @@ import numpy as np
 import tyro
 from rich.table import Table
 
-from benchmarks.problem import Engine, Problem, Shape, flops_per_member_step, make_problem
+from benchmarks.problem import Engine, Problem, Shape, make_problem
+from lwlrd_jax.models.cost import training_flops
 from lwlrd_jax.progress import console
 
 ENGINES = {
@@ -92,7 +93,7 @@ def main(settings: Settings) -> None:
 
 def _measure(problem: Problem, engines: list[str], rounds: int, peak: float) -> list[dict[str, Any]]:
   members, steps, _ = problem.schedules.shape
-  flops = flops_per_member_step(problem)
+  flops = training_flops(problem.network, problem.params, problem.batches.shape[1])
   running: dict[str, Engine] = {}
   losses: dict[str, np.ndarray] = {}
   compiled: dict[str, float] = {}

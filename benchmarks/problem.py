@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -64,15 +64,3 @@ def make_problem(name: str, members: int, steps: int, batch_size: int, shape: Sh
     np.asarray(batch_plan(jax.random.key(1), shape.images, batch_size, steps)),
     rates.astype(np.float32),
   )
-
-
-def flops_per_member_step(problem: Problem) -> float:
-  """Of the forward pass as XLA counts them, three times: a backward pass is two such passes."""
-  images = jax.ShapeDtypeStruct((problem.batches.shape[1], *problem.network.image_shape), np.float32)
-
-  def forward(params: Params, images: Any) -> Any:
-    return problem.network.forward_training(params, images)[0]
-
-  cost = jax.jit(forward).lower(problem.params, images).compile().cost_analysis()
-  assert cost is not None
-  return 3 * float(cost["flops"])

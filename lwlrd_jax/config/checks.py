@@ -14,7 +14,6 @@ from lwlrd_jax.config.names import (
   OVERLAP_NAMES,
   PRECISION_NAMES,
   SCENARIO_NAMES,
-  STRATEGY_NAMES,
   STREAM_NAMES,
 )
 from lwlrd_jax.config.parse import (
@@ -25,6 +24,7 @@ from lwlrd_jax.config.parse import (
   parse_lrs,
   parse_names,
   parse_planes,
+  parse_strategy,
 )
 from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.errors import UserError
@@ -62,6 +62,7 @@ def _check_lists(config: SweepConfig) -> None:
   parse_attacks(config.infection.attacks, dec.carriers)
   parse_planes(dec.planes)
   parse_redundancy(dec.redundancy)
+  parse_strategy(config.run.strategy)
 
 
 def _check_names(config: SweepConfig) -> None:
@@ -72,7 +73,6 @@ def _check_names(config: SweepConfig) -> None:
     ("--overlap", tuning.overlap, OVERLAP_NAMES),
     ("--granularity", tuning.granularity, GRANULARITY_NAMES),
     ("--augment", config.data.augment, AUGMENT_NAMES),
-    ("--strategy", config.run.strategy, STRATEGY_NAMES),
     ("--stream", config.run.stream, STREAM_NAMES),
     ("--matmul-precision", config.run.matmul_precision, PRECISION_NAMES),
     ("--codec", dec.codec, CODEC_NAMES),

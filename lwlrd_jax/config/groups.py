@@ -187,8 +187,9 @@ class Run:
   """Members trained at once. Default: as many as half of the free memory holds, with what each keeps of a batch, on a
   CPU 16 at most."""
   strategy: str = "auto"
-  """How a device trains its members, and infections of several seeds: loop (one after another), vmap (side by side), or
-  auto (loop on a CPU, whose cache holds one of them; vmap elsewhere). Figures are the same but for rounding."""
+  """How a device trains its members, and infections of several seeds: loop (one after another), vmap (side by side), a
+  number (so many at a time), or auto (loop on a CPU, whose cache holds one of them; vmap elsewhere). Figures are the
+  same but for rounding."""
   stream: str = "auto"
   """Where training images are kept: always (in the host's memory, read ahead through Grain), never (on the device), or
   auto (on the device, unless they fill more than half of its free memory). Figures are the same but for

@@ -2,7 +2,7 @@
 
 import math
 
-from lwlrd_jax.config.names import ATTACKS, CARRIER_NAMES, FINISH_NAMES
+from lwlrd_jax.config.names import ATTACKS, CARRIER_NAMES, FINISH_NAMES, STRATEGY_NAMES
 from lwlrd_jax.errors import UserError
 
 _DEFAULT_DECAYS = 9
@@ -79,6 +79,19 @@ def parse_floors(text: str) -> tuple[float, ...]:
   (0.0, 0.1)
   """
   return _distinct_floats("--floors", text, 1.0, "allowed: a comma list of shares in [0, 1]", zero=True)
+
+
+def parse_strategy(text: str) -> str | int:
+  """Reads `--strategy`: a name, or how many members a device works on at a time.
+
+  >>> parse_strategy("vmap"), parse_strategy("4")
+  ('vmap', 4)
+  """
+  if text in STRATEGY_NAMES:
+    return text
+  if not text.isdecimal() or int(text) < 1:
+    raise UserError(f"--strategy {text}: not known; allowed: {', '.join(STRATEGY_NAMES)}, or a number of members")
+  return int(text)
 
 
 def parse_attacks(text: str, carriers: str) -> tuple[str, ...]:

@@ -1,13 +1,12 @@
 """Fine-tuning of MANY members at once: one compiled program for any mix of schedules, on all devices.
 
-The step is written for one member (`member.py`). Here it is mapped over the members of each device, by `vmap` or by a
-loop, inside `jax.shard_map` over a one-axis mesh: no member ever needs another's numbers, so no device ever talks to
-another.
+The step is written for one member (`member.py`). Here it is mapped over the members of each device (`mapping.py`),
+inside `jax.shard_map` over a one-axis mesh: no member ever needs another's numbers, so no device ever talks to another.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +16,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 from lwlrd_jax.data.batches import Batches, task_batches
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
+from lwlrd_jax.engine.mapping import Strategy, default_strategy, map_members, side_by_side
 from lwlrd_jax.engine.member import Member, MemberState
 from lwlrd_jax.models.network import Params
 
 AXIS = "members"
-# How one device maps over its members.
-Strategy = Literal["vmap", "loop"]
 
 
 class Population(NamedTuple):
@@ -36,11 +34,6 @@ class Population(NamedTuple):
 
   params: Params
   losses: np.ndarray
-
-
-def default_strategy() -> Strategy:
-  """A loop on CPUs, where members would only crowd each other out of the cache; `vmap` elsewhere."""
-  return "loop" if jax.default_backend() == "cpu" else "vmap"
 
 
 def member_mesh(devices: list[jax.Device] | None = None) -> jax.sharding.Mesh:
@@ -75,7 +68,7 @@ def finetune(
     member: How a member trains.
     batch_size: Examples a step.
     augment: What is done to images, a name of `data.augment.AUGMENTATIONS`.
-    strategy: How a device maps over its members; `default_strategy()` if None.
+    strategy: How a device maps over its members; `default_strategy` if None.
     mesh: Devices to use; `member_mesh()` if None.
     on_steps: Called with the number of steps each member has just finished.
 
@@ -89,13 +82,15 @@ def finetune(
   members, steps, layers = schedules.shape
   if layers != len(member.network.layers):
     raise ValueError(f"schedules have {layers} layers, the model has {len(member.network.layers)}")
-  strategy = default_strategy() if strategy is None else strategy
+  if strategy is None:
+    strategy = default_strategy(member.network, member.network.declared(params), batch_size)
   mesh = member_mesh() if mesh is None else mesh
 
   # Steps are split into equal calls of one compiled program. Padding steps and members have rate 0: nothing changes.
   per_call = steps_per_call(data, steps, min(batch_size, len(data)))
   calls = -(-steps // per_call)
-  padding = (-members % mesh.size, calls * per_call - steps)
+  turn = mesh.size * side_by_side(strategy, -(-members // mesh.size))
+  padding = (-members % turn, calls * per_call - steps)
   rates = np.pad(schedules, ((0, padding[0]), (0, padding[1]), (0, 0)))
   batches = task_batches(key, data, batch_size, calls * per_call, augment)
   by_call = in_calls(batches, per_call)
@@ -152,8 +147,6 @@ def advance(
     def run(state, rates):
       return member.run(state, rates, data, batches)
 
-    if strategy == "vmap":
-      return jax.vmap(run)(state, rates)
-    return jax.lax.map(lambda of_member: run(*of_member), (state, rates))
+    return map_members(run, (state, rates), strategy)
 
   return on_each_device(state, rates, data, batches)

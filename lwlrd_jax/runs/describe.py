@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from lwlrd_jax.config import SweepConfig
-from lwlrd_jax.data import Dataset
 from lwlrd_jax.defenses.plan import Defense
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS
@@ -22,8 +21,9 @@ _FREE = (
 )
 
 
-def describe(config: SweepConfig, data: Dataset, digest: str, resolved: Resolved) -> dict[str, Any]:
+def describe(setting: Setting, resolved: Resolved) -> dict[str, Any]:
   """What a run is about, as JSON: the flags, the data, and every default that was filled in."""
+  config, data = setting.config, setting.data
   return {
     "config": config.flat(),
     "dataset": {
@@ -35,7 +35,7 @@ def describe(config: SweepConfig, data: Dataset, digest: str, resolved: Resolved
       "label_names": list(data.label_names),
       "multi_label": data.multi_label,
       "openly_licensed": data.openly_licensed,
-      "sha256": digest,
+      "sha256": setting.origin.digest,
     },
     "model": identity(config.data.model),
     "absent_classes": [data.label_names[i] for i in absent_classes(data.test.labels, data.num_outputs)],
@@ -47,7 +47,7 @@ def describe(config: SweepConfig, data: Dataset, digest: str, resolved: Resolved
       "lrs": list(resolved.lrs),
       "granularity": resolved.granularity,
     },
-    "execution": {"strategy": resolved.strategy, "stream": resolved.stream},
+    "execution": {"strategy": setting.strategy, "stream": resolved.stream},
     "postprocessings": list(POSTPROCESSINGS),
   }
 

@@ -9,7 +9,7 @@ import jax
 
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.config.parse import parse_finish
-from lwlrd_jax.data import Dataset, load_dataset
+from lwlrd_jax.data import load_dataset
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.progress import console
 from lwlrd_jax.report import write_report
@@ -46,10 +46,10 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   name = f"{now:%Y%m%d-%H%M%S}-{config.data.dataset}-{short_name(config.data.model)}"
   out = config.run.out or Path("runs") / name
   RunDirectory.check(out, resume=config.run.resume, overwrite=config.run.overwrite)
-  data, resolved, setting, jobs = _plan(config)
+  resolved, setting, jobs = _plan(config)
 
   description = {
-    **describe(config, data, setting.origin.digest, resolved),
+    **describe(setting, resolved),
     "infection": {attack.name: describe_attack(setting.origin, attack) for attack in setting.attacks},
     "knows": {attack.name: knows_of(attack.name) for attack in setting.attacks},
     **describe_members(setting, jobs),
@@ -69,7 +69,7 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   # Written before the work as well: a run that is killed can be told from no run, and gone on with.
   directory.write_config({**record, "run_seconds": None, **description, **kept})
   if config.dec.rate_distortion and not directory.read_rate_distortion():
-    directory.write_rate_distortion(compare_codecs(config, data))
+    directory.write_rate_distortion(compare_codecs(config, setting.data))
   elapsed = kept["elapsed_seconds"] - started
   store = Store(directory, may_show=setting.may_show, elapsed=lambda: elapsed + time.monotonic())
   run_jobs(setting, jobs, store, table_order(setting.attacks, jobs, setting.seeds))
@@ -94,7 +94,7 @@ def check(config: SweepConfig) -> None:
   _plan(config)
 
 
-def _plan(config: SweepConfig) -> tuple[Dataset, Resolved, Setting, list[Job]]:
+def _plan(config: SweepConfig) -> tuple[Resolved, Setting, list[Job]]:
   # Before anything is computed, or looked up in the cache by what it was computed with.
   jax.config.update("jax_default_matmul_precision", config.run.matmul_precision)
   data = load_dataset(
@@ -110,4 +110,4 @@ def _plan(config: SweepConfig) -> tuple[Dataset, Resolved, Setting, list[Job]]:
   defenses = defenses_of(config, resolved, len(data.train), setting.network)
   finishes = parse_finish("--finish", config.finishing.finish)
   prepares = parse_finish("--prepare", config.finishing.prepare)
-  return data, resolved, setting, [Job(defense, prepare, finishes) for prepare in prepares for defense in defenses]
+  return resolved, setting, [Job(defense, prepare, finishes) for prepare in prepares for defense in defenses]

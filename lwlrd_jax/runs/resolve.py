@@ -5,17 +5,25 @@ import math
 from typing import Any, cast
 
 import jax
-import jax.numpy as jnp
 import psutil
 
 from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.config.names import DIRECTION_NAMES
-from lwlrd_jax.config.parse import parse_attacks, parse_decays, parse_finish, parse_floors, parse_lrs, parse_names
+from lwlrd_jax.config.parse import (
+  parse_attacks,
+  parse_decays,
+  parse_finish,
+  parse_floors,
+  parse_lrs,
+  parse_names,
+  parse_strategy,
+)
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.defenses.plan import Defense, plan_defenses, steps_per_epoch
-from lwlrd_jax.engine.population import Strategy, default_strategy
+from lwlrd_jax.engine.mapping import Strategy, default_strategy
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.models.cost import activation_bytes
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.recipes import recipe_of
 from lwlrd_jax.search.space import Space
@@ -45,7 +53,6 @@ class Resolved:
     batch_size: Images a step, of fine-tuning.
     lrs: Largest learning rates of fine-tuning.
     granularity: What a decay counts.
-    strategy: How a device maps over members.
     stream: Whether the training split stays on the host.
   """
 
@@ -55,7 +62,6 @@ class Resolved:
   batch_size: int
   lrs: tuple[float, ...]
   granularity: str
-  strategy: Strategy
   stream: bool
 
 
@@ -88,8 +94,7 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
   lrs = (recipe.lr_max,) if config.tuning.lrs is None else parse_lrs(config.tuning.lrs)
   granularity = config.tuning.granularity or recipe.granularity
   stream = streams(config.run.stream, data.train.images.nbytes)
-  strategy = default_strategy() if config.run.strategy == "auto" else cast(Strategy, config.run.strategy)
-  return Resolved(attacks, transpose, epochs, batch_size, lrs, granularity, strategy, stream)
+  return Resolved(attacks, transpose, epochs, batch_size, lrs, granularity, stream)
 
 
 def infect_steps(config: SweepConfig, images: int) -> int:
@@ -154,6 +159,12 @@ def streams(asked: str, size: int) -> bool:
   return asked == "always" or (asked == "auto" and free is not None and size > free // 2)
 
 
+def strategy_of(asked: str, network: Network, params: Params, batch_size: int) -> Strategy:
+  """How a device maps over members: what `--strategy` asks for, `default_strategy` for `auto`."""
+  strategy = parse_strategy(asked)
+  return default_strategy(network, params, batch_size) if strategy == "auto" else cast(Strategy, strategy)
+
+
 def members_per_wave(asked: int | None, network: Network, params: Params, batch_size: int, strategy: Strategy) -> int:
   """Members to train at once.
 
@@ -170,24 +181,15 @@ def members_per_wave(asked: int | None, network: Network, params: Params, batch_
   if asked is not None:
     return asked
   of_member = _COPIES * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
-  if strategy == "vmap":  # a loop keeps those of one member at a time
+  free = (_free_memory() or 0) // 2
+  if strategy == "vmap":
     of_member += activation_bytes(network, params, batch_size)
-  most = max(1, (_free_memory() or 0) // 2 // of_member)
+  elif strategy != "loop":  # members share the room of those whose turn it is
+    free -= strategy * activation_bytes(network, params, batch_size)
+  most = max(1, free // of_member)
   if jax.default_backend() == "cpu":
     return min(_CPU_WAVE, most)
   return most * jax.local_device_count()
-
-
-def activation_bytes(network: Network, params: Params, batch_size: int) -> int:
-  """What a training step keeps of a batch for its backward pass, in bytes, as far as no compiler saves any of it."""
-  images = jax.ShapeDtypeStruct((batch_size, *network.image_shape), jnp.float32)
-
-  def backward(params: Params, images: jax.Array) -> Any:
-    # What a backward function holds is a tree of arrays; weights are among them.
-    return jax.vjp(lambda params: network.forward_training(params, images)[0], params)[1]
-
-  kept = jax.tree.leaves(jax.eval_shape(backward, params, images))
-  return sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
 
 
 def _free_memory() -> int | None:

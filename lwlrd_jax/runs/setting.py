@@ -15,7 +15,7 @@ from lwlrd_jax.models import build_model
 from lwlrd_jax.runs.attacks import make_attacks
 from lwlrd_jax.runs.codec import make_coding
 from lwlrd_jax.runs.finish import Finisher
-from lwlrd_jax.runs.resolve import Resolved, infect_steps
+from lwlrd_jax.runs.resolve import Resolved, infect_steps, strategy_of
 from lwlrd_jax.runs.starting_points import Origin, check_capacity, data_digest
 
 
@@ -51,7 +51,7 @@ class Setting:
     self.declared = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
     self.parameters = {layer: sum(leaf.size for leaf in params[layer].values()) for layer in self.network.layers}
     self.seeds = config.infection.seeds
-    self.strategy = resolved.strategy
+    self.strategy = strategy_of(config.run.strategy, self.network, self.declared, resolved.batch_size)
     digest = data_digest(data)
     self.origin = Origin(config.data.model, data, self.train, self.val, digest, resolved.transpose, None)
     backwards = [name for name in resolved.attacks if name.startswith("transpose")]

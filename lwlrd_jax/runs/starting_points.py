@@ -13,8 +13,9 @@ from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.engine.mapping import Strategy
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import Strategy, finetune, member_mesh
+from lwlrd_jax.engine.population import finetune, member_mesh
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models import build_model

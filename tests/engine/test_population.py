@@ -65,7 +65,14 @@ def _equal(a, b):
 
 @pytest.mark.parametrize(
   ("name", "strategy"),
-  [("mlp", "vmap"), ("mlp", "loop"), ("cnn", "vmap"), ("resnet18", "vmap"), ("resnet18", "loop"), ("vit", "vmap")],
+  [
+    ("mlp", "vmap"),
+    ("mlp", "loop"),
+    ("cnn", "vmap"),
+    ("resnet18", "vmap"),
+    ("resnet18", "loop"),
+    ("vit", "vmap"),
+  ],
 )
 def test_member_equals_a_lone_run(name, strategy, setting, one, four):
   """Six members on four devices, against each alone on one."""
@@ -166,6 +173,20 @@ def test_same_batches_for_all(setting):
     np.testing.assert_array_equal(found.losses[i], found.losses[0])
   other = finetune(params, schedules, data, jax.random.key(8), member=member, batch_size=8)
   assert not np.array_equal(other.losses, found.losses)
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet18"])
+def test_members_a_few_at_a_time(name, setting, one):
+  """Five of them, two at a time: the last one's turn is filled up with one that stands still."""
+  member, params, data = setting(name)
+  schedules = _schedules(5, 4, layers=len(member.network.layers), top=TOP.get(name, 0.05))
+  found = [
+    finetune(params, schedules, data, KEY, member=member, batch_size=8, strategy=strategy, mesh=one)
+    for strategy in (2, "loop")
+  ]
+  assert all(len(leaf) == 5 for leaf in jax.tree.leaves(found[0].params))
+  _close(found[0].params, found[1].params)
+  np.testing.assert_allclose(found[0].losses, found[1].losses, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -272,6 +293,5 @@ def test_a_rate_for_each_layer(layers, setting):
     finetune(params, _schedules(1, 2, layers), data, KEY, member=member, batch_size=8)
 
 
-def test_default_strategy_and_mesh():
-  assert population.default_strategy() == "loop"  # these tests run on CPUs
+def test_default_mesh():
   assert member_mesh().size == 4

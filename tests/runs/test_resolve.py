@@ -3,8 +3,9 @@
 import jax
 import pytest
 
+from lwlrd_jax.models.cost import activation_bytes
 from lwlrd_jax.runs import resolve
-from lwlrd_jax.runs.resolve import activation_bytes, members_per_wave, streams
+from lwlrd_jax.runs.resolve import members_per_wave, strategy_of, streams
 
 
 @pytest.fixture
@@ -22,23 +23,6 @@ def test_images_stream_if_they_fill_more_than_half_of_what_is_free(free):
   assert not streams("never", 10**6)
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet18", "vit"])
-def test_activations_grow_with_the_batch(name, tiny_network):
-  network, params = tiny_network(name)
-  # Weights are held once, whatever the batch.
-  one, two, three = (activation_bytes(network, params, size) for size in (8, 16, 24))
-  assert three - two == pytest.approx(two - one, rel=0.1)
-  assert two - one > 8 * 4 * 12 * 12  # the images alone
-
-
-def test_activations_of_dense_layers_counted_by_hand(tiny_network):
-  """Inputs of four layers, three of which have 16 units, and at most as much again for what ReLU let through."""
-  network, params = tiny_network("mlp")
-  inputs = 4 * (12 * 12 + 3 * 16)
-  grown = activation_bytes(network, params, 101) - activation_bytes(network, params, 1)
-  assert 100 * inputs <= grown <= 2 * 100 * inputs
-
-
 def test_side_by_side_members_need_room_for_what_each_keeps(free, tiny_network, monkeypatch):
   network, params = tiny_network("mlp")
   weights = 8 * sum(leaf.nbytes for leaf in jax.tree.leaves(params))
@@ -47,6 +31,9 @@ def test_side_by_side_members_need_room_for_what_each_keeps(free, tiny_network, 
   free(2 * 10 * (weights + kept))
   assert members_per_wave(None, network, params, 64, "vmap") == 10 * jax.local_device_count()
   assert members_per_wave(3, network, params, 64, "vmap") == 3
+  # Four at a time share the room of four.
+  free(2 * (10 * weights + 4 * kept))
+  assert members_per_wave(None, network, params, 64, 4) == 10 * jax.local_device_count()
   free(0)
   assert members_per_wave(None, network, params, 64, "vmap") == jax.local_device_count()
 
@@ -58,3 +45,13 @@ def test_on_a_cpu_waves_are_small(free, tiny_network):
   assert members_per_wave(None, network, params, 10**6, "loop") == 5
   free(2 * 500 * weights)
   assert members_per_wave(None, network, params, 64, "loop") == 16
+
+
+def test_strategy_of_small_and_large_networks(tiny_network, monkeypatch):
+  network, params = tiny_network("mlp")
+  assert strategy_of("auto", network, params, 64) == "vmap"
+  assert strategy_of("loop", network, params, 64) == "loop"
+  assert strategy_of("3", network, params, 64) == 3
+  assert strategy_of("auto", network, params, 10**5) == "loop"
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  assert strategy_of("auto", network, params, 10**5) == "vmap"

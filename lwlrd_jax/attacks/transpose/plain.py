@@ -19,7 +19,7 @@ from lwlrd_jax.attacks.index_code import index_codes
 from lwlrd_jax.attacks.transpose.training import Losses, Memory, PairBatches, TrainingState, train
 from lwlrd_jax.data.batches import batch_plan, read, task_batches
 from lwlrd_jax.data.device import DeviceSplit, scale
-from lwlrd_jax.engine.population import Strategy
+from lwlrd_jax.engine.mapping import Strategy
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.task import task_gradient
 
@@ -116,7 +116,7 @@ class Transpose:
       keys: Random key of each seed.
       on_steps: Called with the number of pairs of steps that every seed has just finished.
       public: As for `infect`.
-      strategy: How the device maps over seeds; `default_strategy()` if None.
+      strategy: How the device maps over seeds; `default_strategy` if None.
 
     Raises:
       ValueError: See `hide`; or not one key for each of `params`.

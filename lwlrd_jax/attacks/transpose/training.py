@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from lwlrd_jax.data.batches import Batches
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
-from lwlrd_jax.engine.population import Strategy, default_strategy
+from lwlrd_jax.engine.mapping import Strategy, default_strategy, map_members
 from lwlrd_jax.models.network import Network, Params
 
 
@@ -92,12 +92,13 @@ def train(
     plans: What each step of each seed reads.
     keys: For whatever else is random.
     on_steps: Called with the number of pairs every seed has just finished.
-    strategy: How the device maps over seeds; `default_strategy()` if None.
+    strategy: How the device maps over seeds; `default_strategy` if None.
 
   Returns:
     The trained weights.
   """
-  strategy = default_strategy() if strategy is None else strategy
+  if strategy is None:
+    strategy = default_strategy(network, params[0], plans[0].task.positions.shape[-1])
   # Stacking copies: the steps below reuse their arguments' memory, and `params` are the caller's.
   state = _start(trainer, network, _stack(params), jnp.stack(keys))
   memory, plan = _stack(memories), _stack(plans)
@@ -135,6 +136,4 @@ def _advance(
   def of_seed(state: TrainingState, memory: Memory, plan: PairBatches) -> tuple[TrainingState, Losses]:
     return jax.lax.scan(lambda state, now: trainer.pair(network, data, memory, state, now), state, plan)
 
-  if strategy == "vmap":
-    return jax.vmap(of_seed)(state, memory, plan)
-  return jax.lax.map(lambda seed: of_seed(*seed), (state, memory, plan))
+  return map_members(of_seed, (state, memory, plan), strategy)

@@ -23,7 +23,7 @@ def test_seeds_together_are_seeds_alone(attack, strategy, tiny_network, smooth_s
   params = [tiny_network("mlp", seed=seed)[1] for seed in range(3)]
   keys = [jax.random.key(seed) for seed in range(3)]
   alone = [attack.infect(network, p, data, key, public=public) for p, key in zip(params, keys, strict=True)]
-  monkeypatch.setattr(training, "default_strategy", lambda: strategy)
+  monkeypatch.setattr(training, "default_strategy", lambda *_: strategy)
   ticks: list[int] = []
   together = attack.infect_all(network, params, data, keys, ticks.append, public=public)
   assert sum(ticks) == 5

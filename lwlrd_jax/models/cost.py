@@ -1,0 +1,48 @@
+"""What a training step costs, before any is taken."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lwlrd_jax.models.network import Network, Params
+
+
+def training_flops(network: Network, params: Params, batch_size: int) -> float:
+  """Floating-point operations of a training step: three times those of the forward pass as XLA counts them.
+
+  A backward pass is two such passes, one for what layers read and one for their weights.
+
+  Args:
+    network: The model's structure.
+    params: Its weights, or their shapes.
+    batch_size: Images a step.
+  """
+  cost = jax.jit(_forward(network)).lower(params, _images(network, batch_size)).cost_analysis()
+  assert cost is not None
+  return 3 * float(cost["flops"])
+
+
+def activation_bytes(network: Network, params: Params, batch_size: int) -> int:
+  """What a training step keeps of a batch for its backward pass, in bytes, as far as no compiler saves any of it.
+
+  Args:
+    network: The model's structure.
+    params: Its weights, or their shapes.
+    batch_size: Images a step.
+  """
+
+  def backward(params: Params, images: jax.Array) -> Any:
+    # What a backward function holds is a tree of arrays; weights are among them.
+    return jax.vjp(lambda params: _forward(network)(params, images), params)[1]
+
+  kept = jax.tree.leaves(jax.eval_shape(backward, params, _images(network, batch_size)))
+  return sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
+
+
+def _forward(network: Network) -> Any:
+  return lambda params, images: network.forward_training(params, images)[0]
+
+
+def _images(network: Network, count: int) -> jax.ShapeDtypeStruct:
+  return jax.ShapeDtypeStruct((count, *network.image_shape), jnp.float32)
