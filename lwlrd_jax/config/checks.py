@@ -8,6 +8,7 @@ from lwlrd_jax.config.names import (
   AUGMENT_NAMES,
   CODE_NAMES,
   CODEC_NAMES,
+  COMPUTE_NAMES,
   DIRECTION_NAMES,
   GRANULARITY_NAMES,
   OPTIMIZER_NAMES,
@@ -69,6 +70,7 @@ def _check_names(config: SweepConfig) -> None:
   tuning, dec = config.tuning, config.dec
   for flag, name, allowed in (
     ("--optimizer", tuning.optimizer, OPTIMIZER_NAMES),
+    ("--compute", tuning.compute, COMPUTE_NAMES),
     ("--shape", tuning.shape, SHAPES),
     ("--overlap", tuning.overlap, OVERLAP_NAMES),
     ("--granularity", tuning.granularity, GRANULARITY_NAMES),

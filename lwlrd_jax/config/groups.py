@@ -24,6 +24,9 @@ class FineTuning:
   """Images a step."""
   optimizer: str = "adam"
   """Inner optimizer: adam, momentum (SGD with 0.9) or sgd."""
+  compute: str = "float32"
+  """What fine-tuning's products and activations are computed in: float32 or bfloat16. Weights, gradients, and all that
+  is measured are float32 in any case."""
   shape: str = "cosine"
   """Course of the learning rate over time: constant, linear or cosine (both fall to 0)."""
   floors: str = "0"

@@ -13,7 +13,7 @@ from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.labels import layer_labels
 from lwlrd_jax.engine.optimizer import INNER, layerwise
 from lwlrd_jax.models.network import Network, Params
-from lwlrd_jax.models.task import task_gradient
+from lwlrd_jax.models.task import Compute, task_gradient
 
 
 class MemberState(NamedTuple):
@@ -31,11 +31,13 @@ class Member:
     network: The model's structure.
     optimizer: A name of `INNER`.
     label_smoothing: In [0, 1).
+    compute: What its network computes in.
   """
 
   network: Network
   optimizer: str
   label_smoothing: float
+  compute: Compute = "float32"
 
   def init(self, params: Params) -> MemberState:
     """State before the first step."""
@@ -56,7 +58,9 @@ class Member:
     Returns:
       State after, and the loss before, f32[].
     """
-    loss, grads, statistics = task_gradient(self.network, state.params, images, labels, self.label_smoothing)
+    loss, grads, statistics = task_gradient(
+      self.network, state.params, images, labels, self.label_smoothing, self.compute
+    )
     weights = self.network.weights(state.params)
     updates, opt_state = self._tx(weights).update(grads, state.opt_state, weights, lr=lr)
     moves = (lr != 0).any()

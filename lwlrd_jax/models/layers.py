@@ -58,7 +58,8 @@ class Dense(nnx.Module):
 
   def __call__(self, x: jax.Array) -> jax.Array:
     """f32[..., inputs] -> f32[..., outputs]."""
-    y = x @ self.kernel[...]
+    kernel = self.kernel[...]
+    y = x.astype(kernel.dtype) @ kernel  # a normalisation's output is float32 whatever the weights are
     return y + self.bias[...] if hasattr(self, "bias") else y
 
   def transpose(self, y: jax.Array) -> jax.Array:
@@ -86,7 +87,8 @@ class Conv(nnx.Module):
 
   def __call__(self, x: jax.Array) -> jax.Array:
     """f32[N, H, W, inputs] -> f32[N, ceil(H / stride), ceil(W / stride), outputs]."""
-    return self._apply(self.kernel[...], x)
+    kernel = self.kernel[...]
+    return self._apply(kernel, x.astype(kernel.dtype))
 
   def transpose(self, y: jax.Array, side: tuple[int, int]) -> jax.Array:
     """f32[N, ceil(H / stride), ceil(W / stride), outputs] -> f32[N, H, W, inputs], for side = (H, W)."""

@@ -1,13 +1,25 @@
 """What a step of training on the utility task needs: the loss and its gradient, of a model with or without state."""
 
+from typing import Literal
+
 import jax
+import jax.numpy as jnp
 
 from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.network import Network, Params
 
+# What products and activations of a training step are computed in. Weights, gradients, and what an optimizer keeps are
+# float32 in any case.
+Compute = Literal["float32", "bfloat16"]
+
 
 def task_gradient(
-  network: Network, params: Params, images: jax.Array, labels: jax.Array, label_smoothing: float
+  network: Network,
+  params: Params,
+  images: jax.Array,
+  labels: jax.Array,
+  label_smoothing: float,
+  compute: Compute = "float32",
 ) -> tuple[jax.Array, Params, Params]:
   """The task's loss on a batch, and which way it falls.
 
@@ -17,16 +29,19 @@ def task_gradient(
     images: f32[B, H, W, C] in [0, 1].
     labels: i32[B] or u8[B, K].
     label_smoothing: See `task_loss`.
+    compute: What the network computes in.
 
   Returns:
-    The loss, f32[]; its gradient, a tree like `network.weights(params)`; and the statistics after this batch, {} of a
-    network without any, to be laid over the tree.
+    The loss, f32[]; its gradient, f32, a tree like `network.weights(params)`; and the statistics after this batch, {}
+    of a network without any, to be laid over the tree.
   """
   whole = network.declared(params)
 
   def loss(weights: Params) -> tuple[jax.Array, Params]:
-    logits, statistics = network.forward_training({**whole, **weights}, images)
-    return task_loss(logits, labels, label_smoothing), statistics
+    # Running statistics stay as they are: a mean of many batches moves by less than bfloat16 can tell.
+    weights, seen = jax.tree.map(lambda leaf: leaf.astype(compute), (weights, images))
+    logits, statistics = network.forward_training({**whole, **weights}, seen)
+    return task_loss(logits.astype(jnp.float32), labels, label_smoothing), statistics
 
   (value, statistics), grads = jax.value_and_grad(loss, has_aux=True)(network.weights(params))
   return value, grads, statistics

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from lwlrd_jax.engine.population import finetune
 from lwlrd_jax.metrics.measure import Measured, auc_of, measure, sample_positions
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models.network import Params
+from lwlrd_jax.models.task import Compute
 from lwlrd_jax.progress import console, phase
 from lwlrd_jax.runs.controls import image_controls
 from lwlrd_jax.runs.directory import RunDirectory
@@ -95,7 +96,7 @@ def run_wave(
       np.stack([job.defense.schedule for job in wave]),
       _tuning_split(setting, infected, seed),
       finetune_key(seed),
-      member=Member(setting.network, first.defense.optimizer, 0.0),
+      member=Member(setting.network, first.defense.optimizer, 0.0, cast(Compute, setting.config.tuning.compute)),
       batch_size=first.defense.batch_size,
       augment=setting.config.data.augment,
       strategy=setting.strategy,

@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import jax
@@ -187,6 +188,33 @@ def test_members_a_few_at_a_time(name, setting, one):
   assert all(len(leaf) == 5 for leaf in jax.tree.leaves(found[0].params))
   _close(found[0].params, found[1].params)
   np.testing.assert_allclose(found[0].losses, found[1].losses, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@jax.numpy_dtype_promotion("standard")  # Flax's normalisations take their sums in float32
+def test_half_of_the_bits(name, setting, one):
+  """bfloat16 moves what is trained by little, and nothing but what is computed in between is held in it."""
+  member, params, data = setting(name)
+  half = dataclasses.replace(member, compute="bfloat16")
+  schedules = _schedules(2, 5, layers=len(member.network.layers), top=1e-3)
+  whole, halved = (
+    finetune(params, schedules, data, KEY, member=each, batch_size=8, mesh=one) for each in (member, half)
+  )
+  assert {leaf.dtype for leaf in jax.tree.leaves((halved.params, halved.losses))} == {np.dtype(np.float32)}
+  np.testing.assert_allclose(halved.losses, whole.losses, rtol=0.05)
+  assert not np.array_equal(halved.losses, whole.losses)
+  weights = {layer: params[layer] for layer in member.network.layers}
+  moved = [
+    np.concatenate(
+      [np.ravel(found.params[layer][entry][0] - weights[layer][entry]) for layer in weights for entry in weights[layer]]
+    )
+    for found in (whole, halved)
+  ]
+  assert np.linalg.norm(moved[1] - moved[0]) < 0.5 * np.linalg.norm(moved[0])
+  program = jax.jit(half.step).lower(half.init(params), schedules[0, 0], data.images[:8] / 255, data.labels[:8])
+  products = [line for line in program.as_text().splitlines() if "stablehlo.dot_general" in line]
+  assert products
+  assert all("bf16" in line for line in products)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
