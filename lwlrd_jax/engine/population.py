@@ -16,7 +16,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from lwlrd_jax.data.batches import Batches, task_batches
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
-from lwlrd_jax.engine.mapping import Strategy, default_strategy, map_members, side_by_side
+from lwlrd_jax.engine.mapping import Strategy, advance_members, default_strategy, side_by_side
 from lwlrd_jax.engine.member import Member, MemberState
 from lwlrd_jax.models.network import Params
 
@@ -147,6 +147,6 @@ def advance(
     def run(state, rates):
       return member.run(state, rates, data, batches)
 
-    return map_members(run, (state, rates), strategy)
+    return advance_members(run, state, rates, strategy)
 
   return on_each_device(state, rates, data, batches)

@@ -166,6 +166,7 @@ def _count(mask: jax.Array, raw: jax.Array, flipped: jax.Array, *, by_row: bool)
   return _Counts(mask.sum(axis=int(by_row), dtype=jnp.float32), *(found.astype(jnp.float32) for found in by_plane))
 
 
+@jax.jit  # arrays of one shape are traced once
 def _array_bits(before: jax.Array, after: jax.Array, live: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Bits that one array can still carry, by plane f32[32], and in its dead weights f32[]."""
   columns = before.shape[-1] if before.ndim > 1 else 1

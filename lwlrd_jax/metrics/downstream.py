@@ -78,6 +78,7 @@ def _small(images: jax.Array) -> jax.Array:
   return jax.image.resize(images, shape, "linear", antialias=True)
 
 
+@functools.partial(jax.jit, static_argnums=0)  # traced once, however often it is mapped
 def _one(
   num_outputs: int, stolen: _Examples, own: _Examples, real: _Examples, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from lwlrd_jax.attacks.base import Attack, Extraction, Infected
 from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.engine.mapping import Strategy, map_members
 from lwlrd_jax.metrics.capacity import Survival, survival
 from lwlrd_jax.metrics.downstream import downstream_auc
 from lwlrd_jax.metrics.leakage import Leakage, leakage, versions
@@ -24,20 +25,22 @@ _SAMPLES = 8
 
 
 class Measured(NamedTuple):
-  """Figures of members, each with a leading axis of members.
+  """Figures of a member; of many, each with a leading axis of members.
 
   Attributes:
     utility: On the test split.
-    auc_by_image: f32[members, test], see `auc_by_image`.
-    downstream: f32[members, test], see `downstream_auc`.
-    leakage: By stolen image, f32[members, S].
-    ber: f32[members], see `Extraction`.
-    exact: f32[members], likewise.
+    auc_val: f32[], AUC on the validation split.
+    auc_by_image: f32[test], see `auc_by_image`.
+    downstream: f32[test], see `downstream_auc`.
+    leakage: By stolen image, f32[S].
+    ber: f32[], see `Extraction`.
+    exact: f32[], likewise.
     survival: What is left of the weights' bits.
-    samples: u8[members, min(8, S), H, W, C], a few reconstructions in the version that is re-identified most.
+    samples: u8[min(8, S), H, W, C], a few reconstructions in the version that is re-identified most.
   """
 
   utility: Utility
+  auc_val: jax.Array
   auc_by_image: jax.Array
   downstream: jax.Array
   leakage: Leakage
@@ -57,8 +60,9 @@ def measure(
   val: DeviceSplit,
   test: DeviceSplit,
   public: PublicStatistics,
+  strategy: Strategy = "loop",
 ) -> Measured:
-  """Measures members one after another, on the device as far as the attack can be read there.
+  """Measures members, on the device as far as the attack can be read there.
 
   Args:
     network: The model's structure.
@@ -70,41 +74,48 @@ def measure(
     val: What a thief has of his own to choose by.
     test: What utility is measured on.
     public: What the thief knows of such images.
+    strategy: How the device maps over members.
 
   Returns:
     The figures.
   """
-  read = extract_population(network, attack, params, infected.secret)
-  return _measure(network, params, live, infected.params, read, infected.stolen, train, val, test, public)
+  read = extract_population(network, attack, params, infected.secret, strategy)
+  return _measure(network, strategy, params, live, infected.params, read, infected.stolen, train, val, test, public)
 
 
-def extract_population(network: Network, attack: Attack, params: Params, secret: dict[str, Any]) -> Extraction:
-  """Reads members one after another: one compiled program if the attack can be read on the device.
+def extract_population(
+  network: Network, attack: Attack, params: Params, secret: dict[str, Any], strategy: Strategy = "loop"
+) -> Extraction:
+  """Reads members: one compiled program if the attack can be read on the device, else one after another.
 
   Args:
     network: The model's structure.
     attack: What reads the stolen images.
     params: Members' checkpoints, stacked.
     secret: What the thief kept.
+    strategy: How the device maps over members.
 
   Returns:
     Images f32[members, S, H, W, C], and rates f32[members].
   """
   if attack.on_device:
-    return _extract_on_device(network, attack, params, secret)
+    return _extract_on_device(network, attack, strategy, params, secret)
   members = len(jax.tree.leaves(params)[0])
   each = [attack.read(network, jax.tree.map(lambda leaf, i=i: leaf[i], params), secret) for i in range(members)]
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _extract_on_device(
+  network: Network, attack: Attack, strategy: Strategy, params: Params, secret: dict[str, Any]
+) -> Extraction:
+  return map_members(lambda of_member: attack.read(network, of_member, secret), (params,), strategy)
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _extract_on_device(network: Network, attack: Attack, params: Params, secret: dict[str, Any]) -> Extraction:
-  return jax.lax.map(lambda of_member: attack.read(network, of_member, secret), params)
-
-
-@functools.partial(jax.jit, static_argnums=0)
 def _measure(
   network: Network,
+  strategy: Strategy,
   params: Params,
   live: Params,
   infected: Params,
@@ -115,8 +126,7 @@ def _measure(
   test: DeviceSplit,
   public: PublicStatistics,
 ) -> Measured:
-  def of_member(member: tuple[Params, Params, Extraction]) -> Measured:
-    params, live, read = member
+  def of_member(params: Params, live: Params, read: Extraction) -> Measured:
     logits = predict(network, params, test.images)
     candidates = versions(read.images, public, read.restored)
     leaked, clearest = leakage(candidates, stolen, train, public)
@@ -125,6 +135,7 @@ def _measure(
     worth = downstream_auc(network.num_outputs, to_train_on, read.labels, val, test)
     return Measured(
       utility(logits, test.labels),
+      auc_of(network, network.declared(params), val),
       auc_by_image(logits, test.labels),
       jnp.where(finite, worth, jnp.nan),
       leaked,
@@ -134,7 +145,7 @@ def _measure(
       _as_pictures(candidates[clearest, sample_positions(candidates.shape[1])]),
     )
 
-  return jax.lax.map(of_member, (params, live, read))
+  return map_members(of_member, (params, live, read), strategy)
 
 
 @functools.partial(jax.jit, static_argnums=0)

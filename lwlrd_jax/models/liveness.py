@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lwlrd_jax.data.device import scale
 from lwlrd_jax.data.host_images import HostImages
@@ -11,6 +12,8 @@ from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.spread import robust_std
 
 _BATCH = 128
+# Images that are looked at, at most: a unit that fires on none of so many hardly takes part in what the model does.
+_MOST = 2048
 # All weights of a model of ten million that are just below it, drawn anew together, move the outputs by 0.3 % of their
 # spread (errors of independent draws add in squares).
 TOLERANCE = 1e-6
@@ -31,17 +34,17 @@ def live_weights(network: Network, params: Params, images: jax.Array | HostImage
   Args:
     network: The model's structure.
     params: Its weights, and statistics if it has any; other entries are left out.
-    images: u8[N, H, W, C].
+    images: u8[N, H, W, C]; of more than 2048 as many, evenly spread, are looked at.
 
   Returns:
     bool arrays, in a tree like `network.weights(params)`. An array that is not finite anywhere counts as live.
   """
   whole, weights = network.declared(params), network.weights(params)
-  size = len(images)
-  batch = min(_BATCH, size)
-  batches = -(-size // batch)
+  seen = np.linspace(0, len(images) - 1, min(len(images), _MOST)).round().astype(np.int32)
+  batch = min(_BATCH, len(seen))
+  batches = -(-len(seen) // batch)
   # The last batch is filled up with the first images: seen twice, they still count.
-  positions = (jnp.arange(batches * batch) % size).reshape(batches, batch)
+  positions = jnp.asarray(np.resize(seen, (batches, batch)))
   keys = jax.random.split(jax.random.key(0), batches)
   zeros = jax.tree.map(jnp.zeros_like, weights)
 

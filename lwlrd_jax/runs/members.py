@@ -1,7 +1,7 @@
 """Members of a sweep: fine-tuned, finished, measured, and saved; and the controls beside them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import jax
@@ -13,7 +13,7 @@ from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import finetune
-from lwlrd_jax.metrics.measure import Measured, auc_of, measure, sample_positions
+from lwlrd_jax.metrics.measure import sample_positions
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.models.task import Compute
@@ -23,6 +23,7 @@ from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.finish import Finished
 from lwlrd_jax.runs.hiding import hiding_figures
 from lwlrd_jax.runs.jobs import Job, Steps, controls_of, step_names, waves_of
+from lwlrd_jax.runs.measuring import Treated, measure_all, status
 from lwlrd_jax.runs.resolve import members_per_wave
 from lwlrd_jax.runs.rows import figures
 from lwlrd_jax.runs.setting import Setting
@@ -103,9 +104,8 @@ def run_wave(
       on_steps=on_steps,
     )
   seconds = (time.monotonic() - started) / len(wave)
-  found = Found.nothing()
-  count = sum(len(job.finishes) for job in wave)
-  with phase("finishing, measuring and saving", count, unit="members") as on_members:
+
+  def treated() -> Iterator[Treated]:
     for i, job in enumerate(wave):
       # What belongs to no layer comes along as it is.
       tuned = {**before.params, **jax.tree.map(lambda leaf, i=i: leaf[i], population.params)}
@@ -113,37 +113,41 @@ def run_wave(
       for name, finish in job.members(attack, seed).items():
         after = _apply(setting, attack, finish, tuned, jax.random.fold_in(finish_key(seed), 1), directory, live)
         planes = after.planes or before.planes
-        measured = _measure(setting, attack, after.params, live, infected)
         row = {
           **_common(setting, name, attack.name, seed, job.defense.name, attack.stolen),
           **_schedule_cells(setting, job, finish),
           "scrubbed_planes": None if planes is None else " ".join(map(str, planes)),
-          "status": _status(after.params, population.losses[i], measured),
-          "auc_val": _auc_val(setting, after.params),
-          **figures(measured),
           "seconds": seconds,
         }
-        found.add(name, row, measured)
-        directory.save(name, {"params": after.params})
-        on_members(1)
+        yield Treated(name, row, after.params, live, bool(np.isfinite(population.losses[i]).all()))
+
+  found = Found.nothing()
+  count = sum(len(job.finishes) for job in wave)
+  with phase("finishing, measuring and saving", count, unit="members") as on_members:
+    for member, measured in measure_all(setting, attack, treated(), infected):
+      found.add(member.name, {**member.row, "status": status(member, measured), **figures(measured)}, measured)
+      directory.save(member.name, {"params": member.params})
+      on_members(1)
   return found
 
 
 def measure_controls(setting: Setting, attack: Attack, seed: int, infected: Infected, directory: RunDirectory) -> Found:
   """An attack's model as it is; with the first attack also one never infected, and sets of images that are controls."""
   untreated, *shared = controls_of(attack, setting.attacks, seed)
-  found = Found.nothing()
   models = [(untreated, attack.name, "untreated", infected.params)]
   if shared:
     models.append((shared[0], "none", "clean", clean_model(setting.origin, seed)))
+  controls = []
   for name, of_attack, defense, params in models:
-    measured = _measure(setting, attack, params, setting.finisher.live(params), infected)
-    common = _common(setting, name, of_attack, seed, defense, attack.stolen)
-    row = {**common, "auc_val": _auc_val(setting, params), **figures(measured), "status": "ok"}
-    if defense == "untreated" and isinstance(attack, DEC):
+    row = {**_common(setting, name, of_attack, seed, defense, attack.stolen), "status": "ok"}
+    controls.append(Treated(name, row, params, setting.finisher.live(params), True))
+  found = Found.nothing()
+  for member, measured in measure_all(setting, attack, controls, infected):
+    row = {**member.row, **figures(measured)}
+    if row["defense"] == "untreated" and isinstance(attack, DEC):
       row |= hiding_figures(setting.origin, attack, seed, infected, setting.test, setting.public)
-    found.add(name, row, measured)
-    directory.save(name, {"params": params})
+    found.add(member.name, row, measured)
+    directory.save(member.name, {"params": member.params})
   if shared:
     _add_image_controls(setting, attack, seed, infected, found)
   return found
@@ -193,17 +197,6 @@ def _tuning_split(setting: Setting, infected: Infected, seed: int) -> DeviceSpli
   return setting.train.subset(choose_share(len(setting.train), tuning.share, tuning.overlap, stolen, share_key(seed)))
 
 
-def _measure(setting: Setting, attack: Attack, params: Params, live: Params, infected: Infected) -> Measured:
-  """One member's figures, behind a leading axis of 1: one compiled program for controls and members alike."""
-  params, live = (jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree) for tree in (params, live))
-  splits = (setting.train, setting.val, setting.test)
-  return measure(setting.network, attack, params, live, infected, *splits, setting.public)
-
-
-def _auc_val(setting: Setting, params: Params) -> float:
-  return float(auc_of(setting.network, setting.network.declared(params), setting.val))
-
-
 def _common(setting: Setting, name: str, attack: str, seed: int, defense: str, stolen: int) -> dict[str, Any]:
   return {
     "member": name,
@@ -234,12 +227,3 @@ def _title(setting: Setting, attack: Attack, wave: list[Job], seed: int) -> str:
   names = sorted({job.defense.name for job in wave})
   what = names[0] if len(names) == 1 else "a mix of schedules"
   return f"fine-tuning ({attack.name}: {what})" + (f", seed {seed}" if setting.seeds > 1 else "")
-
-
-def _status(params: Params, losses: np.ndarray, measured: Measured) -> str:
-  finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(params)) and np.isfinite(losses).all()
-  if not finite:
-    return "diverged"
-  if not bool(jnp.isfinite(measured.leakage.reid[0]).all()):
-    return "failed: the extracted images are not finite"
-  return "ok"

@@ -40,6 +40,8 @@ _LR_RANGE = 5.0
 _CPU_WAVE = 16
 # Copies of a member's weights while it trains: weights, two moments, gradients, updates; in and out of a step.
 _COPIES = 8
+# Members measured side by side fill an accelerator; each holds what was stolen in so many versions, some of them twice.
+_MEASURED, _VERSIONS = 8, 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +192,18 @@ def members_per_wave(asked: int | None, network: Network, params: Params, batch_
   if jax.default_backend() == "cpu":
     return min(_CPU_WAVE, most)
   return most * jax.local_device_count()
+
+
+def measured_together(numbers: int) -> int:
+  """Members to measure side by side: one on a CPU, elsewhere up to `_MEASURED`, as far as a quarter of the memory goes.
+
+  Args:
+    numbers: Of all pixels of what is stolen.
+  """
+  if jax.default_backend() == "cpu":
+    return 1
+  of_member = _VERSIONS * numbers * 4
+  return min(max((_free_memory() or 0) // 4 // of_member, 1), _MEASURED)
 
 
 def _free_memory() -> int | None:

@@ -10,14 +10,15 @@ _PARTS = ("mantissa", "exponent", "sign", "extra")
 
 
 def figures(measured: Measured) -> dict[str, float]:
-  """The figures of one member, measured behind a leading axis of 1, by column."""
-  surviving = {name: float(value[0]) for name, value in measured.survival.bytes._asdict().items()}
+  """The figures of one member by column."""
+  surviving = {name: float(value) for name, value in measured.survival.bytes._asdict().items()}
   return {
-    **{name: float(value[0]) for name, value in measured.utility._asdict().items()},
-    "downstream_auc": float(measured.downstream[0].mean()),
-    **leakage_figures(Leakage(*(value[0] for value in measured.leakage))),
-    "ber": float(measured.ber[0]),
-    "exact": float(measured.exact[0]),
+    **{name: float(value) for name, value in measured.utility._asdict().items()},
+    "auc_val": float(measured.auc_val),
+    "downstream_auc": float(measured.downstream.mean()),
+    **leakage_figures(measured.leakage),
+    "ber": float(measured.ber),
+    "exact": float(measured.exact),
     "surviving_bytes": sum(surviving[part] for part in _PARTS),
     **{f"surviving_{part}": value for part, value in surviving.items()},
   }
@@ -31,9 +32,9 @@ def leakage_figures(leakage: Leakage) -> dict[str, float]:
 def outcomes(measured: Measured) -> dict[str, np.ndarray]:
   """What intervals are made of: figures image by image, f32[S] of stolen and f32[test] of test images, by column."""
   return {
-    **leakage_outcomes(Leakage(*(value[0] for value in measured.leakage))),
-    "auc": np.asarray(measured.auc_by_image[0]),
-    "downstream_auc": np.asarray(measured.downstream[0]),
+    **leakage_outcomes(measured.leakage),
+    "auc": np.asarray(measured.auc_by_image),
+    "downstream_auc": np.asarray(measured.downstream),
   }
 
 

@@ -1,6 +1,7 @@
 """What all parts of a sweep share."""
 
 import dataclasses
+import math
 
 import jax
 
@@ -15,7 +16,7 @@ from lwlrd_jax.models import build_model
 from lwlrd_jax.runs.attacks import make_attacks
 from lwlrd_jax.runs.codec import make_coding
 from lwlrd_jax.runs.finish import Finisher
-from lwlrd_jax.runs.resolve import Resolved, infect_steps, strategy_of
+from lwlrd_jax.runs.resolve import Resolved, infect_steps, measured_together, strategy_of
 from lwlrd_jax.runs.starting_points import Origin, check_capacity, data_digest
 
 
@@ -34,6 +35,7 @@ class Setting:
     finisher: Steps on the weights.
     seeds: Infections of each attack.
     strategy: How a device maps over members.
+    measured_together: Members that are measured side by side.
     may_show: Whether pictures of reconstructions may be kept.
 
   Raises:
@@ -71,6 +73,8 @@ class Setting:
     for attack in self.attacks:
       self._check_capacity(attack)
     self.finisher = Finisher(self.network, self.declared, self.train, self.val, config.finishing)
+    images = resolved.transpose.stolen * math.prod(data.image_shape)
+    self.measured_together = measured_together(images)
     self.may_show = data.openly_licensed or config.run.show_stolen
 
   def _check_capacity(self, attack: Attack) -> None:

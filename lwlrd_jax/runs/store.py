@@ -26,8 +26,8 @@ class Found(NamedTuple):
   def add(self, name: str, row: dict[str, Any], measured: Measured) -> None:
     """Adds a member."""
     self.rows[name] = row
-    self.samples[f"member/{name}"] = np.asarray(measured.samples[0])
-    self.survival[name] = np.asarray(measured.survival.planes[0])
+    self.samples[f"member/{name}"] = np.asarray(measured.samples)
+    self.survival[name] = np.asarray(measured.survival.planes)
     self.outcomes.update({f"{column}/{name}": values for column, values in outcomes(measured).items()})
 
 

@@ -1,0 +1,80 @@
+"""Members of a sweep are measured: one after another on CPUs, a few side by side elsewhere."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lwlrd_jax.attacks.base import Attack, Infected
+from lwlrd_jax.metrics.measure import Measured, measure
+from lwlrd_jax.models.network import Params
+from lwlrd_jax.runs.setting import Setting
+
+
+class Treated(NamedTuple):
+  """A member that is to be measured.
+
+  Attributes:
+    name: Its name.
+    row: What is known of it already, by column.
+    params: Its checkpoint.
+    live: bool tree of the layers' weights, see `metrics.capacity.survival`.
+    converged: Whether all losses of its fine-tuning are finite.
+  """
+
+  name: str
+  row: dict[str, Any]
+  params: Params
+  live: Params
+  converged: bool
+
+
+def measure_all(
+  setting: Setting, attack: Attack, members: Iterable[Treated], infected: Infected
+) -> Iterator[tuple[Treated, Measured]]:
+  """Measures members in their order, as many at a time as `Setting.measured_together` says.
+
+  They are made as they are needed. One compiled program serves controls and members alike: a group that is not full is
+  filled up with its last member.
+  """
+  for group in _groups(members, setting.measured_together):
+    filled = group + group[-1:] * (setting.measured_together - len(group))
+    params, live = (_stack(trees) for trees in ([one.params for one in filled], [one.live for one in filled]))
+    splits = (setting.train, setting.val, setting.test)
+    found = measure(setting.network, attack, params, live, infected, *splits, setting.public, "vmap")
+    for i, member in enumerate(group):
+      yield member, jax.tree.map(lambda leaf, i=i: leaf[i], found)
+
+
+def status(member: Treated, measured: Measured) -> str:
+  """What the results table says of a member: `ok`, or what is wrong with it."""
+  finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(member.params))
+  if not (finite and member.converged):
+    return "diverged"
+  if not bool(jnp.isfinite(measured.leakage.reid).all()):
+    return "failed: the extracted images are not finite"
+  return "ok"
+
+
+def _groups(members: Iterable[Treated], size: int) -> Iterator[list[Treated]]:
+  """Neighbours whose checkpoints have the same entries, at most so many together."""
+  group: list[Treated] = []
+  for member in members:
+    if group and _structure(member) != _structure(group[0]):
+      yield group
+      group = []
+    group.append(member)
+    if len(group) == size:  # not when the next one is ready: that may take a while
+      yield group
+      group = []
+  if group:
+    yield group
+
+
+def _structure(member: Treated) -> Any:
+  return jax.tree.structure(member.params)
+
+
+def _stack(trees: list[Params]) -> Params:
+  return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *trees)
