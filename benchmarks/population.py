@@ -53,7 +53,7 @@ class Settings:
   """Times engines that fine-tune populations."""
 
   models: str = "mlp,cnn"
-  """Comma list of mlp, cnn, resnet18, vit, vit-small."""
+  """Comma list of mlp, cnn, resnet18, vit, vit-small, and mlp-WIDTH, which engines of PyTorch do not know."""
   members: str = "9"
   """Comma list of numbers of members."""
   engines: str = ",".join(ENGINES)

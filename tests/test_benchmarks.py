@@ -55,3 +55,10 @@ def test_cold_start():
     "benchmarks.cold_start", "--attacks", "transpose", "--stolen", "8", "--infect-steps", "2", "--decays", "0.5"
   )
   assert "median of those again: " in said
+
+
+def test_convolutions():
+  flags = ("--members", "2", "--batch-size", "2", "--steps", "1", "--rounds", "1")
+  command = [sys.executable, "-m", "benchmarks.convolutions", *flags]
+  said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=600).stderr
+  assert "resnet18, between: " in said
