@@ -13,8 +13,8 @@ from lwlrd_jax.models.network import Network, Params
 Strategy = Literal["loop", "vmap"] | int
 
 
-# Of a training step. On two cores, nine members of 0.03 GFLOP a step were 1.8 times as fast side by side, of 0.12 a little
-# slower, of 0.26 a fifth: they crowd each other out of the cache (docs/performance.md).
+# Of a training step. On two cores, nine members of 0.03 GFLOP a step were 1.8 times as fast side by side, of 0.12 a
+# little slower, of 0.26 a fifth: they crowd each other out of the cache (docs/performance.md).
 _SMALL = 1e8
 
 
