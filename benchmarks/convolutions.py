@@ -1,12 +1,12 @@
-"""Which way to compute a population's convolutions is fastest here: the numbers behind `models/layers.py`.
+"""Which way to compute a population's convolutions is fastest here: why `models/layers.py` multiplies matrices.
 
     python -m benchmarks.convolutions --members 3 --batch-size 16
 
-Of each convolution of the networks, a training step's share: its output, and the gradients of what it reads and of its
-kernel, for some members that each have a kernel of their own. `matmul` gathers patches and multiplies; `library` is
-XLA's convolution, which under `vmap` becomes a grouped one; `mixed` is XLA's but for the kernel's gradient, a product
-with patches. Each is taken with members side by side and one after another, inside a loop over steps as in training,
-where XLA's convolutions on CPUs can be slower than outside of one.
+Of convolutions such as the networks have, a training step's share: its output, and the gradients of what it reads and
+of its kernel, for some members that each have a kernel of their own. `matmul` gathers patches and multiplies; `library`
+is XLA's convolution, which under `vmap` becomes a grouped one; `mixed` is XLA's but for the kernel's gradient, a
+product with patches. Each is taken with members side by side and one after another, inside a loop over steps as in
+training, where XLA's convolutions on CPUs can be slower than outside of one.
 
 Figures are GFLOP/s; the best of each row is marked. Ways are timed in turns.
 """
@@ -134,14 +134,14 @@ def training(
     def loss(x: jax.Array, kernel: jax.Array) -> jax.Array:
       return jnp.square(convolve(x, kernel, stride=shape.stride)).mean()
 
-    def step(state: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], None]:
+    def step(state: tuple[jax.Array, jax.Array], number: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
       x, kernel = state
-      if first:  # nobody asks for the gradient of pixels
-        return (x, kernel - 1e-3 * jax.grad(loss, argnums=1)(x, kernel)), None
+      if first:  # nobody asks for the gradient of pixels, and every step has others
+        return (x, kernel - 1e-3 * jax.grad(loss, argnums=1)(x + 1e-6 * number, kernel)), None
       of_x, of_kernel = jax.grad(loss, argnums=(0, 1))(x, kernel)
       return (x - 1e-3 * of_x, kernel - 1e-3 * of_kernel), None
 
-    return jax.lax.scan(step, (images, kernel), None, length=steps)[0][1]
+    return jax.lax.scan(step, (images, kernel), jnp.arange(steps, dtype=jnp.float32))[0][1]
 
   def run(images: jax.Array, kernels: jax.Array) -> jax.Array:
     if first:

@@ -25,8 +25,8 @@ class FineTuning:
   optimizer: str = "adam"
   """Inner optimizer: adam, momentum (SGD with 0.9) or sgd."""
   compute: str = "float32"
-  """What fine-tuning's products and activations are computed in: float32 or bfloat16. Weights, gradients, and all that
-  is measured are float32 in any case."""
+  """What fine-tuning's passes are computed in, forwards and backwards: float32 or bfloat16. Weights, the optimizer, and
+  all that is measured are float32 in any case."""
   shape: str = "cosine"
   """Course of the learning rate over time: constant, linear or cosine (both fall to 0)."""
   floors: str = "0"
@@ -191,8 +191,8 @@ class Run:
   CPU 16 at most."""
   strategy: str = "auto"
   """How a device trains its members, and infections of several seeds: loop (one after another), vmap (side by side), a
-  number (so many at a time), or auto (loop on a CPU, whose cache holds one of them; vmap elsewhere). Figures are the
-  same but for rounding."""
+  number (so many at a time), or auto (loop on a CPU, whose cache holds one of them, unless the network is very small;
+  vmap elsewhere). Figures differ by rounding alone, of which large learning rates make more."""
   stream: str = "auto"
   """Where training images are kept: always (in the host's memory, read ahead through Grain), never (on the device), or
   auto (on the device, unless they fill more than half of its free memory). Figures are the same but for

@@ -129,7 +129,7 @@ def advance(
   Args:
     member: How a member trains.
     strategy: How a device maps over its members.
-    mesh: The devices; its size divides the number of members.
+    mesh: The devices; its size divides the number of members, and each has even turns.
     state: Every member's state; its memory is reused.
     rates: f32[members, steps, layers].
     data: The training split, or as much of it as these steps read.

@@ -59,7 +59,7 @@ class Dense(nnx.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """f32[..., inputs] -> f32[..., outputs]."""
     kernel = self.kernel[...]
-    y = x.astype(kernel.dtype) @ kernel  # a normalisation's output is float32 whatever the weights are
+    y = x.astype(kernel.dtype) @ kernel  # batch normalisation's output is float32 whatever the weights are
     return y + self.bias[...] if hasattr(self, "bias") else y
 
   def transpose(self, y: jax.Array) -> jax.Array:

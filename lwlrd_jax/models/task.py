@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.network import Network, Params
 
-# What products and activations of a training step are computed in. Weights, gradients, and what an optimizer keeps are
-# float32 in any case.
+# What a training step's passes are computed in, forwards and backwards. Weights, what an optimizer keeps and does, and
+# running statistics are float32 in any case, as are sums within normalisations.
 Compute = Literal["float32", "bfloat16"]
 
 
@@ -32,8 +32,8 @@ def task_gradient(
     compute: What the network computes in.
 
   Returns:
-    The loss, f32[]; its gradient, f32, a tree like `network.weights(params)`; and the statistics after this batch, {}
-    of a network without any, to be laid over the tree.
+    The loss, f32[]; its gradient, held as f32, a tree like `network.weights(params)`; and the statistics after this
+    batch, {} of a network without any, to be laid over the tree.
   """
   whole = network.declared(params)
 

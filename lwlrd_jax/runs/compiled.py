@@ -1,7 +1,7 @@
 """Compiled programs, kept for the next sweep: most of what a short one waits for."""
 
+import contextlib
 import hashlib
-import os
 import platform
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import jax
 
 from lwlrd_jax.cache import private_folder
 
+# Of the folder, when a sweep starts.
 _BYTES = 2 * 2**30
 
 
@@ -32,16 +33,21 @@ def keep_compiled() -> None:
 def prune(folder: Path, limit: int) -> None:
   """Removes what was read longest ago, until a folder's files are no larger than a limit in bytes.
 
-  JAX can do that too, but looks at every file whenever it adds one.
+  JAX can do that too, but looks at every file whenever it adds one. Where reading leaves no trace (`noatime`), what was
+  written longest ago goes.
   """
-  if not folder.is_dir():
-    return
-  files = sorted(((entry.stat(), entry.path) for entry in os.scandir(folder)), key=lambda file: -file[0].st_atime)
+  files = []
+  for path in folder.rglob("*"):
+    with contextlib.suppress(OSError):  # another process may have been faster
+      stat = path.stat()
+      if path.is_file():
+        files.append((max(stat.st_atime, stat.st_mtime), stat.st_size, path))
   total = 0
-  for stat, path in files:
-    total += stat.st_size
+  for _, size, path in sorted(files, reverse=True):
+    total += size
     if total > limit:
-      Path(path).unlink(missing_ok=True)  # another process may have been faster
+      with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _processor() -> str:

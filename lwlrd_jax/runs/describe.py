@@ -7,6 +7,7 @@ from typing import Any
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.defenses.plan import Defense
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.metrics.measure import MEASURES
 from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS
 from lwlrd_jax.metrics.utility import absent_classes
 from lwlrd_jax.models.own import identity
@@ -49,6 +50,7 @@ def describe(setting: Setting, resolved: Resolved) -> dict[str, Any]:
     },
     "execution": {"strategy": setting.strategy, "stream": resolved.stream},
     "postprocessings": list(POSTPROCESSINGS),
+    "measures": MEASURES,
   }
 
 
@@ -120,6 +122,11 @@ def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
     raise UserError("--resume: the data set's images or labels are not those the run was started on")
   if before.get("model", now["model"]) != now["model"]:
     raise UserError(f"--resume: {now['config']['model']} is not what it was when the run was started")
+  if before.get("measures", 1) != now.get("measures", 1):
+    raise UserError(
+      "--resume: this version of lwlrd_jax measures otherwise than the one that started the run; allowed: that one, "
+      "or another --out"
+    )
   for attack, settings in json.loads(json.dumps(now["infection"])).items():
     if before["infection"].get(attack) != settings:
       raise UserError(

@@ -48,7 +48,7 @@ class Finisher:
     self._settings = settings
 
   def live(self, params: Params) -> Params:
-    """See `live_weights`, on the training split."""
+    """See `live_weights`, on images of the training split."""
     return live_weights(self._network, params, self._train.images)
 
   def apply(self, steps: tuple[str, ...], params: Params, key: jax.Array, *, live: Params | None = None) -> Finished:

@@ -35,13 +35,12 @@ def measure_all(
 ) -> Iterator[tuple[Treated, Measured]]:
   """Measures members in their order, as many at a time as `Setting.measured_together` says.
 
-  They are made as they are needed. One compiled program serves controls and members alike: a group that is not full is
-  filled up with its last member.
+  They are made as they are needed. What does not fill a group is measured one by one: two compiled programs serve
+  groups of any size.
   """
+  splits = (setting.train, setting.val, setting.test)
   for group in _groups(members, setting.measured_together):
-    filled = group + group[-1:] * (setting.measured_together - len(group))
-    params, live = (_stack(trees) for trees in ([one.params for one in filled], [one.live for one in filled]))
-    splits = (setting.train, setting.val, setting.test)
+    params, live = (_stack(trees) for trees in ([one.params for one in group], [one.live for one in group]))
     found = measure(setting.network, attack, params, live, infected, *splits, setting.public, "vmap")
     for i, member in enumerate(group):
       yield member, jax.tree.map(lambda leaf, i=i: leaf[i], found)
@@ -58,18 +57,17 @@ def status(member: Treated, measured: Measured) -> str:
 
 
 def _groups(members: Iterable[Treated], size: int) -> Iterator[list[Treated]]:
-  """Neighbours whose checkpoints have the same entries, at most so many together."""
+  """So many neighbours whose checkpoints have the same entries, or one alone."""
   group: list[Treated] = []
   for member in members:
     if group and _structure(member) != _structure(group[0]):
-      yield group
+      yield from ([one] for one in group)
       group = []
     group.append(member)
     if len(group) == size:  # not when the next one is ready: that may take a while
       yield group
       group = []
-  if group:
-    yield group
+  yield from ([one] for one in group)
 
 
 def _structure(member: Treated) -> Any:

@@ -25,6 +25,7 @@ from lwlrd_jax.engine.mapping import Strategy, default_strategy
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.cost import activation_bytes
 from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.predict import CHUNK
 from lwlrd_jax.models.recipes import recipe_of
 from lwlrd_jax.search.space import Space
 
@@ -187,22 +188,26 @@ def members_per_wave(asked: int | None, network: Network, params: Params, batch_
   if strategy == "vmap":
     of_member += activation_bytes(network, params, batch_size)
   elif strategy != "loop":  # members share the room of those whose turn it is
-    free -= strategy * activation_bytes(network, params, batch_size)
+    kept = activation_bytes(network, params, batch_size)
+    free -= kept * min(strategy, max(1, free // (of_member + kept)))
   most = max(1, free // of_member)
   if jax.default_backend() == "cpu":
     return min(_CPU_WAVE, most)
   return most * jax.local_device_count()
 
 
-def measured_together(numbers: int) -> int:
+def measured_together(network: Network, params: Params, stolen: int) -> int:
   """Members to measure side by side: one on a CPU, elsewhere up to `_MEASURED`, as far as a quarter of the memory goes.
 
   Args:
-    numbers: Of all pixels of what is stolen.
+    network: The model's structure.
+    params: Its weights, or their shapes.
+    stolen: Images.
   """
   if jax.default_backend() == "cpu":
     return 1
-  of_member = _VERSIONS * numbers * 4
+  images = _VERSIONS * stolen * math.prod(network.image_shape) * 4
+  of_member = images + activation_bytes(network, params, CHUNK)
   return min(max((_free_memory() or 0) // 4 // of_member, 1), _MEASURED)
 
 

@@ -1,7 +1,6 @@
 """What all parts of a sweep share."""
 
 import dataclasses
-import math
 
 import jax
 
@@ -73,8 +72,7 @@ class Setting:
     for attack in self.attacks:
       self._check_capacity(attack)
     self.finisher = Finisher(self.network, self.declared, self.train, self.val, config.finishing)
-    images = resolved.transpose.stolen * math.prod(data.image_shape)
-    self.measured_together = measured_together(images)
+    self.measured_together = measured_together(self.network, self.declared, resolved.transpose.stolen)
     self.may_show = data.openly_licensed or config.run.show_stolen
 
   def _check_capacity(self, attack: Attack) -> None:

@@ -176,16 +176,18 @@ def test_same_batches_for_all(setting):
   assert not np.array_equal(other.losses, found.losses)
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet18"])
-def test_members_a_few_at_a_time(name, setting, one):
-  """Five of them, two at a time: the last one's turn is filled up with one that stands still."""
+@pytest.mark.parametrize(("name", "devices"), [("mlp", 1), ("cnn", 1), ("resnet18", 1), ("mlp", 4)])
+def test_members_a_few_at_a_time(name, devices, setting):
+  """Five or nine of them, two at a time on each device: turns are filled up with members that stand still."""
   member, params, data = setting(name)
-  schedules = _schedules(5, 4, layers=len(member.network.layers), top=TOP.get(name, 0.05))
+  mesh = member_mesh(jax.devices()[:devices])
+  members = 5 if devices == 1 else 9
+  schedules = _schedules(members, 4, layers=len(member.network.layers), top=TOP.get(name, 0.05))
   found = [
-    finetune(params, schedules, data, KEY, member=member, batch_size=8, strategy=strategy, mesh=one)
+    finetune(params, schedules, data, KEY, member=member, batch_size=8, strategy=strategy, mesh=mesh)
     for strategy in (2, "loop")
   ]
-  assert all(len(leaf) == 5 for leaf in jax.tree.leaves(found[0].params))
+  assert all(len(leaf) == members for leaf in jax.tree.leaves(found[0].params))
   _close(found[0].params, found[1].params)
   np.testing.assert_allclose(found[0].losses, found[1].losses, rtol=1e-4, atol=1e-5)
 
@@ -198,7 +200,8 @@ def test_half_of_the_bits(name, setting, one):
   half = dataclasses.replace(member, compute="bfloat16")
   schedules = _schedules(2, 5, layers=len(member.network.layers), top=1e-3)
   whole, halved = (
-    finetune(params, schedules, data, KEY, member=each, batch_size=8, mesh=one) for each in (member, half)
+    finetune(params, schedules, data, KEY, member=each, batch_size=8, strategy="loop", mesh=one)
+    for each in (member, half)
   )
   assert {leaf.dtype for leaf in jax.tree.leaves((halved.params, halved.losses))} == {np.dtype(np.float32)}
   np.testing.assert_allclose(halved.losses, whole.losses, rtol=0.05)
@@ -272,7 +275,7 @@ def test_compiles_once(strategy, setting, four):
 
 
 def _hlo(member, params, data, strategy, mesh):
-  members = 2 * mesh.size
+  members = 4 * mesh.size
   state = start(member, params, members, mesh)
   batches = Batches(batch_plan(KEY, len(data), 8, 3), None)
   rates = _schedules(members, 3, layers=len(member.network.layers))
@@ -281,7 +284,7 @@ def _hlo(member, params, data, strategy, mesh):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", [*STRATEGIES, 2])
 def test_no_device_talks_to_another(name, strategy, setting, four):
   member, params, data = setting(name)
   hlo = _hlo(member, params, data, strategy, four)

@@ -54,8 +54,9 @@ def test_what_was_read_longest_ago_goes_first(tmp_path):
   for name, read in (("old", 1), ("new", 3), ("middle", 2)):
     (tmp_path / name).write_bytes(bytes(100))
     os.utime(tmp_path / name, (read, 0))
+  (tmp_path / "folder").mkdir()
   prune(tmp_path, 300)
-  assert len(list(tmp_path.iterdir())) == 3
+  assert len(list(tmp_path.iterdir())) == 4
   prune(tmp_path, 250)
-  assert {file.name for file in tmp_path.iterdir()} == {"new", "middle"}
+  assert {file.name for file in tmp_path.iterdir()} == {"new", "middle", "folder"}
   prune(tmp_path / "not there", 0)

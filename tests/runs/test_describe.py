@@ -32,3 +32,11 @@ def test_where_the_data_lie_is_free_and_what_is_chosen_of_them_is_not(tmp_path):
   check_resumable(before, described(SweepConfig(data=Data(dataset="mimic-cxr", mimic_dir=tmp_path))))
   with pytest.raises(UserError, match=r"^--uncertain ones: the run to go on with had ignore"):
     check_resumable(before, described(SweepConfig(data=Data(dataset="mimic-cxr", uncertain="ones"))))
+
+
+def test_half_of_a_table_is_not_measured_otherwise():
+  before, now = described(SweepConfig()), {**described(SweepConfig()), "measures": 2}
+  check_resumable({**before, "measures": 2}, now)
+  for old in (before, {**before, "measures": 3}):
+    with pytest.raises(UserError, match=r"^--resume: this version of lwlrd_jax measures otherwise"):
+      check_resumable(old, now)

@@ -5,7 +5,7 @@ import pytest
 
 from lwlrd_jax.models.cost import activation_bytes
 from lwlrd_jax.runs import resolve
-from lwlrd_jax.runs.resolve import members_per_wave, strategy_of, streams
+from lwlrd_jax.runs.resolve import measured_together, members_per_wave, strategy_of, streams
 
 
 @pytest.fixture
@@ -45,6 +45,28 @@ def test_on_a_cpu_waves_are_small(free, tiny_network):
   assert members_per_wave(None, network, params, 10**6, "loop") == 5
   free(2 * 500 * weights)
   assert members_per_wave(None, network, params, 64, "loop") == 16
+
+
+def test_a_few_at_a_time_are_no_fewer_than_all_at_once(free, tiny_network, monkeypatch):
+  network, params = tiny_network("mlp")
+  weights = 8 * sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+  kept = activation_bytes(network, params, 4096)
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  free(2 * 2 * (weights + kept))
+  assert members_per_wave(None, network, params, 4096, "vmap") == 2 * jax.local_device_count()
+  assert members_per_wave(None, network, params, 4096, 100) == 2 * jax.local_device_count()
+
+
+def test_members_are_measured_side_by_side_where_they_have_room(free, tiny_network, monkeypatch):
+  network, params = tiny_network("mlp")
+  free(10**15)
+  assert measured_together(network, params, 100) == 1  # on a CPU
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  assert measured_together(network, params, 100) == 8
+  free(4 * (3 * activation_bytes(network, params, 512) + 2 * 32 * 100 * 12 * 12 * 4))
+  assert measured_together(network, params, 100) in {2, 3}
+  free(0)
+  assert measured_together(network, params, 100) == 1
 
 
 def test_strategy_of_small_and_large_networks(tiny_network, monkeypatch):

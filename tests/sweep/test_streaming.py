@@ -48,6 +48,17 @@ def test_augmented(resident, table):
   assert (plain.loc[trained, "auc"] != resident.loc[trained, "auc"]).mean() > 0.7
 
 
+def test_half_of_the_bits(resident, table):
+  """What is fine-tuned is another model, close by; what it starts from is the same."""
+  halved = table("halved", "--compute", "bfloat16", "--augment", "flip")
+  tuned = [name for name in resident.index if "-lwlrd-" in name and not name.endswith("scrub")]
+  assert len(tuned) == 4
+  assert (halved["auc"][tuned] != resident["auc"][tuned]).any()
+  pd.testing.assert_series_equal(halved["auc"][tuned], resident["auc"][tuned], atol=0.1, check_exact=False)
+  others = [name for name in resident.index if "-lwlrd-" not in name]
+  pd.testing.assert_series_equal(halved["auc"][others], resident["auc"][others])
+
+
 def test_side_by_side(resident, table):
   """What rounding makes of an infection large rates make more of: those of its rows are left out."""
   beside = table("vmap", "--strategy", "vmap", "--augment", "flip")
