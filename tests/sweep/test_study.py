@@ -86,8 +86,8 @@ def test_a_file_beside_named_data_sets(command, npz, tmp_path, monkeypatch):
   )
   seen: dict[str, Path | None] = {}
   monkeypatch.setattr(study, "execute", lambda config, _: seen.setdefault(config.data.dataset, config.data.npz))
-  for name in ("write_comparison", "write_claims"):
-    monkeypatch.setattr(study, name, lambda runs, out: out)
+  for name in ("compare.write_comparison", "claims.write_claims"):
+    monkeypatch.setattr(f"lwlrd_jax.report.{name}", lambda runs, out: out)
   assert main(["--config", str(file), "--npz", str(npz), "--out", str(tmp_path / "r")]) == 0
   assert seen == {"phantom": None, "npz": npz}
 
@@ -97,8 +97,8 @@ def test_a_copy_of_mimic_beside_other_data_sets(tmp_path, monkeypatch, capsys):
   seen: dict[str, Path | None] = {}
   monkeypatch.setattr(study, "execute", lambda config, _: seen.setdefault(config.data.dataset, config.data.mimic_dir))
   monkeypatch.setattr(study, "check", lambda config: None)
-  for name in ("write_comparison", "write_claims"):
-    monkeypatch.setattr(study, name, lambda runs, out: out)
+  for name in ("compare.write_comparison", "claims.write_claims"):
+    monkeypatch.setattr(f"lwlrd_jax.report.{name}", lambda runs, out: out)
 
   def run(*names):
     file = tmp_path / "mixed.py"
