@@ -24,7 +24,7 @@ import tyro
 from rich.table import Table
 
 from lwlrd_jax.engine.mapping import Strategy, map_members
-from lwlrd_jax.models.layers import shifted
+from lwlrd_jax.models.layers import convolve, convolve_down
 from lwlrd_jax.progress import console
 
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
@@ -67,8 +67,8 @@ class Settings:
 
 
 def by_matmul(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
-  """Gathers patches, and multiplies."""
-  return jnp.concatenate(_patches(x, kernel.shape[0], stride), axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+  """As the networks do: gathers patches, and multiplies."""
+  return convolve(x, kernel, stride) if kernel.shape[0] % 2 else convolve_down(x, kernel)
 
 
 def by_library(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
@@ -100,26 +100,11 @@ def _mixed_forward(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Ar
 def _mixed_backward(stride: int, kept: tuple[jax.Array, jax.Array], of_y: jax.Array) -> tuple[jax.Array, jax.Array]:
   x, kernel = kept
   (of_x,) = jax.linear_transpose(lambda x: by_library(x, kernel, stride=stride), x)(of_y)
-  patches = jnp.concatenate(_patches(x, kernel.shape[0], stride), axis=-1)
-  of_kernel = jnp.einsum("nijp,nijo->po", patches, of_y)
-  return of_x, of_kernel.reshape(kernel.shape)
+  (of_kernel,) = jax.linear_transpose(lambda kernel: by_matmul(x, kernel, stride=stride), kernel)(of_y)
+  return of_x, of_kernel
 
 
 _mixed.defvjp(_mixed_forward, _mixed_backward)
-
-
-def _patches(x: jax.Array, size: int, stride: int) -> list[jax.Array]:
-  """As `shifted`, for kernels of even size too, which are padded by one pixel less than half."""
-  if size % 2:
-    return shifted(x, size, stride)
-  half = size // 2 - 1
-  x = jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0)))
-  side = (x.shape[1] - size) // stride + 1
-  return [
-    x[:, i : i + (side - 1) * stride + 1 : stride, j : j + (side - 1) * stride + 1 : stride]
-    for i in range(size)
-    for j in range(size)
-  ]
 
 
 WAYS: dict[str, Callable[..., jax.Array]] = {"matmul": by_matmul, "library": by_library, "mixed": mixed}

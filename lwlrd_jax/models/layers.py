@@ -88,18 +88,28 @@ class Conv(nnx.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """f32[N, H, W, inputs] -> f32[N, ceil(H / stride), ceil(W / stride), outputs]."""
     kernel = self.kernel[...]
-    return self._apply(kernel, x.astype(kernel.dtype))
+    return convolve(x.astype(kernel.dtype), kernel, self.stride)
 
   def transpose(self, y: jax.Array, side: tuple[int, int]) -> jax.Array:
     """f32[N, ceil(H / stride), ceil(W / stride), outputs] -> f32[N, H, W, inputs], for side = (H, W)."""
     kernel = self.kernel[...]
     x = jax.ShapeDtypeStruct((len(y), *side, kernel.shape[2]), y.dtype)
-    return jax.linear_transpose(lambda x: self._apply(kernel, x), x)(y)[0]
+    return jax.linear_transpose(lambda x: convolve(x, kernel, self.stride), x)(y)[0]
 
-  def _apply(self, kernel: jax.Array, x: jax.Array) -> jax.Array:
-    size = kernel.shape[0]
-    patches = jnp.concatenate(shifted(x, size, self.stride), axis=-1)
-    return patches @ kernel.reshape(-1, kernel.shape[-1])
+
+def convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+  """Convolution with zero padding of half the kernel, as a product with patches.
+
+  Args:
+    x: f32[N, H, W, inputs].
+    kernel: f32[size, size, inputs, outputs], of odd size.
+    stride: Pixels from one patch to the next.
+
+  Returns:
+    f32[N, ceil(H / stride), ceil(W / stride), outputs].
+  """
+  patches = jnp.concatenate(shifted(x, kernel.shape[0], stride), axis=-1)
+  return patches @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def shifted(x: jax.Array, size: int, stride: int, padding: float = 0.0) -> list[jax.Array]:
@@ -139,20 +149,33 @@ class DownConv(nnx.Module):
     self.kernel = nnx.Param(_KERNEL_INIT(rngs.params(), (4, 4, inputs, outputs), jnp.float32))
     self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
 
-  def _matrix(self) -> jax.Array:
-    """The kernel as f32[16 * inputs, outputs], rows in the order of `_patches`' columns."""
-    kernel = self.kernel[...]
-    _, _, inputs, outputs = kernel.shape
-    blocks = kernel.reshape(2, 2, 2, 2, inputs, outputs).transpose(0, 2, 1, 3, 4, 5)
-    return blocks.reshape(16 * inputs, outputs)
-
   def __call__(self, x: jax.Array) -> jax.Array:
     """f32[N, H, W, inputs] -> f32[N, ceil(H / 2), ceil(W / 2), outputs]."""
-    return _patches(x) @ self._matrix() + self.bias[...]
+    return convolve_down(x, self.kernel[...]) + self.bias[...]
 
   def transpose(self, y: jax.Array, side: tuple[int, int]) -> jax.Array:
     """f32[N, ceil(H / 2), ceil(W / 2), outputs] -> f32[N, H, W, inputs], for side = (H, W)."""
-    return _patches_adjoint(y @ self._matrix().T, side)
+    return _patches_adjoint(y @ _matrix(self.kernel[...]).T, side)
+
+
+def convolve_down(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """What a `DownConv` does, but for its bias, as a product with patches.
+
+  Args:
+    x: f32[N, H, W, inputs].
+    kernel: f32[4, 4, inputs, outputs].
+
+  Returns:
+    f32[N, ceil(H / 2), ceil(W / 2), outputs].
+  """
+  return _patches(x) @ _matrix(kernel)
+
+
+def _matrix(kernel: jax.Array) -> jax.Array:
+  """A kernel f32[4, 4, inputs, outputs] as f32[16 * inputs, outputs], rows in the order of `_patches`' columns."""
+  _, _, inputs, outputs = kernel.shape
+  blocks = kernel.reshape(2, 2, 2, 2, inputs, outputs).transpose(0, 2, 1, 3, 4, 5)
+  return blocks.reshape(16 * inputs, outputs)
 
 
 def _patches(x: jax.Array) -> jax.Array:

@@ -16,6 +16,11 @@ def free(monkeypatch):
   return has
 
 
+def _copies(params):
+  """Bytes of eight copies of a member's weights."""
+  return 8 * sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+
+
 def test_images_stream_if_they_fill_more_than_half_of_what_is_free(free):
   free(1000)
   assert [streams("auto", size) for size in (500, 501)] == [False, True]
@@ -25,7 +30,7 @@ def test_images_stream_if_they_fill_more_than_half_of_what_is_free(free):
 
 def test_side_by_side_members_need_room_for_what_each_keeps(free, tiny_network, monkeypatch):
   network, params = tiny_network("mlp")
-  weights = 8 * sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+  weights = _copies(params)
   kept = activation_bytes(network, params, 64)
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   free(2 * 10 * (weights + kept))
@@ -40,7 +45,7 @@ def test_side_by_side_members_need_room_for_what_each_keeps(free, tiny_network, 
 
 def test_on_a_cpu_waves_are_small(free, tiny_network):
   network, params = tiny_network("mlp")
-  weights = 8 * sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+  weights = _copies(params)
   free(2 * 5 * weights)
   assert members_per_wave(None, network, params, 10**6, "loop") == 5
   free(2 * 500 * weights)
@@ -49,7 +54,7 @@ def test_on_a_cpu_waves_are_small(free, tiny_network):
 
 def test_a_few_at_a_time_are_no_fewer_than_all_at_once(free, tiny_network, monkeypatch):
   network, params = tiny_network("mlp")
-  weights = 8 * sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+  weights = _copies(params)
   kept = activation_bytes(network, params, 4096)
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   free(2 * 2 * (weights + kept))
