@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from lwlrd_jax import stopping
+
 console = Console(stderr=True, highlight=False)
 
 
@@ -28,7 +30,8 @@ def phase(title: str, steps: int, *, members: int = 1, unit: str = "steps") -> I
     unit: What a step is called.
 
   Yields:
-    A function to call with the number of steps each member has just finished.
+    A function to call with the number of steps each member has just finished; it raises `stopping.Stopped` if somebody
+    asked to stop, so what is to be kept is saved before it is called.
   """
   amount = f"{steps} {unit}" if members == 1 else f"{members} members x {steps} {unit}"
   started = time.monotonic()
@@ -54,6 +57,7 @@ def phase(title: str, steps: int, *, members: int = 1, unit: str = "steps") -> I
       nonlocal done
       done += count
       bar.update(task, completed=done * members, done=done)
+      stopping.check()
 
     yield advance
   console.print(f"{title}: {amount} in {time.monotonic() - started:.1f} s")

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from lwlrd_jax import stopping
 from lwlrd_jax.cli import parse_configs
 from lwlrd_jax.config import SweepConfig, validate
 from lwlrd_jax.errors import UserError
@@ -15,7 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments: The command line's words; those of the process if None.
 
   Returns:
-    The exit code: 0, or 2 after a user's mistake, or 130 after an interrupt.
+    The exit code: 0; 2 after a user's mistake; 130 after an interrupt; 143 after SIGTERM, once what was under way is
+    saved. (A process that the others leave waiting ends with 75, see `processes.join`.)
   """
   arguments = sys.argv[1:] if arguments is None else arguments
   try:
@@ -24,14 +26,27 @@ def main(arguments: list[str] | None = None) -> int:
       validate(config)
     from lwlrd_jax.runs.study import execute_all  # only now wait for JAX  # noqa: PLC0415
 
-    execute_all(configs, command=["python", "-m", "lwlrd_jax.sweep", *arguments])
+    with stopping.signals():
+      execute_all(configs, command=["python", "-m", "lwlrd_jax.sweep", *arguments])
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
+    _tell_others(str(error))
     return 2
+  except stopping.Stopped as stop:
+    print(f"stopped after {stop}, and saved; --resume goes on from there", file=sys.stderr)
+    return stop.code
   except KeyboardInterrupt:
     print("interrupted; --resume goes on from the last finished wave", file=sys.stderr)
-    return 130
+    return stopping.INTERRUPTED
+  except Exception as error:
+    _tell_others(f"{type(error).__name__}: {error}")
+    raise
   return 0
+
+
+def _tell_others(message: str) -> None:
+  if "lwlrd_jax.processes" in sys.modules:  # before that there are none
+    sys.modules["lwlrd_jax.processes"].fail(message)
 
 
 if __name__ == "__main__":

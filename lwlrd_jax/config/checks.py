@@ -47,6 +47,7 @@ def validate(config: SweepConfig) -> None:
   _check_schedules(config)
   _check_codes(config)
   _check_directory(config)
+  _check_processes(config)
 
 
 def _check_lists(config: SweepConfig) -> None:
@@ -110,6 +111,7 @@ def _check_counts(config: SweepConfig) -> None:
     ("--infect-batch-size", infection.infect_batch_size),
     ("--seeds", infection.seeds),
     ("--members-per-wave", config.run.members_per_wave),
+    ("--processes", config.processes.processes),
     ("--codec-steps", config.dec.codec_steps),
     ("--search", searching.search),
     ("--population", searching.population),
@@ -128,6 +130,8 @@ def _check_ranges(config: SweepConfig) -> None:
     ("--max-auc-drop", config.searching.max_auc_drop, 0.0, 1.0),
     ("--quality", dec.quality, 0, 100),
     ("--codec-lambda", dec.codec_lambda, 0.0, math.inf),
+    ("--snapshot-minutes", config.run.snapshot_minutes, 0.0, math.inf),
+    ("--join-timeout", config.processes.join_timeout, 1.0, math.inf),
   ):
     if value is not None and not (low <= value <= high and math.isfinite(value)):
       raise UserError(f"{flag} {value}: allowed: " + (f"{low} to {high}" if high < math.inf else f"{low} and more"))
@@ -166,7 +170,30 @@ def _check_codes(config: SweepConfig) -> None:
 
 def _check_directory(config: SweepConfig) -> None:
   run = config.run
-  if run.resume and run.overwrite:
-    raise UserError("--resume, --overwrite: one or the other, not both")
-  if run.resume and run.out is None:
-    raise UserError("--resume: needs --out DIR, the stopped run")
+  if run.resume + run.overwrite + run.restartable > 1:
+    raise UserError("--resume, --overwrite, --restartable: one of them, not several")
+  if run.out is None:
+    for flag, given, where in (
+      ("--resume", run.resume, "the stopped run"),
+      ("--restartable", run.restartable, "the run to begin or to go on with"),
+      ("--distributed", config.processes.distributed, "a folder or bucket that all processes see"),
+      ("--coordinator", config.processes.coordinator is not None, "a folder or bucket that all processes see"),
+    ):
+      if given:
+        raise UserError(f"{flag}: needs --out DIR, {where}")
+
+
+def _check_processes(config: SweepConfig) -> None:
+  asked = config.processes
+  given = [value is not None for value in (asked.coordinator, asked.processes, asked.process_id)]
+  if any(given) and not all(given):
+    raise UserError("--coordinator, --processes, --process-id: all three or none; --distributed asks the cluster")
+  if asked.coordinator is None:
+    return
+  host, colon, port = asked.coordinator.rpartition(":")
+  if not (host and colon and port.isdigit() and int(port) < 2**16):
+    raise UserError(f"--coordinator {asked.coordinator}: allowed: HOST:PORT of process 0")
+  assert asked.processes is not None
+  assert asked.process_id is not None
+  if not 0 <= asked.process_id < asked.processes:
+    raise UserError(f"--process-id {asked.process_id}: allowed: 0 to {asked.processes - 1}, --processes less one")

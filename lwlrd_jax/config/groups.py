@@ -180,15 +180,23 @@ class Dec:
 class Run:
   """Run."""
 
-  out: Path | None = None
-  """Run directory to create. Default: runs/<date>-<dataset>-<model>; of a study runs/<date>-<name of its file>."""
+  out: str | None = None
+  """Run directory to create, on disk or in a bucket (gs://BUCKET/FOLDER; needs the package gcsfs). Default:
+  runs/<date>-<dataset>-<model>; of a study runs/<date>-<name of its file>."""
   resume: bool = False
   """Go on with the stopped run in --out; the other flags must be those it was started with."""
+  restartable: bool = False
+  """Go on with the run in --out if there is one, else begin it: for schedulers that start the same command again."""
   overwrite: bool = False
   """Replace the run in --out."""
   members_per_wave: int | None = None
-  """Members trained at once. Default: as many as half of the free memory holds, with what each keeps of a batch, on a
-  CPU 16 at most."""
+  """Members trained at once by a process. Default: as many as half of the free memory holds, with what each keeps of a
+  batch, on a CPU 16 at most. Halved as often as it has to be where the compiled program needs more than there is."""
+  snapshot_minutes: float = 10.0
+  """Minutes between two snapshots of members that are being fine-tuned: what a kill can cost at most. They are taken
+  too when the run is asked to stop, by Ctrl-C or SIGTERM."""
+  dry_run: bool = False
+  """Print what would be done, and what memory it takes, and end."""
   strategy: str = "auto"
   """How a device trains its members, and infections of several seeds: loop (one after another), vmap (side by side), a
   number (so many at a time), or auto (loop on a CPU, whose cache holds one of them, unless the network is very small;
@@ -207,6 +215,23 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
+class Processes:
+  """Several processes."""
+
+  distributed: bool = False
+  """Share the members with the other processes of this job, found out from the cluster: a Cloud TPU pod, GKE, Slurm
+  or Open MPI. The same command is started in each; --out has to be a folder or bucket that all of them see."""
+  coordinator: str | None = None
+  """The same where no cluster tells: HOST:PORT of process 0, beside --processes and --process-id."""
+  processes: int | None = None
+  """How many processes there are, with --coordinator."""
+  process_id: int | None = None
+  """Number of this one, from 0, with --coordinator."""
+  join_timeout: float = 300.0
+  """Seconds to wait for the others before this process ends with exit code 75."""
+
+
+@dataclasses.dataclass(frozen=True)
 class SweepConfig:
   """Fine-tunes an infected model under many layer-wise learning-rate schedules, and measures what still leaks.
 
@@ -220,9 +245,10 @@ class SweepConfig:
   infection: Infection = Infection()
   dec: Dec = Dec()
   run: Run = Run()
+  processes: Processes = Processes()
 
   def flat(self) -> dict[str, object]:
-    """Flag name (with underscores) to value, paths as strings."""
+    """Flag name (with underscores) to value, paths as strings; but for the flags that say which process this is."""
     groups = (self.tuning, self.finishing, self.searching, self.data, self.infection, self.dec, self.run)
     values = {field.name: getattr(group, field.name) for group in groups for field in dataclasses.fields(group)}
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

@@ -4,9 +4,10 @@ The step is written for one member (`member.py`). Here it is mapped over the mem
 inside `jax.shard_map` over a one-axis mesh: no member ever needs another's numbers, so no device ever talks to another.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +19,25 @@ from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
 from lwlrd_jax.engine.mapping import Strategy, advance_members, default_strategy, side_by_side
 from lwlrd_jax.engine.member import Member, MemberState
+from lwlrd_jax.engine.memory import check_room
 from lwlrd_jax.models.network import Params
 
 AXIS = "members"
+
+
+class Reached(NamedTuple):
+  """How far members have come.
+
+  Attributes:
+    steps: Steps that all of them have taken.
+    leaves: Arrays of their states, as `jax.tree.leaves` has them, with a leading axis of members; of members that have
+      taken all steps those of their parameters alone.
+    losses: f32[members, steps].
+  """
+
+  steps: int
+  leaves: list[np.ndarray]
+  losses: np.ndarray
 
 
 class Population(NamedTuple):
@@ -35,11 +52,122 @@ class Population(NamedTuple):
   params: Params
   losses: np.ndarray
 
+  def reached(self) -> Reached:
+    """That they have taken all steps."""
+    return Reached(self.losses.shape[1], jax.tree.leaves(self.params), self.losses)
+
+
+class Snapshots(Protocol):
+  """What keeps unfinished members where they outlive the process."""
+
+  def restore(self) -> Reached | None:
+    """How far these members had come; None if they had not begun."""
+
+  def keep(self, reached: Callable[[], Reached]) -> None:
+    """Keeps how far they have come, if it is time to."""
+
+
+class _NoSnapshots:
+  def restore(self) -> Reached | None:
+    return None
+
+  def keep(self, reached: Callable[[], Reached]) -> None:
+    del reached
+
 
 def member_mesh(devices: list[jax.Device] | None = None) -> jax.sharding.Mesh:
   """A mesh of one axis over these devices; all of this process's by default."""
   devices = jax.local_devices() if devices is None else devices
   return jax.make_mesh((len(devices),), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=devices)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Calls:
+  """A fine-tuning in equal calls of one compiled program. Padding steps and members have rate 0: nothing changes.
+
+  Attributes:
+    members: Members.
+    steps: Of each.
+    rows: Members, with those that fill turns.
+    per_call: Steps that a call takes.
+    rates: f32[rows, steps of all calls, layers].
+    by_call: What each call reads.
+    strategy: How a device maps over its members.
+    mesh: The devices.
+  """
+
+  members: int
+  steps: int
+  rows: int
+  per_call: int
+  rates: np.ndarray
+  by_call: list[Batches]
+  strategy: Strategy
+  mesh: jax.sharding.Mesh
+
+  @classmethod
+  def of(
+    cls,
+    params: Params,
+    schedules: np.ndarray,
+    data: DeviceSplit,
+    key: jax.Array,
+    member: Member,
+    batch_size: int,
+    augment: str,
+    strategy: Strategy | None,
+    mesh: jax.sharding.Mesh | None,
+  ) -> "_Calls":
+    """Arguments as of `finetune`."""
+    schedules = np.asarray(schedules, np.float32)
+    members, steps, layers = schedules.shape
+    if layers != len(member.network.layers):
+      raise ValueError(f"schedules have {layers} layers, the model has {len(member.network.layers)}")
+    if strategy is None:
+      strategy = default_strategy(member.network, member.network.declared(params), batch_size)
+    mesh = member_mesh() if mesh is None else mesh
+    per_call = steps_per_call(data, steps, min(batch_size, len(data)))
+    calls = -(-steps // per_call)
+    turn = mesh.size * side_by_side(strategy, -(-members // mesh.size))
+    padding = (-members % turn, calls * per_call - steps)
+    rates = np.pad(schedules, ((0, padding[0]), (0, padding[1]), (0, 0)))
+    batches = task_batches(key, data, batch_size, calls * per_call, augment)
+    return cls(members, steps, len(rates), per_call, rates, in_calls(batches, per_call), strategy, mesh)
+
+  def inputs(self, data: DeviceSplit, first: int = 0) -> Iterator[tuple[np.ndarray, DeviceSplit, Batches]]:
+    """Rates, examples and batches of each call from `first` on."""
+    everywhere = NamedSharding(self.mesh, PartitionSpec())
+    read = portions(data, [of_call.positions for of_call in self.by_call[first:]], everywhere)
+    for call, (part, positions) in enumerate(read, first):
+      rates = self.rates[:, call * self.per_call :][:, : self.per_call]
+      yield rates, part, self.by_call[call]._replace(positions=positions)
+
+  def compile(
+    self, member: Member, params: Params, rates: np.ndarray, part: DeviceSplit, batches: Batches
+  ) -> jax.stages.Compiled:
+    """The program that all calls run; those find it compiled then."""
+    sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
+    states = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+      jax.eval_shape(lambda params: start(member, params, self.rows, self.mesh), params),
+    )
+    return advance.lower(member, self.strategy, self.mesh, states, rates, part, batches).compile()
+
+
+def compile_finetune(
+  params: Params,
+  schedules: np.ndarray,
+  data: DeviceSplit,
+  *,
+  member: Member,
+  batch_size: int,
+  augment: str = "none",
+  strategy: Strategy | None = None,
+  mesh: jax.sharding.Mesh | None = None,
+) -> jax.stages.Compiled:
+  """The program that `finetune` would run, and nothing of it run; arguments as there, of `params` the shapes alone."""
+  calls = _Calls.of(params, schedules, data, jax.random.key(0), member, batch_size, augment, strategy, mesh)
+  return calls.compile(member, params, *next(calls.inputs(data)))
 
 
 def finetune(
@@ -53,6 +181,7 @@ def finetune(
   augment: str = "none",
   strategy: Strategy | None = None,
   mesh: jax.sharding.Mesh | None = None,
+  snapshots: Snapshots | None = None,
   on_steps: Callable[[int], None] = lambda steps: None,
 ) -> Population:
   """Fine-tunes one model under many schedules.
@@ -70,6 +199,7 @@ def finetune(
     augment: What is done to images, a name of `data.augment.AUGMENTATIONS`.
     strategy: How a device maps over its members; `default_strategy` if None.
     mesh: Devices to use; `member_mesh()` if None.
+    snapshots: Where unfinished members are kept from time to time, and found again; nowhere if None.
     on_steps: Called with the number of steps each member has just finished.
 
   Returns:
@@ -77,34 +207,58 @@ def finetune(
 
   Raises:
     ValueError: `schedules` does not have one rate for each layer.
+    TooLargeError: The devices have no room for so many members.
   """
-  schedules = np.asarray(schedules, np.float32)
-  members, steps, layers = schedules.shape
-  if layers != len(member.network.layers):
-    raise ValueError(f"schedules have {layers} layers, the model has {len(member.network.layers)}")
-  if strategy is None:
-    strategy = default_strategy(member.network, member.network.declared(params), batch_size)
-  mesh = member_mesh() if mesh is None else mesh
+  calls = _Calls.of(params, schedules, data, key, member, batch_size, augment, strategy, mesh)
+  members, steps, per_call = calls.members, calls.steps, calls.per_call
+  snapshots = snapshots or _NoSnapshots()
+  reached = snapshots.restore()
+  if reached is not None and reached.steps == steps:
+    structure = jax.tree.structure(member.network.declared(params))
+    return Population(jax.tree.unflatten(structure, reached.leaves), reached.losses)
+  if reached is not None and reached.steps % per_call:
+    reached = None  # it was taken between other calls than these
+  done = 0 if reached is None else reached.steps
+  losses = [] if reached is None else [reached.losses]
 
-  # Steps are split into equal calls of one compiled program. Padding steps and members have rate 0: nothing changes.
-  per_call = steps_per_call(data, steps, min(batch_size, len(data)))
-  calls = -(-steps // per_call)
-  turn = mesh.size * side_by_side(strategy, -(-members // mesh.size))
-  padding = (-members % turn, calls * per_call - steps)
-  rates = np.pad(schedules, ((0, padding[0]), (0, padding[1]), (0, 0)))
-  batches = task_batches(key, data, batch_size, calls * per_call, augment)
-  by_call = in_calls(batches, per_call)
-  everywhere = NamedSharding(mesh, PartitionSpec())
-
-  state = start(member, params, len(rates), mesh)
-  losses = []
-  for call, (part, positions) in enumerate(portions(data, [of_call.positions for of_call in by_call], everywhere)):
-    now = by_call[call]._replace(positions=positions)
-    state, loss = advance(member, strategy, mesh, state, rates[:, call * per_call :][:, :per_call], part, now)
-    losses.append(np.asarray(loss))  # waits for the device: progress is what is done, not what is queued
-    on_steps(min(per_call, steps - call * per_call))
+  state = None
+  first = -(-done // per_call)
+  for call, (rates, part, now) in enumerate(calls.inputs(data, first), first):
+    if state is None:
+      # Asked what it takes before anything of that is allocated.
+      check_room(calls.compile(member, params, rates, part, now))
+      state = start(member, params, calls.rows, calls.mesh)
+      state = state if reached is None else _go_on(state, reached)
+      on_steps(done)
+    state, loss = advance(member, calls.strategy, calls.mesh, state, rates, part, now)
+    losses.append(np.asarray(loss)[:members])  # waits for the device: progress is what is done, not what is queued
+    before, done = done, min((call + 1) * per_call, steps)
+    if done < steps:
+      snapshots.keep(functools.partial(_reached, state, np.concatenate(losses, axis=1)))
+      on_steps(done - before)
+  assert state is not None
   kept = jax.tree.map(lambda leaf: leaf[:members], jax.device_get(state.params))
-  return Population(kept, np.concatenate(losses, axis=1)[:members, :steps])
+  population = Population(kept, np.concatenate(losses, axis=1)[:, :steps])
+  snapshots.keep(population.reached)
+  on_steps(steps - before)
+  return population
+
+
+def _reached(state: MemberState, losses: np.ndarray) -> Reached:
+  """How far the members have come; those that only fill a turn are no members."""
+  leaves = [np.asarray(leaf)[: len(losses)] for leaf in jax.tree.leaves(jax.device_get(state))]
+  return Reached(losses.shape[1], leaves, losses)
+
+
+def _go_on(state: MemberState, reached: Reached) -> MemberState:
+  """States as they were, in the places of those at the start."""
+  leaves, structure = jax.tree.flatten(state)
+
+  def place(leaf: jax.Array, kept: np.ndarray) -> jax.Array:
+    filled = np.concatenate([kept, np.repeat(kept[:1], len(leaf) - len(kept), axis=0)])
+    return jax.device_put(filled, leaf.sharding)
+
+  return jax.tree.unflatten(structure, [place(*pair) for pair in zip(leaves, reached.leaves, strict=True)])
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2, 3))

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from lwlrd_jax.report.files import replace_file, replace_folder
+from lwlrd_jax.report.files import replace_folder
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.summary import judge
+from lwlrd_jax.storage import replace_file
 
 
 def write_report(run_dir: Path) -> Path:

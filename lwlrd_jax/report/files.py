@@ -1,25 +1,10 @@
-"""Files that readers see whole or not at all."""
+"""Folders of files that belong together."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from lwlrd_jax.errors import UserError
-
-
-def replace_file(path: Path, content: bytes) -> None:
-  """Writes beside the file, then swaps.
-
-  Raises:
-    UserError: The folder cannot be written.
-  """
-  temporary = path.with_name(f".{path.name}.new")
-  try:
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-  except OSError as error:
-    temporary.unlink(missing_ok=True)
-    raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+from lwlrd_jax.storage import make_folder, replace_file
 
 
 def replace_folder(folder: Path, files: dict[str, bytes], stale: Iterable[str] | None = None) -> None:
@@ -36,7 +21,7 @@ def replace_folder(folder: Path, files: dict[str, bytes], stale: Iterable[str] |
     UserError: The folder cannot be written.
   """
   try:
-    folder.mkdir(mode=0o700, exist_ok=True)
+    make_folder(folder, exist_ok=True)
     for name in [path.name for path in folder.glob("*.png")] if stale is None else stale:
       if name not in files:
         (folder / name).unlink(missing_ok=True)

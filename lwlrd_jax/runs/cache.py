@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from lwlrd_jax.cache import private_folder
@@ -22,13 +23,22 @@ def cached_tree(recipe: dict[str, Any], make: Callable[[], dict[str, Any]]) -> t
 
   Returns:
     The tree, and whether it came from the cache.
+
+  Raises:
+    UserError: What is in the cache is damaged.
   """
   path = _path(recipe)
   if path.is_dir():
     return load_tree(path), True
   tree = make()
-  save_tree(path, tree)
+  if is_finite(tree):  # what diverged is for this run to tell of, and for none to go on from
+    save_tree(path, tree)
   return tree, False
+
+
+def is_finite(tree: Any) -> bool:
+  """Whether no number in a tree of arrays is NaN or infinite."""
+  return all(bool(np.isfinite(leaf).all()) for leaf in map(np.asarray, jax.tree.leaves(tree)) if leaf.dtype.kind == "f")
 
 
 def is_cached(recipe: dict[str, Any]) -> bool:

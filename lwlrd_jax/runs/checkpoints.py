@@ -1,6 +1,11 @@
-"""Orbax checkpoints of plain trees of arrays. The only module that knows Orbax."""
+"""Orbax checkpoints of plain trees of arrays, with checksums. The only module that knows Orbax."""
 
+import contextlib
+import hashlib
+import json
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +13,20 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.runs import aside
+from lwlrd_jax.storage import is_remote, make_folder, remove_tree
+
 # Of what is inside a checkpoint: {"schema": i32[], and what was saved}. A reader refuses what it does not know.
-SCHEMA = 1
+SCHEMA = 2
+# 1 had no checksums.
+_READ = (1, 2)
+# Of every other file of a checkpoint, SHA-256 by path. It is written last.
+_CHECKSUMS = "checksums.json"
+
+
+class DamagedCheckpointError(UserError):
+  """A checkpoint whose files are not those that were written."""
 
 
 def save_tree(path: Path, tree: dict[str, Any]) -> None:
@@ -18,13 +35,15 @@ def save_tree(path: Path, tree: dict[str, Any]) -> None:
   Args:
     path: Folder to create; one that exists is replaced.
     tree: Nested dicts of arrays.
+
+  Raises:
+    UserError: It cannot be written.
   """
   host = jax.tree.map(np.asarray, tree)
-  if path.exists():
-    shutil.rmtree(path)
-  with ocp.StandardCheckpointer() as checkpointer:
-    checkpointer.save(path.absolute(), {"schema": np.int32(SCHEMA), **host})
-    checkpointer.wait_until_finished()
+  try:
+    aside.call(_save, path, host)
+  except (OSError, ValueError) as error:  # TensorStore tells of a full disk by a ValueError
+    raise UserError(f"{path}: cannot be written ({_first_line(error)})") from error
 
 
 def load_tree(path: Path) -> dict[str, Any]:
@@ -38,17 +57,111 @@ def load_tree(path: Path) -> dict[str, Any]:
 
   Raises:
     FileNotFoundError: There is no complete checkpoint.
-    ValueError: Its schema number is not `SCHEMA`.
+    DamagedCheckpointError: Its files are not those that were written.
+    ValueError: Its schema number is not known.
   """
-  path = path.absolute()
   if not path.is_dir():
     raise FileNotFoundError(f"{path}: no checkpoint there")
+  return aside.call(_load, path)
+
+
+def _save(path: Path, host: dict[str, Any]) -> None:
+  if is_remote(path):
+    with tempfile.TemporaryDirectory() as local:
+      folder = Path(local) / path.name
+      _write(folder, host)
+      if path.exists():
+        remove_tree(path)
+      for file in _files(folder):  # the checksums come last: without them it is none
+        target = path / file.relative_to(folder).as_posix()
+        make_folder(target.parent, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    return
+  new = path.with_name(f".{path.name}.new")
+  shutil.rmtree(new, ignore_errors=True)
+  try:
+    _write(new, host)
+    if path.exists():
+      shutil.rmtree(path)
+    new.rename(path)
+  except BaseException:
+    shutil.rmtree(new, ignore_errors=True)
+    raise
+
+
+def _write(folder: Path, host: dict[str, Any]) -> None:
   with ocp.StandardCheckpointer() as checkpointer:
-    saved = checkpointer.metadata(path).item_metadata
-    # As NumPy arrays: the devices that wrote it need not be here.
-    wanted = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), saved.tree)
-    tree = checkpointer.restore(path, wanted)
+    checkpointer.save(folder.absolute(), {"schema": np.int32(SCHEMA), **host})
+    checkpointer.wait_until_finished()
+  sums = {file.relative_to(folder).as_posix(): _checksum(file) for file in _files(folder)}
+  (folder / _CHECKSUMS).write_text(json.dumps(sums, indent=1))
+
+
+def _load(path: Path) -> dict[str, Any]:
+  with _on_disk(path) as folder:
+    known = _check(path, folder)
+    try:
+      with ocp.StandardCheckpointer() as checkpointer:
+        saved = checkpointer.metadata(folder.absolute()).item_metadata
+        # As NumPy arrays: the devices that wrote it need not be here.
+        wanted = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), saved.tree)
+        tree = checkpointer.restore(folder.absolute(), wanted)
+    except Exception as error:  # whatever Orbax makes of files that are not its own
+      if known:
+        raise
+      raise DamagedCheckpointError(f"{path}: damaged, cannot be read ({_first_line(error)})") from error
   schema = int(tree.pop("schema"))
-  if schema != SCHEMA:
-    raise ValueError(f"{path}: checkpoint schema {schema}, this version reads {SCHEMA}")
+  if schema not in _READ:
+    raise ValueError(f"{path}: checkpoint schema {schema}, this version reads {' and '.join(map(str, _READ))}")
+  if schema > 1 and not known:
+    raise DamagedCheckpointError(f"{path}: damaged, {_CHECKSUMS} is missing")
   return tree
+
+
+@contextlib.contextmanager
+def _on_disk(path: Path) -> Iterator[Path]:
+  """The checkpoint's folder; a copy, if it is in a bucket."""
+  if not is_remote(path):
+    yield path
+    return
+  with tempfile.TemporaryDirectory() as local:
+    for file in sorted(path.rglob("*")):
+      if file.is_file():
+        target = Path(local) / str(file)[len(str(path)) :].lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    yield Path(local)
+
+
+def _check(path: Path, folder: Path) -> bool:
+  """Whether a checkpoint has checksums; refuses it if they are not its files'."""
+  file = folder / _CHECKSUMS
+  if not file.is_file():
+    return False
+  try:
+    sums = json.loads(file.read_text())
+    names = {found.relative_to(folder).as_posix() for found in _files(folder)} - {_CHECKSUMS}
+    missing, other = sorted(sums.keys() - names), sorted(names - sums.keys())
+  except (ValueError, AttributeError) as error:
+    raise DamagedCheckpointError(f"{path}: damaged, {_CHECKSUMS} cannot be read") from error
+  if missing or other:
+    raise DamagedCheckpointError(f"{path}: damaged, {(missing or other)[0]} {'is missing' if missing else 'is new'}")
+  for name, checksum in sums.items():
+    if _checksum(folder / name) != checksum:
+      raise DamagedCheckpointError(f"{path}: damaged, {name} is not what was written")
+  return True
+
+
+def _files(folder: Path) -> list[Path]:
+  return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _CHECKSUMS) + sorted(
+    folder.glob(_CHECKSUMS)
+  )
+
+
+def _checksum(file: Path) -> str:
+  with file.open("rb") as content:
+    return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+  return str(error).strip().split("\n")[0][:300] or type(error).__name__

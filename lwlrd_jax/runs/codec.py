@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lwlrd_jax import processes
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.standard import StandardCodec
 from lwlrd_jax.attacks.dec.codec.training import CodecTraining, train_codec
@@ -64,7 +65,8 @@ def make_coding(config: SweepConfig, data: Dataset, *, stream: bool) -> Coding:
     return Coding(StandardCode(standard, _STANDARD_IDS[dec.codec]), {})
   codec, _ = build_codec(data.image_shape, jax.random.key(0))
   images, training = codec_images(config, data), training_of(dec, data.image_shape)
-  weights, table = learned(images, training, "the image codec", stream=stream and images is data.train.images)
+  streams = stream and images is data.train.images
+  weights, table = _usable(processes.from_first(lambda: _learned(images, training, "the image codec", stream=streams)))
   if dec.code == "entropy":
     return Coding(EntropyCode(codec), weights)
   return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, **table)), weights)
@@ -109,10 +111,12 @@ def codec_images(config: SweepConfig, data: Dataset) -> np.ndarray:
   return images
 
 
-def learned(
-  images: np.ndarray, training: CodecTraining, what: str, *, stream: bool = False
-) -> tuple[Params, dict[str, tuple]]:
+def learned(images: np.ndarray, training: CodecTraining, what: str) -> tuple[Params, dict[str, tuple]]:
   """A learned codec's weights, and the fields of its `FixedLengthCode`: from the cache if it was trained before."""
+  return _usable(_learned(images, training, what, stream=False))
+
+
+def _learned(images: np.ndarray, training: CodecTraining, what: str, *, stream: bool) -> dict[str, Any]:
   codec, first = build_codec(images.shape[1:], jax.random.key(0))
 
   def make() -> dict[str, Any]:
@@ -129,5 +133,9 @@ def learned(
   tree, found = cached_tree(recipe, make)
   if found:
     console.print(f"{what}: from the cache")
+  return tree
+
+
+def _usable(tree: dict[str, Any]) -> tuple[Params, dict[str, tuple]]:
   fields = {name: tuple(np.asarray(tree["table"][name]).tolist()) for name in _TABLE}
   return jax.tree.map(jnp.asarray, tree["weights"]), fields

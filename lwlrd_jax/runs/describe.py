@@ -17,7 +17,19 @@ from lwlrd_jax.runs.setting import Setting
 
 # Flags that say where and how to run, not what.
 _FREE = (
-  *("out", "resume", "overwrite", "members_per_wave", "strategy", "stream", "show_stolen", "config"),
+  *(
+    "out",
+    "resume",
+    "restartable",
+    "overwrite",
+    "snapshot_minutes",
+    "dry_run",
+    "members_per_wave",
+    "strategy",
+    "stream",
+    "show_stolen",
+    "config",
+  ),
   *("data_dir", "npz", "codec_npz", "mimic_dir"),
 )
 

@@ -1,17 +1,22 @@
 """The run directory: who may read it, what is in it, and how it is written so that a kill never leaves half a file."""
 
+import contextlib
+import datetime
+import io
 import json
 import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import pandas as pd
 
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.runs.results import results_table
+from lwlrd_jax.storage import is_remote, make_folder, remove_tree, replace_file
 
 # Of config.json and the directory's layout.
 SCHEMA = 1
@@ -63,18 +68,52 @@ class RunDirectory:
     try:
       if overwrite:
         run.set_aside()
-      path.parent.mkdir(parents=True, exist_ok=True)
-      path.mkdir(mode=0o700)
-      path.chmod(0o700)  # whatever the umask
+      make_folder(path)
     except OSError as error:
       raise UserError(f"--out {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
     return run
+
+  @contextlib.contextmanager
+  def lock(self) -> Iterator[None]:
+    """Keeps other sweeps out while one writes here; a process that ends, however it does, gives it up.
+
+    There is no such thing in a bucket.
+
+    Raises:
+      UserError: Another one writes here; it says which.
+    """
+    if is_remote(self.path):
+      yield
+      return
+    holder = self.path / ".writer.json"
+    lock = filelock.FileLock(self.path / ".lock")
+    try:
+      lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+      who = "another sweep"
+      with contextlib.suppress(OSError, ValueError, KeyError):
+        found = json.loads(holder.read_text())
+        who = f"process {found['process']} on {found['host']}, since {found['since']},"
+      raise UserError(
+        f"--out {self.path}: {who} is writing there; allowed: another folder, or to wait for it"
+      ) from error
+    except OSError as error:
+      raise UserError(f"--out {self.path}: cannot be written ({error.strerror})") from error
+    try:
+      since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+      me = {"process": os.getpid(), "host": socket.gethostname(), "since": since}
+      replace_file(holder, json.dumps(me).encode())
+      yield
+    finally:
+      with contextlib.suppress(OSError):
+        holder.unlink(missing_ok=True)
+      lock.release()
 
   def set_aside(self) -> None:
     """Renames the folder, if it is there, until `finish` or `take_back`."""
     if self.path.exists():
       if self.replaced.exists():
-        shutil.rmtree(self.replaced)
+        remove_tree(self.replaced)
       self.path.rename(self.replaced)
 
   def take_back(self) -> None:
@@ -85,12 +124,12 @@ class RunDirectory:
   def finish(self) -> None:
     """Deletes what this run replaces."""
     if self.replaced.exists():
-      shutil.rmtree(self.replaced)
+      remove_tree(self.replaced)
 
   def write_config(self, config: dict[str, Any]) -> None:
     """Writes config.json."""
     text = json.dumps({"schema": SCHEMA, **config}, indent=2)
-    self._replace("config.json", lambda path: path.write_text(text + "\n"))
+    replace_file(self.path / "config.json", (text + "\n").encode())
 
   def update_config(self, **entries: Any) -> None:
     """Replaces top-level entries of config.json."""
@@ -116,13 +155,14 @@ class RunDirectory:
 
   def write_results(self, rows: Sequence[Mapping[Any, Any]]) -> None:
     """Writes results.parquet."""
-    table = results_table(rows)
-    self._replace("results.parquet", lambda path: table.to_parquet(path, index=False))
+    buffer = io.BytesIO()
+    results_table(rows).to_parquet(buffer, index=False)
+    replace_file(self.path / "results.parquet", buffer.getvalue())
 
   def read_results(self) -> pd.DataFrame:
     """Reads results.parquet; empty before the first wave is done."""
     file = self.path / "results.parquet"
-    return pd.read_parquet(file) if file.exists() else results_table([])
+    return pd.read_parquet(io.BytesIO(file.read_bytes())) if file.exists() else results_table([])
 
   def write_samples(self, samples: dict[str, np.ndarray]) -> None:
     """Writes samples.npz, pictures of reconstructions: u8 arrays by name."""
@@ -158,7 +198,7 @@ class RunDirectory:
   def write_rate_distortion(self, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rate_distortion.json: dicts of codec, setting, bytes_per_image and psnr."""
     text = json.dumps(list(rows), indent=2)
-    self._replace("rate_distortion.json", lambda path: path.write_text(text + "\n"))
+    replace_file(self.path / "rate_distortion.json", (text + "\n").encode())
 
   def read_rate_distortion(self) -> list[dict[str, Any]]:
     """Reads rate_distortion.json; empty if there is none."""
@@ -178,21 +218,13 @@ class RunDirectory:
     return load_tree(self.path / "checkpoints" / name)
 
   def _write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-    def write(path: Path) -> None:
-      with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-
-    self._replace(name, write)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    replace_file(self.path / name, buffer.getvalue())
 
   def _read_arrays(self, name: str) -> dict[str, np.ndarray]:
     file = self.path / name
     if not file.exists():
       return {}
-    with np.load(file, allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
       return dict(arrays)
-
-  def _replace(self, name: str, write: Callable[[Path], Any]) -> None:
-    """Writes beside the file, then swaps: readers see the old one or the new one, never a part."""
-    temporary = self.path / f".{name}.new"
-    write(temporary)
-    os.replace(temporary, self.path / name)

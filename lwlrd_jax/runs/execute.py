@@ -1,5 +1,6 @@
 """One sweep from the data set to the report. Everything numerical is elsewhere; this is the order of things."""
 
+import contextlib
 import datetime
 import time
 from pathlib import Path
@@ -7,24 +8,29 @@ from typing import Any
 
 import jax
 
+from lwlrd_jax import processes
 from lwlrd_jax.config import SweepConfig
-from lwlrd_jax.config.parse import parse_finish
-from lwlrd_jax.data import load_dataset
+from lwlrd_jax.data import Dataset, load_dataset
+from lwlrd_jax.errors import UserError
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.progress import console
 from lwlrd_jax.report import write_report
+from lwlrd_jax.runs import parts
 from lwlrd_jax.runs.attacks import knows_of
 from lwlrd_jax.runs.describe import check_resumable, describe, describe_members
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.environment import environment
+from lwlrd_jax.runs.forecast import print_forecast
 from lwlrd_jax.runs.jobs import Job, table_order
-from lwlrd_jax.runs.members import run_jobs
 from lwlrd_jax.runs.rate_distortion import compare_codecs
-from lwlrd_jax.runs.resolve import Resolved, defenses_of, resolve
+from lwlrd_jax.runs.resolve import Resolved, jobs_of, resolve
+from lwlrd_jax.runs.rounds import run_jobs
 from lwlrd_jax.runs.searching import run_search
 from lwlrd_jax.runs.setting import Setting
+from lwlrd_jax.runs.snapshots import remove_snapshots
 from lwlrd_jax.runs.starting_points import describe_attack
 from lwlrd_jax.runs.store import Store
+from lwlrd_jax.storage import path_of
 
 
 def execute(config: SweepConfig, command: list[str]) -> Path:
@@ -44,9 +50,15 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   started = time.monotonic()
   now = datetime.datetime.now(datetime.UTC)
   name = f"{now:%Y%m%d-%H%M%S}-{config.data.dataset}-{short_name(config.data.model)}"
-  out = config.run.out or Path("runs") / name
-  RunDirectory.check(out, resume=config.run.resume, overwrite=config.run.overwrite)
+  out = path_of(config.run.out or Path("runs") / name)
+  resume = config.run.resume
+  if config.run.restartable:
+    # The first process may have begun it by the time that another one looks.
+    resume = processes.say(lambda: str((out / "config.json").is_file())) == "True"
+  if processes.is_first():
+    RunDirectory.check(out, resume=resume, overwrite=config.run.overwrite)
   resolved, setting, jobs = _plan(config)
+  _check_same_data(setting)
 
   description = {
     **describe(setting, resolved),
@@ -54,32 +66,77 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     "knows": {attack.name: knows_of(attack.name) for attack in setting.attacks},
     **describe_members(setting, jobs),
   }
-  record = {"command": " ".join(command), "started": now.isoformat(timespec="seconds"), **environment()}
-  kept: dict[str, Any] = {"stripped": {}, "elapsed_seconds": 0.0}
-  if config.run.resume:
+  record = {"command": " ".join(command), "started": now.isoformat(timespec="milliseconds"), **environment()}
+  order = table_order(setting.attacks, jobs, setting.seeds)
+  with contextlib.ExitStack() as stack:
+
+    def begin() -> str:
+      directory = RunDirectory(out) if resume else RunDirectory.create(out, overwrite=config.run.overwrite)
+      stack.enter_context(directory.lock())
+      return _begin(directory, {**record, **description}, resume=resume)
+
+    _check_same_directory(out, processes.say(begin))
     directory = RunDirectory(out)
+    elapsed = directory.read_config()["elapsed_seconds"] - started
+    store = Store(directory, may_show=setting.may_show, elapsed=lambda: elapsed + time.monotonic())
+    left_over = parts.left_over(directory)
+    processes.wait("what was left over is read")
+    if left_over.rows:
+      store.add(left_over, order)
+    if processes.is_first():
+      parts.clear(directory)
+      if config.dec.rate_distortion and not directory.read_rate_distortion():
+        directory.write_rate_distortion(compare_codecs(config, setting.data))
+    run_jobs(setting, jobs, store, order)
+    if config.searching.search is not None:
+      run_search(setting, resolved, jobs, store)
+    store.record(run_seconds=round(elapsed + time.monotonic(), 1))
+    if processes.is_first():
+      remove_snapshots(out)
+      console.print(f"report: {write_report(out)}")
+      directory.finish()
+    processes.wait("the report is written")
+  return out
+
+
+def _begin(directory: RunDirectory, description: dict[str, Any], *, resume: bool) -> str:
+  """Writes config.json before the work: a run that is killed can be told from no run, and gone on with.
+
+  Returns:
+    When the run began, by which other processes know that they see the same directory.
+  """
+  kept: dict[str, Any] = {"stripped": {}, "elapsed_seconds": 0.0}
+  if resume:
     before = directory.read_config()
-    check_resumable(before, {**record, **description})
+    check_resumable(before, description)
     # The record is that of the run's beginning, and of all that it has done so far.
-    record |= {name: before[name] for name in ("command", "started", "git_commit")}
+    description |= {name: before[name] for name in ("command", "started", "git_commit")}
     kept |= {name: before[name] for name in (*kept, "search") if name in before}
     description["members"] = {**before["members"], **description["members"]}
-  else:
-    directory = RunDirectory.create(out, overwrite=config.run.overwrite)
-  # Written before the work as well: a run that is killed can be told from no run, and gone on with.
-  directory.write_config({**record, "run_seconds": None, **description, **kept})
-  if config.dec.rate_distortion and not directory.read_rate_distortion():
-    directory.write_rate_distortion(compare_codecs(config, setting.data))
-  elapsed = kept["elapsed_seconds"] - started
-  store = Store(directory, may_show=setting.may_show, elapsed=lambda: elapsed + time.monotonic())
-  run_jobs(setting, jobs, store, table_order(setting.attacks, jobs, setting.seeds))
-  if config.searching.search is not None:
-    run_search(setting, resolved, jobs, store)
-  directory.update_config(run_seconds=round(elapsed + time.monotonic(), 1))
-  report = write_report(out)
-  directory.finish()
-  console.print(f"report: {report}")
-  return out
+  directory.write_config({**description, "run_seconds": None, **kept})
+  return description["started"]
+
+
+def _check_same_data(setting: Setting) -> None:
+  """Refuses processes that have different images."""
+  digest = setting.origin.digest
+  if processes.say(lambda: digest) != digest:
+    raise UserError(f"--dataset: process {processes.index()} has other images or labels than process 0")
+
+
+def _check_same_directory(out: Path, started: str) -> None:
+  """Refuses processes that do not see what the first one writes."""
+  if processes.is_first():
+    return
+  try:
+    found = RunDirectory(out).read_config()["started"]
+  except (UserError, KeyError):
+    found = None
+  if found != started:
+    raise UserError(
+      f"--out {out}: process {processes.index()} does not see there what process 0 has written; allowed: a folder on a "
+      "disk that all of them share, or a bucket"
+    )
 
 
 def check(config: SweepConfig) -> None:
@@ -95,19 +152,32 @@ def check(config: SweepConfig) -> None:
 
 
 def _plan(config: SweepConfig) -> tuple[Resolved, Setting, list[Job]]:
+  data, resolved = _data(config)
+  setting = Setting(config, data, resolved)
+  return resolved, setting, jobs_of(config, resolved, len(data.train), setting.network)
+
+
+def forecast(config: SweepConfig) -> None:
+  """Prints what a sweep would do; as `execute`, but nothing is trained and nothing written.
+
+  Raises:
+    UserError: See `execute`.
+  """
+  data, resolved = _data(config)
+  print_forecast(config, data, resolved)
+
+
+def _data(config: SweepConfig) -> tuple[Dataset, Resolved]:
   # Before anything is computed, or looked up in the cache by what it was computed with.
   jax.config.update("jax_default_matmul_precision", config.run.matmul_precision)
-  data = load_dataset(
-    config.data.dataset,
-    npz=config.data.npz,
-    data_dir=config.data.data_dir,
-    image_size=config.data.image_size,
-    mimic_dir=config.data.mimic_dir,
-    mimic=config.data.mimic(),
-  )
-  resolved = resolve(config, data)
-  setting = Setting(config, data, resolved)
-  defenses = defenses_of(config, resolved, len(data.train), setting.network)
-  finishes = parse_finish("--finish", config.finishing.finish)
-  prepares = parse_finish("--prepare", config.finishing.prepare)
-  return resolved, setting, [Job(defense, prepare, finishes) for prepare in prepares for defense in defenses]
+  # Preparing a data set writes to a disk that processes may share.
+  with processes.first_goes_first("the data set is ready"):
+    data = load_dataset(
+      config.data.dataset,
+      npz=config.data.npz,
+      data_dir=config.data.data_dir,
+      image_size=config.data.image_size,
+      mimic_dir=config.data.mimic_dir,
+      mimic=config.data.mimic(),
+    )
+  return data, resolve(config, data)

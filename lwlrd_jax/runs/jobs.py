@@ -1,6 +1,6 @@
 """What a sweep has to do: fine-tunings, and the members that each of them gives."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,20 +56,51 @@ def table_order(attacks: Sequence[Attack], jobs: Sequence[Job], seeds: int) -> l
   ]
 
 
-def waves_of(jobs: Iterable[Job], limit: int) -> list[list[Job]]:
-  """Jobs that one program trains together: from one start, of one optimizer, batch size and length.
+class Wave(NamedTuple):
+  """Jobs that one process trains together: one program, from one start."""
+
+  seed: int
+  jobs: tuple[Job, ...]
+
+  def members(self, attack: Attack) -> list[str]:
+    """Names of its fine-tunings: of the first member that each job gives."""
+    return [next(iter(job.members(attack, self.seed))) for job in self.jobs]
+
+  def halves(self) -> list["Wave"]:
+    """Two waves of half as many jobs."""
+    middle = len(self.jobs) // 2
+    return [Wave(self.seed, self.jobs[:middle]), Wave(self.seed, self.jobs[middle:])]
+
+
+def waves_of(
+  open_jobs: Mapping[int, Sequence[Job]],
+  limit: int,
+  *,
+  workers: int = 1,
+  reached: Callable[[int, Job], int] = lambda seed, job: 0,
+) -> list[Wave]:
+  """Jobs in waves: of one seed, optimizer, batch size, length and steps already taken.
 
   Args:
-    jobs: In the order of the table.
+    open_jobs: By seed, in the order of the table.
     limit: Jobs that memory holds at once.
+    workers: Processes that share them: there are enough waves for all, as far as there are jobs.
+    reached: Steps that a job's fine-tuning has taken before.
+
+  Returns:
+    Waves in the order of the table.
   """
-  groups: dict[Any, list[Job]] = {}
-  for job in jobs:
-    defense = job.defense
-    groups.setdefault((job.prepare, defense.optimizer, defense.batch_size, len(defense.schedule)), []).append(job)
+  total = sum(map(len, open_jobs.values()))
   waves = []
-  for group in groups.values():
-    # Waves of one size, or one less: at most two programs are compiled for them all.
-    parts = np.array_split(np.arange(len(group)), -(-len(group) // limit))
-    waves += [[group[i] for i in part] for part in parts]
+  for seed, jobs in open_jobs.items():
+    groups: dict[Any, list[Job]] = {}
+    for job in jobs:
+      defense = job.defense
+      program = (job.prepare, defense.optimizer, defense.batch_size, len(defense.schedule), reached(seed, job))
+      groups.setdefault(program, []).append(job)
+    for group in groups.values():
+      share = min(round(workers * len(group) / total), len(group))
+      # Waves of one size, or one less: at most two programs are compiled for them all.
+      parts = np.array_split(np.arange(len(group)), max(-(-len(group) // limit), share))
+      waves += [Wave(seed, tuple(group[i] for i in part)) for part in parts]
   return waves

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lwlrd_jax import processes, stopping
 from lwlrd_jax.attacks.base import Attack, Infected
 from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.data.device import DeviceSplit
@@ -22,91 +23,66 @@ from lwlrd_jax.runs.controls import image_controls
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.finish import Finished
 from lwlrd_jax.runs.hiding import hiding_figures
-from lwlrd_jax.runs.jobs import Job, Steps, controls_of, step_names, waves_of
+from lwlrd_jax.runs.jobs import Job, Steps, Wave, controls_of, step_names
 from lwlrd_jax.runs.measuring import Treated, measure_all, status
-from lwlrd_jax.runs.resolve import members_per_wave
 from lwlrd_jax.runs.rows import figures
 from lwlrd_jax.runs.setting import Setting
+from lwlrd_jax.runs.snapshots import SnapshotFolder
 from lwlrd_jax.runs.starting_points import (
   clean_model,
   finetune_key,
   finish_key,
-  infected_models,
   noise_key,
   share_key,
 )
-from lwlrd_jax.runs.store import Found, Store
+from lwlrd_jax.runs.store import Found
 from lwlrd_jax.runs.tuning_data import choose_share
 
 
-def run_jobs(setting: Setting, jobs: Sequence[Job], store: Store, order: Sequence[str]) -> None:
-  """Every attack, every infection, every wave, but for what is done already.
-
-  Args:
-    setting: What they share.
-    jobs: What to do with every infected model.
-    store: What is done; it is added to wave by wave.
-    order: Members in the order of the table.
-  """
-  batch_size = max((job.defense.batch_size for job in jobs), default=setting.config.tuning.batch_size)
-  asked = setting.config.run.members_per_wave
-  limit = members_per_wave(asked, setting.network, setting.declared, batch_size, setting.strategy)
-  for attack in setting.attacks:
-    waves = {
-      seed: waves_of((job for job in jobs if not store.rows.keys() >= job.members(attack, seed).keys()), limit)
-      for seed in range(setting.seeds)
-    }
-    controls = {seed for seed in waves if not store.rows.keys() >= set(controls_of(attack, setting.attacks, seed))}
-    open_seeds = [seed for seed in waves if waves[seed] or seed in controls]
-    if not open_seeds:
-      continue
-    models = infected_models(setting.origin, attack, open_seeds, setting.strategy)
-    if not store.rows:  # pictures of members have nothing to stand beside otherwise
-      store.add(Found({}, _pictures(setting, models[0]), {}, {}), order)
-    for seed, infected in zip(open_seeds, models, strict=True):
-      if seed in controls:
-        store.directory.save(f"secret-{attack.name}-s{seed}", {"secret": infected.secret, "stolen": infected.stolen})
-      # Controls come second: whoever waits for the first step of a sweep should not wait for what is measured of them.
-      for wave in waves[seed][:1]:
-        store.add(run_wave(setting, attack, wave, seed, infected, store.directory), order)
-      if seed in controls:
-        store.add(measure_controls(setting, attack, seed, infected, store.directory), order)
-      for wave in waves[seed][1:]:
-        store.add(run_wave(setting, attack, wave, seed, infected, store.directory), order)
-
-
 def run_wave(
-  setting: Setting, attack: Attack, wave: list[Job], seed: int, infected: Infected, directory: RunDirectory
+  setting: Setting,
+  attack: Attack,
+  wave: Wave,
+  infected: Infected,
+  directory: RunDirectory,
+  snapshots: SnapshotFolder,
 ) -> Found:
-  """Prepares, fine-tunes, finishes, measures and saves the members of some jobs.
+  """Prepares, fine-tunes, finishes, measures and saves the members of a wave.
 
   Args:
     setting: What they share.
     attack: What the model was infected by.
-    wave: Jobs of one start, optimizer, batch size and length.
-    seed: Number of the infection.
+    wave: What to do with it.
     infected: The model.
     directory: Where checkpoints go.
+    snapshots: Where members are kept that are under way.
+
+  Raises:
+    Stopped: Somebody asked to stop; how far the fine-tuning has come is kept.
+    TooLargeError: There is no room for so many members.
   """
-  first = wave[0]
+  seed, jobs = wave.seed, wave.jobs
+  first = jobs[0]
   started = time.monotonic()
   before = _apply(setting, attack, first.prepare, infected.params, jax.random.fold_in(finish_key(seed), 0), directory)
-  with phase(_title(setting, attack, wave, seed), len(first.defense.schedule), members=len(wave)) as on_steps:
+  of_wave = snapshots.of(wave.members(attack))
+  with phase(_title(setting, attack, wave), len(first.defense.schedule), members=len(jobs)) as on_steps:
     population = finetune(
       setting.network.declared(before.params),
-      np.stack([job.defense.schedule for job in wave]),
+      np.stack([job.defense.schedule for job in jobs]),
       _tuning_split(setting, infected, seed),
       finetune_key(seed),
       member=Member(setting.network, first.defense.optimizer, 0.0, cast(Compute, setting.config.tuning.compute)),
       batch_size=first.defense.batch_size,
       augment=setting.config.data.augment,
       strategy=setting.strategy,
+      snapshots=of_wave,
       on_steps=on_steps,
     )
-  seconds = (time.monotonic() - started) / len(wave)
+  seconds = (time.monotonic() - started) / len(jobs)
 
   def treated() -> Iterator[Treated]:
-    for i, job in enumerate(wave):
+    for i, job in enumerate(jobs):
       # What belongs to no layer comes along as it is.
       tuned = {**before.params, **jax.tree.map(lambda leaf, i=i: leaf[i], population.params)}
       live = setting.finisher.live(tuned)
@@ -122,12 +98,25 @@ def run_wave(
         yield Treated(name, row, after.params, live, bool(np.isfinite(population.losses[i]).all()))
 
   found = Found.nothing()
-  count = sum(len(job.finishes) for job in wave)
+  count = sum(len(job.finishes) for job in jobs)
   with phase("finishing, measuring and saving", count, unit="members") as on_members:
     for member, measured in measure_all(setting, attack, treated(), infected):
       found.add(member.name, {**member.row, "status": status(member, measured), **figures(measured)}, measured)
       directory.save(member.name, {"params": member.params})
+      if stopping.requested():
+        of_wave.keep(population.reached)
       on_members(1)
+  return found
+
+
+def not_started(setting: Setting, attack: Attack, jobs: Sequence[Job], seed: int) -> Found:
+  """Rows of members whose infected model has numbers that are none."""
+  found = Found.nothing()
+  for job in jobs:
+    for name, finish in job.members(attack, seed).items():
+      common = _common(setting, name, attack.name, seed, job.defense.name, attack.stolen)
+      cells = _schedule_cells(setting, job, finish)
+      found.rows[name] = {**common, **cells, "status": "failed: the infected model is not finite"}
   return found
 
 
@@ -139,11 +128,11 @@ def measure_controls(setting: Setting, attack: Attack, seed: int, infected: Infe
     models.append((shared[0], "none", "clean", clean_model(setting.origin, seed)))
   controls = []
   for name, of_attack, defense, params in models:
-    row = {**_common(setting, name, of_attack, seed, defense, attack.stolen), "status": "ok"}
+    row = _common(setting, name, of_attack, seed, defense, attack.stolen)
     controls.append(Treated(name, row, params, setting.finisher.live(params), True))
   found = Found.nothing()
   for member, measured in measure_all(setting, attack, controls, infected):
-    row = {**member.row, **figures(measured)}
+    row = {**member.row, "status": status(member, measured), **figures(measured)}
     if row["defense"] == "untreated" and isinstance(attack, DEC):
       row |= hiding_figures(setting.origin, attack, seed, infected, setting.test, setting.public)
     found.add(member.name, row, measured)
@@ -163,7 +152,7 @@ def _add_image_controls(setting: Setting, attack: Attack, seed: int, infected: I
     found.outcomes.update({f"{column}/{name}": values for column, values in control.outcomes.items()})
 
 
-def _pictures(setting: Setting, infected: Infected) -> dict[str, np.ndarray]:
+def pictures(setting: Setting, infected: Infected) -> dict[str, np.ndarray]:
   """What reconstructions are to look like, of the first infection, and the mean training image."""
   shown = np.asarray(infected.stolen)[sample_positions(len(infected.stolen))]
   mean = np.asarray(jnp.round(setting.public.mean * 255).astype(jnp.uint8))
@@ -182,7 +171,8 @@ def _apply(
   """Steps on the weights; what they strip is told once, and goes into the record."""
   finished = setting.finisher.apply(steps, params, key, live=live)
   told = directory.read_config()["stripped"]
-  if finished.stripped and attack.name not in told:
+  # Every process finds the same in a model; the first has a part in all of them.
+  if finished.stripped and attack.name not in told and processes.is_first():
     directory.update_config(stripped={**told, attack.name: list(finished.stripped)})
     console.print(f"structural check ({attack.name}): stripped {', '.join(finished.stripped)}")
   return finished
@@ -223,7 +213,7 @@ def _schedule_cells(setting: Setting, job: Job, finish: Steps) -> dict[str, Any]
   }
 
 
-def _title(setting: Setting, attack: Attack, wave: list[Job], seed: int) -> str:
-  names = sorted({job.defense.name for job in wave})
+def _title(setting: Setting, attack: Attack, wave: Wave) -> str:
+  names = sorted({job.defense.name for job in wave.jobs})
   what = names[0] if len(names) == 1 else "a mix of schedules"
-  return f"fine-tuning ({attack.name}: {what})" + (f", seed {seed}" if setting.seeds > 1 else "")
+  return f"fine-tuning ({attack.name}: {what})" + (f", seed {wave.seed}" if setting.seeds > 1 else "")

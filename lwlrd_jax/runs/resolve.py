@@ -5,7 +5,6 @@ import math
 from typing import Any, cast
 
 import jax
-import psutil
 
 from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.config import SweepConfig
@@ -22,11 +21,13 @@ from lwlrd_jax.config.parse import (
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.defenses.plan import Defense, plan_defenses, steps_per_epoch
 from lwlrd_jax.engine.mapping import Strategy, default_strategy
+from lwlrd_jax.engine.memory import free_memory
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.cost import activation_bytes
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.predict import CHUNK
 from lwlrd_jax.models.recipes import recipe_of
+from lwlrd_jax.runs.jobs import Job
 from lwlrd_jax.search.space import Space
 
 # Fine-tuning has to undo the harm of its own first large steps, which takes steps rather than epochs: a small set gets
@@ -128,6 +129,14 @@ def defenses_of(config: SweepConfig, resolved: Resolved, train_size: int, networ
   )
 
 
+def jobs_of(config: SweepConfig, resolved: Resolved, train_size: int, network: Network) -> list[Job]:
+  """What a sweep's flags have done to every infected model; of a search with the baselines alone."""
+  defenses = defenses_of(config, resolved, train_size, network)
+  finishes = parse_finish("--finish", config.finishing.finish)
+  prepares = parse_finish("--prepare", config.finishing.prepare)
+  return [Job(defense, prepare, finishes) for prepare in prepares for defense in defenses]
+
+
 def space_of(config: SweepConfig, resolved: Resolved, network: Network) -> Space:
   """What a search varies; see `--search`."""
   tuning, finishing = config.tuning, config.finishing
@@ -158,7 +167,7 @@ def streams(asked: str, size: int) -> bool:
   Returns:
     That; for `auto`, whether they would fill more than half of the device's free memory, as far as that is known.
   """
-  free = _free_memory()
+  free = free_memory()
   return asked == "always" or (asked == "auto" and free is not None and size > free // 2)
 
 
@@ -184,7 +193,7 @@ def members_per_wave(asked: int | None, network: Network, params: Params, batch_
   if asked is not None:
     return asked
   of_member = _COPIES * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
-  free = (_free_memory() or 0) // 2
+  free = (free_memory() or 0) // 2
   if strategy == "vmap":
     of_member += activation_bytes(network, params, batch_size)
   elif strategy != "loop":  # members share the room of those whose turn it is
@@ -208,15 +217,4 @@ def measured_together(network: Network, params: Params, stolen: int) -> int:
     return 1
   images = _VERSIONS * stolen * math.prod(network.image_shape) * 4
   of_member = images + activation_bytes(network, params, CHUNK)
-  return min(max((_free_memory() or 0) // 4 // of_member, 1), _MEASURED)
-
-
-def _free_memory() -> int | None:
-  """Of one device, in bytes; None where it does not say."""
-  device = jax.local_devices()[0]
-  if device.platform == "cpu":
-    return psutil.virtual_memory().available
-  statistics = device.memory_stats() or {}
-  if "bytes_limit" not in statistics:
-    return None
-  return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+  return min(max((free_memory() or 0) // 4 // of_member, 1), _MEASURED)

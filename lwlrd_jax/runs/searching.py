@@ -8,9 +8,9 @@ from lwlrd_jax.progress import console
 from lwlrd_jax.report.summary import Floors, average, find_floors
 from lwlrd_jax.runs.describe import describe_members
 from lwlrd_jax.runs.jobs import Job, controls_of, table_order
-from lwlrd_jax.runs.members import run_jobs
 from lwlrd_jax.runs.resolve import Resolved, space_of
 from lwlrd_jax.runs.results import results_table
+from lwlrd_jax.runs.rounds import run_jobs
 from lwlrd_jax.runs.setting import Setting
 from lwlrd_jax.runs.store import Store
 from lwlrd_jax.search.front import describe, recommend
@@ -44,12 +44,12 @@ def run_search(setting: Setting, resolved: Resolved, jobs: Sequence[Job], store:
     tried += new
     order = table_order(setting.attacks, tried, setting.seeds)
     _check_done(store, order)
-    store.directory.update_config(**describe_members(setting, tried))
+    store.record(**describe_members(setting, tried))
     run_jobs(setting, new, store, order)
     floors = _floors(setting, store)
     search.tell(_result(candidate, setting, store, floors) for candidate in candidates)
     found = describe(search.results, rounds=search.rounds, max_auc_drop=flags.max_auc_drop)
-    store.directory.update_config(search=found)
+    store.record(search=found)
     console.print(f"search: {recommend(search.results, flags.max_auc_drop).reason}")
 
 

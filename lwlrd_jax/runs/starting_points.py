@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lwlrd_jax import processes
 from lwlrd_jax.attacks.base import Attack, Infected
 from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.attacks.transpose import Transpose
@@ -119,7 +120,7 @@ def check_capacity(origin: Origin, attack: Attack, seed: int) -> None:
 
 
 def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int], strategy: Strategy) -> list[Infected]:
-  """The models that an attack hid images in, one a seed. Transpose trains those that are missing together.
+  """The models that an attack hid images in, one a seed. Of several processes the first makes them for all.
 
   Args:
     origin: What they start from.
@@ -127,6 +128,17 @@ def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int], strate
     seeds: Of infections.
     strategy: How a device maps over seeds.
   """
+
+  def make() -> dict[str, Any]:
+    trees = _infected_trees(origin, attack, seeds, strategy)
+    return {str(seed): tree for seed, tree in zip(seeds, trees, strict=True)}
+
+  trees = processes.from_first(make)
+  return [Infected(**jax.tree.map(jnp.asarray, trees[str(seed)])) for seed in seeds]
+
+
+def _infected_trees(origin: Origin, attack: Attack, seeds: Sequence[int], strategy: Strategy) -> list[dict[str, Any]]:
+  """Transpose trains those that are missing in the cache together."""
   settings = _infection_settings(origin, attack)
   if isinstance(attack, DEC):
     return [_infected_by_dec(origin, attack, settings, seed) for seed in seeds]
@@ -153,11 +165,10 @@ def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int], strate
   def tree_of(seed: int) -> dict[str, Any]:
     return _cached(origin, settings, seed, lambda: dict(trained[seed]._asdict()), what)
 
-  trees = [tree_of(seed) for seed in seeds]
-  return [Infected(**jax.tree.map(jnp.asarray, tree)) for tree in trees]
+  return [tree_of(seed) for seed in seeds]
 
 
-def _infected_by_dec(origin: Origin, attack: DEC, settings: dict[str, Any], seed: int) -> Infected:
+def _infected_by_dec(origin: Origin, attack: DEC, settings: dict[str, Any], seed: int) -> dict[str, Any]:
   key = jax.random.key(seed)
 
   def make() -> dict[str, Any]:
@@ -174,8 +185,7 @@ def _infected_by_dec(origin: Origin, attack: DEC, settings: dict[str, Any], seed
       raise UserError(f"--attacks: {attack.name}: {error}") from error
     return infected._asdict()
 
-  tree = _cached(origin, settings, seed, make, f"infected model ({attack.name})")
-  return Infected(**jax.tree.map(jnp.asarray, tree))
+  return _cached(origin, settings, seed, make, f"infected model ({attack.name})")
 
 
 def _infection_settings(origin: Origin, attack: Attack) -> dict[str, Any]:

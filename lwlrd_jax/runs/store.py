@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lwlrd_jax import processes
 from lwlrd_jax.metrics.measure import Measured
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.rows import outcomes
@@ -29,6 +30,13 @@ class Found(NamedTuple):
     self.samples[f"member/{name}"] = np.asarray(measured.samples)
     self.survival[name] = np.asarray(measured.survival.planes)
     self.outcomes.update({f"{column}/{name}": values for column, values in outcomes(measured).items()})
+
+  def update(self, found: "Found") -> None:
+    """Adds what was found of other members."""
+    self.rows.update(found.rows)
+    self.samples.update(found.samples)
+    self.survival.update(found.survival)
+    self.outcomes.update(found.outcomes)
 
 
 class Store:
@@ -59,16 +67,20 @@ class Store:
       found: What it found.
       order: Members in the order of the table.
     """
-    self.rows.update(found.rows)
-    self._found.samples.update(found.samples)
-    self._found.survival.update(found.survival)
-    self._found.outcomes.update(found.outcomes)
+    self._found.update(found)
+    if not processes.is_first():
+      return  # the table has one writer
     # A run that was begun without pictures and goes on with them has no originals to show beside them.
     if self._may_show and "originals" in self._found.samples:
       self.directory.write_samples(self._found.samples)
     self.directory.write_survival(self._found.survival)
     self.directory.write_outcomes(self._found.outcomes)
-    self.directory.update_config(elapsed_seconds=round(self._elapsed(), 1))
+    self.record(elapsed_seconds=round(self._elapsed(), 1))
     # Last: a member that has a row is done. One that is in no order is of another search, and no reason to lose it.
     ordered = dict.fromkeys([*(member for member in order if member in self.rows), *self.rows])
     self.directory.write_results([self.rows[member] for member in ordered])
+
+  def record(self, **entries: Any) -> None:
+    """Replaces entries of config.json; of several processes the first does it."""
+    if processes.is_first():
+      self.directory.update_config(**entries)

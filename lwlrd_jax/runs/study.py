@@ -7,15 +7,17 @@ from typing import Any
 
 import jax
 
+from lwlrd_jax import processes
 from lwlrd_jax.config import Run, SweepConfig
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.progress import console
 from lwlrd_jax.runs.compiled import keep_compiled
 from lwlrd_jax.runs.directory import RunDirectory
-from lwlrd_jax.runs.execute import check, execute
+from lwlrd_jax.runs.execute import check, execute, forecast
+from lwlrd_jax.storage import make_folder, path_of
 
 
-def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
+def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | None:
   """Runs a sweep, or each sweep of a study in a folder of its own.
 
   Args:
@@ -23,40 +25,49 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
     command: The command line, for the record.
 
   Returns:
-    The run directory; of a study the folder that holds its runs, comparison.html and results.md.
+    The run directory; of a study the folder that holds its runs, comparison.html and results.md; None if nothing was
+    to be done but told.
 
   Raises:
     UserError: See `execute`; or a study's folder is there already and is to be neither gone on with nor replaced.
   """
+  first = next(iter(configs.values()))
+  processes.join(first.processes)
   keep_compiled()
+  if first.run.dry_run:
+    for config in configs.values():
+      forecast(config)
+    return None
   if list(configs) == [""]:
     return execute(configs[""], command)
   there = {config.data.dataset for config in configs.values()}
   configs = {name: _with_own_flags(config, there) for name, config in configs.items()}
-  first = next(iter(configs.values())).run
   now = datetime.datetime.now(datetime.UTC)
-  file = "study" if first.config is None else first.config.stem
-  out = first.out or Path("runs") / f"{now:%Y%m%d-%H%M%S}-{file}"
-  if first.resume and not out.is_dir():
-    raise UserError(f"--resume: there is no study in {out}; allowed: --out with the folder of one that was stopped")
-  if out.exists() and not (first.resume or first.overwrite) and (not out.is_dir() or any(out.iterdir())):
-    raise UserError(f"--out {out}: is there already; allowed: another folder, --resume or --overwrite")
+  file = "study" if first.run.config is None else first.run.config.stem
+  out = path_of(first.run.out or Path("runs") / f"{now:%Y%m%d-%H%M%S}-{file}")
+  goes_on = first.run.resume or first.run.restartable
+  if processes.is_first():
+    _check_folder(out, first.run)
   for config in configs.values():
     check(config)  # a mistake in the last would show after hours
     jax.clear_caches()  # programs that read images on the host hold on to them
+  old = [RunDirectory(out / name) for name in configs if first.run.overwrite]
+  if processes.is_first():
+    try:
+      make_folder(out, exist_ok=True)
+    except OSError as error:
+      raise UserError(f"--out {out}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
+    for run in old:
+      RunDirectory.check(run.path, resume=False, overwrite=True)
+    # All of them at once: one left in place would be taken for done when a study that was killed is gone on with.
+    for run in old:
+      run.set_aside()
+  processes.wait("the study's folder is there")
   try:
-    out.mkdir(mode=0o700, parents=True, exist_ok=True)
-  except OSError as error:
-    raise UserError(f"--out {out}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
-  old = [RunDirectory(out / name) for name in configs if first.overwrite]
-  for run in old:
-    RunDirectory.check(run.path, resume=False, overwrite=True)
-  # All of them at once: one left in place would be taken for done when a study that was killed is gone on with.
-  for run in old:
-    run.set_aside()
-  try:
-    _run_each(configs, out, first, command)
+    _run_each(configs, out, command, goes_on=goes_on)
   except UserError as error:
+    if not processes.is_first():
+      raise
     # Beside a new run an old one would be taken for done again: then they stay set aside.
     if any(run.path.exists() for run in old):
       where = ", ".join(str(run.replaced) for run in old if run.replaced.exists())
@@ -64,24 +75,36 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
     for run in old:
       run.take_back()
     raise
+  if processes.is_first():
+    _tell_of_all([out / name for name in configs], out)
+  processes.wait("the study is told of")
+  return out
+
+
+def _check_folder(out: Path, run: Run) -> None:
+  if run.resume and not out.is_dir():
+    raise UserError(f"--resume: there is no study in {out}; allowed: --out with the folder of one that was stopped")
+  new = not (run.resume or run.restartable or run.overwrite)
+  if out.exists() and (not out.is_dir() or (new and any(out.iterdir()))):
+    raise UserError(f"--out {out}: is there already; allowed: another folder, --resume or --overwrite")
+
+
+def _tell_of_all(runs: list[Path], out: Path) -> None:
   # Only now wait for what draws.
   from lwlrd_jax.report.claims import write_claims  # noqa: PLC0415
   from lwlrd_jax.report.compare import write_comparison  # noqa: PLC0415
 
-  runs = [out / name for name in configs]
   console.print(f"comparison: {write_comparison(runs, out / 'comparison.html')}")
   console.print(f"claims: {write_claims(runs, out / 'results.md')}")
-  return out
 
 
-def _run_each(configs: dict[str, SweepConfig], out: Path, first: Run, command: list[str]) -> None:
+def _run_each(configs: dict[str, SweepConfig], out: Path, command: list[str], *, goes_on: bool) -> None:
   for number, (name, config) in enumerate(configs.items(), 1):
     folder = out / name
-    title = f"{name}, run {number} of {len(configs)}"
-    console.print(title)
-    if first.resume and folder.is_dir() and not any(folder.iterdir()):
+    console.print(f"{name}, run {number} of {len(configs)}")
+    if processes.is_first() and goes_on and folder.is_dir() and not any(folder.iterdir()):
       folder.rmdir()  # killed before its first file
-    run = dataclasses.replace(config.run, out=folder, resume=first.resume and (folder / "config.json").exists())
+    run = dataclasses.replace(config.run, out=str(folder), resume=False, restartable=goes_on)
     execute(dataclasses.replace(config, run=run), command)
     # Every run compiles programs of its own: kept, those of a long study exhaust the process's memory mappings.
     jax.clear_caches()

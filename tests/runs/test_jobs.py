@@ -44,7 +44,7 @@ def test_waves_hold_what_one_program_trains(limit):
     _job(0.9),
     _job(0.1, prepare=("noise",)),
   ]
-  waves = waves_of(jobs, limit)
+  waves = [wave.jobs for wave in waves_of({0: jobs}, limit)]
   assert {job.defense.decay for wave in waves for job in wave} == {job.defense.decay for job in jobs}
   for wave in waves:
     assert len(wave) <= limit

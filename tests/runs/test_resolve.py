@@ -11,7 +11,7 @@ from lwlrd_jax.runs.resolve import measured_together, members_per_wave, strategy
 @pytest.fixture
 def free(monkeypatch):
   def has(number):
-    monkeypatch.setattr(resolve, "_free_memory", lambda: number)
+    monkeypatch.setattr(resolve, "free_memory", lambda: number)
 
   return has
 

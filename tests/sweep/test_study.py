@@ -54,7 +54,7 @@ def test_it_goes_on_where_it_stopped(command, tmp_path, monkeypatch, capsys):
   calls = []
 
   def stop_before_the_second(config, command):
-    calls.append(config.run.out.name)
+    calls.append(Path(config.run.out).name)
     if len(calls) == 2:
       raise KeyboardInterrupt
     return execute(config, command)
@@ -186,9 +186,9 @@ def test_a_mistake_in_a_later_run_brings_no_old_one_back(command, done, tmp_path
   shutil.copytree(done, out)
 
   def second_is_wrong(config, command):
-    if config.run.out.name == "decay-0.7":
+    if Path(config.run.out).name == "decay-0.7":
       raise UserError("--stolen 9: no")
-    config.run.out.mkdir()
+    Path(config.run.out).mkdir()
 
   with monkeypatch.context() as patch:
     patch.setattr(study, "execute", second_is_wrong)

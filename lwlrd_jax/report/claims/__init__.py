@@ -11,9 +11,10 @@ from lwlrd_jax.report.claims.finding import Section
 from lwlrd_jax.report.claims.head import head
 from lwlrd_jax.report.claims.markdown import bold, bullets, capital, plain
 from lwlrd_jax.report.claims.source import Source
-from lwlrd_jax.report.files import replace_file, replace_folder
+from lwlrd_jax.report.files import replace_folder
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.summary import judge
+from lwlrd_jax.storage import replace_file
 
 # First line of every file written here: what tells it from others' files.
 MARKER = "<!-- Generated from finished runs by lwlrd_jax.report.claims; changes by hand will be lost. -->"

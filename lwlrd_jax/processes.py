@@ -1,0 +1,202 @@
+"""The processes that run one sweep together: how they join, wait for each other, and tell each other what they know.
+
+Each has devices of its own and works on members of its own; no compiled program spans two of them but the one that
+hands a starting point over. The only module that knows `jax.distributed`.
+"""
+
+import contextlib
+import functools
+import itertools
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from flax import serialization
+from jax.experimental import multihost_utils
+
+from lwlrd_jax import stopping
+from lwlrd_jax.config import Processes
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.progress import console
+
+# Exit code of what may well go right when it is started again: EX_TEMPFAIL of sysexits.h.
+TEMPORARY_FAILURE = 75
+# A process that dies without a word is missed after this long.
+_HEARTBEAT_SECONDS = 60
+# Between two looks at what others say.
+_LOOK_SECONDS = 0.2
+_NAMES = "lwlrd_jax"
+_numbers = itertools.count()
+
+
+def count() -> int:
+  """How many processes there are."""
+  return jax.process_count()
+
+
+def index() -> int:
+  """Number of this one."""
+  return jax.process_index()
+
+
+def is_first() -> bool:
+  """Whether this one writes the table, shows progress, and makes what all start from."""
+  return index() == 0
+
+
+def join(asked: Processes) -> None:
+  """Joins the other processes, if the command line says that there are any.
+
+  Ends this process with exit code 75 if they do not all come in time: JAX would end it with a stack trace, or wait for
+  ever.
+
+  Args:
+    asked: The flags.
+
+  Raises:
+    UserError: No cluster that JAX knows is there to ask for the others.
+  """
+  if not asked.distributed and asked.coordinator is None:
+    return
+  wait = asked.join_timeout
+  came = threading.Event()
+
+  def give_up() -> None:
+    if not came.wait(wait):
+      of = "" if asked.processes is None else f" of {asked.processes}"
+      print(
+        f"error: process {'' if asked.process_id is None else asked.process_id}{of} on {socket.gethostname()} waited "
+        f"{wait:g} s for the others, and not all came (coordinator {asked.coordinator or 'as the cluster has it'}); "
+        "start the same command on every host, let them reach the coordinator's port, or raise --join-timeout",
+        file=sys.stderr,
+        flush=True,
+      )
+      os._exit(TEMPORARY_FAILURE)
+
+  threading.Thread(target=give_up, daemon=True).start()
+  try:
+    jax.distributed.initialize(
+      asked.coordinator,
+      asked.processes,
+      asked.process_id,
+      # Longer than we wait: what JAX does then is no way to end.
+      initialization_timeout=int(wait) + 60,
+      heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+    )
+    jax.devices()  # all of them have to come for this too
+  except ValueError as error:
+    raise UserError(
+      f"--distributed: there is no cluster that could be asked for the other processes ({str(error).splitlines()[0]}); "
+      "allowed: on Cloud TPU, GKE, Slurm and what else jax.distributed finds out, or with --coordinator, --processes "
+      "and --process-id"
+    ) from error
+  came.set()
+  if not is_first():
+    console.quiet = True
+  stopping.listen_to(_ask_others)
+  console.print(f"{count()} processes, {jax.device_count()} devices")
+
+
+def wait(name: str) -> None:
+  """Waits until all processes are here.
+
+  Args:
+    name: Of the place; each of them comes by it as often as the others.
+
+  Raises:
+    UserError: One of them failed.
+    Stopped: One of them was asked to stop.
+  """
+  if count() == 1:
+    return
+  place = f"{_NAMES}/at/{next(_numbers)}-{name}/"
+  _client().key_value_set(f"{place}{index()}", "")
+  while len(_client().key_value_dir_get(place)) < count():
+    stopping.check()
+    time.sleep(_LOOK_SECONDS)
+
+
+def from_first(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+  """What the first process makes, in all of them, to the last bit.
+
+  Args:
+    make: Makes a tree of arrays, nested dicts; called in the first process alone.
+
+  Raises:
+    UserError: It did, in the first process.
+  """
+  if count() == 1:
+    return make()
+  content = b""
+  if is_first():
+    content = serialization.msgpack_serialize(jax.tree.map(np.asarray, make()))
+  wait("made")  # a collective gives up on who keeps it waiting
+  size = int(multihost_utils.broadcast_one_to_all(np.array(len(content), np.int32)))
+  buffer = np.frombuffer(content, np.uint8) if is_first() else np.zeros(size, np.uint8)
+  found = np.asarray(multihost_utils.broadcast_one_to_all(buffer))
+  return serialization.msgpack_restore(found.astype(np.uint8).tobytes())
+
+
+def say(make: Callable[[], str]) -> str:
+  """What the first process says, in all of them."""
+  found = from_first(lambda: {"said": np.frombuffer(make().encode(), np.uint8)})
+  return np.asarray(found["said"]).tobytes().decode()
+
+
+@contextlib.contextmanager
+def first_goes_first(name: str) -> Iterator[None]:
+  """The others come in when the first process is through: what it wrote to a disk they share is there then."""
+  if not is_first():
+    wait(name)
+  yield
+  if is_first():
+    wait(name)
+
+
+def fail(message: str) -> None:
+  """Tells the others that this process cannot go on."""
+  if count() > 1:
+    with contextlib.suppress(Exception):  # whatever comes of it: this one ends
+      _tell(json.dumps({"failed": f"process {index()} on {socket.gethostname()} failed: {message}"}))
+
+
+def _ask_others(mine: stopping.Stopped | None) -> stopping.Stopped | None:
+  """Tells of a request, or finds one that another process told of.
+
+  Raises:
+    UserError: Another one failed.
+  """
+  if mine is not None:
+    _tell(json.dumps({"why": str(mine), "code": mine.code}))
+    return mine
+  for word in _told(int(time.monotonic() / _LOOK_SECONDS)):
+    if "failed" in word:
+      raise UserError(word["failed"])
+    return stopping.Stopped(**word)
+  return None
+
+
+@functools.cache
+def _tell(word: str) -> None:
+  _client().key_value_set(f"{_NAMES}/words/{index()}", word, allow_overwrite=True)
+
+
+@functools.lru_cache(1)
+def _told(moment: int) -> list[dict[str, Any]]:
+  """What other processes told; asked for no more often than at every `moment`."""
+  del moment
+  return [json.loads(word) for _, word in _client().key_value_dir_get(f"{_NAMES}/words/")]
+
+
+def _client() -> Any:
+  # Not public, and there is no public way to a value that waits for nobody.
+  from jax._src import distributed  # noqa: PLC0415
+
+  return distributed.global_state.client

@@ -1,0 +1,145 @@
+"""Who does what, and when: waves of members, dealt to the processes in rounds, each on disk before the next."""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+
+from lwlrd_jax import processes, stopping
+from lwlrd_jax.attacks.base import Attack, Infected
+from lwlrd_jax.engine.memory import TooLargeError
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.progress import console
+from lwlrd_jax.runs import parts
+from lwlrd_jax.runs.cache import is_finite
+from lwlrd_jax.runs.jobs import Job, Wave, controls_of, waves_of
+from lwlrd_jax.runs.members import measure_controls, not_started, pictures, run_wave
+from lwlrd_jax.runs.resolve import members_per_wave
+from lwlrd_jax.runs.setting import Setting
+from lwlrd_jax.runs.snapshots import SnapshotFolder
+from lwlrd_jax.runs.starting_points import infected_models
+from lwlrd_jax.runs.store import Found, Store
+
+
+def run_jobs(setting: Setting, jobs: Sequence[Job], store: Store, order: Sequence[str]) -> None:
+  """Every attack, every infection, every wave, but for what is done already.
+
+  Args:
+    setting: What they share.
+    jobs: What to do with every infected model.
+    store: What is done; it is added to wave by wave.
+    order: Members in the order of the table.
+
+  Raises:
+    UserError: A single member does not fit into memory, or cannot be written; what was done before is kept.
+    Stopped: Somebody asked to stop; what was under way is kept.
+  """
+  for attack in setting.attacks:
+    _Rounds(setting, attack, jobs, store, order).run()
+
+
+class _Rounds:
+  """Those of one attack."""
+
+  def __init__(self, setting: Setting, attack: Attack, jobs: Sequence[Job], store: Store, order: Sequence[str]):
+    self._setting = setting
+    self._attack = attack
+    self._store = store
+    self._order = order
+    self._snapshots = SnapshotFolder(store.directory.path, 60 * setting.config.run.snapshot_minutes)
+    done = store.rows.keys()
+    self._open = {
+      seed: [job for job in jobs if not done >= job.members(attack, seed).keys()] for seed in range(setting.seeds)
+    }
+    self._controls = {seed for seed in self._open if not done >= set(controls_of(attack, setting.attacks, seed))}
+    asked = setting.config.run.members_per_wave
+    batch_size = max((job.defense.batch_size for job in jobs), default=setting.config.tuning.batch_size)
+    self._limit = members_per_wave(asked, setting.network, setting.declared, batch_size, setting.strategy)
+
+  def run(self) -> None:
+    setting, attack, store = self._setting, self._attack, self._store
+    seeds = [seed for seed, jobs in self._open.items() if jobs or seed in self._controls]
+    if not seeds:
+      return
+    models = dict(zip(seeds, infected_models(setting.origin, attack, seeds, setting.strategy), strict=True))
+    if not store.rows:  # pictures of members have nothing to stand beside otherwise
+      store.add(Found({}, pictures(setting, models[seeds[0]]), {}, {}), self._order)
+    if processes.is_first():
+      for seed in sorted(self._controls):
+        kept = {"secret": models[seed].secret, "stolen": models[seed].stolen}
+        store.directory.save(f"secret-{attack.name}-s{seed}", kept)
+    for seed in [seed for seed, infected in models.items() if not is_finite(infected.params)]:
+      console.print(f"infection of seed {seed} ({attack.name}): not finite, nothing is started from it")
+      self._add(not_started(setting, attack, self._open.pop(seed), seed))
+    waves = waves_of(self._open, self._limit, workers=processes.count(), reached=self._reached)
+    for first in range(0, len(waves), processes.count()):
+      dealt = waves[first : first + processes.count()]
+      self._round(dealt, models)
+      # Controls come second: whoever waits for the first step of a sweep should not wait for what is measured of them.
+      for seed in dict.fromkeys(wave.seed for wave in dealt):
+        self._measure_controls(seed, models[seed])
+    for seed in sorted(self._controls):
+      self._measure_controls(seed, models[seed])
+
+  def _round(self, dealt: Sequence[Wave], models: dict[int, Infected]) -> None:
+    mine = dealt[processes.index()] if processes.index() < len(dealt) else None
+    found = Found.nothing()
+    if mine is not None:
+      for part in self._as_memory_allows(mine, models[mine.seed]):
+        if processes.count() == 1:
+          self._store.add(part, self._order)
+        found.update(part)
+    if processes.count() > 1:
+      self._add(found)
+      if mine is not None:
+        self._snapshots.drop(mine.members(self._attack))
+
+  def _as_memory_allows(self, wave: Wave, infected: Infected) -> Iterator[Found]:
+    """A wave; or its halves one after the other, if there is no room for it at once."""
+    if len(wave.jobs) <= self._limit:
+      stopping.check()
+      try:
+        found = run_wave(self._setting, self._attack, wave, infected, self._store.directory, self._snapshots)
+      except (TooLargeError, jax.errors.JaxRuntimeError) as error:
+        if not _is_out_of_memory(error):
+          raise
+        if len(wave.jobs) == 1:
+          raise UserError(
+            f"out of memory: a single member does not fit ({_first_line(error)}); allowed: a smaller --batch-size or "
+            "--model, --strategy loop, or a device with more memory"
+          ) from error
+        self._limit = len(wave.jobs) // 2
+        console.print(
+          f"out of memory: {len(wave.jobs)} members at once are too many ({_first_line(error)}), on with {self._limit}"
+        )
+      else:
+        yield found
+        if processes.count() == 1:
+          self._snapshots.drop(wave.members(self._attack))  # what was found is on disk by now
+        return
+    # Out here nothing holds on to what the failed attempt had allocated.
+    for half in wave.halves():
+      yield from self._as_memory_allows(half, infected)
+
+  def _measure_controls(self, seed: int, infected: Infected) -> None:
+    if seed in self._controls:
+      self._controls.discard(seed)
+      found = Found.nothing()
+      if processes.is_first():
+        found = measure_controls(self._setting, self._attack, seed, infected, self._store.directory)
+      self._add(found)
+
+  def _add(self, found: Found) -> None:
+    self._store.add(parts.gather(found, self._store.directory), self._order)
+    if processes.count() > 1:
+      parts.forget(self._store.directory)
+
+  def _reached(self, seed: int, job: Job) -> int:
+    return self._snapshots.reached.get(next(iter(job.members(self._attack, seed))), 0)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+  return isinstance(error, TooLargeError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+  return str(error).strip().split("\n")[0][:200]

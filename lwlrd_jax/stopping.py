@@ -1,0 +1,90 @@
+"""Asked to stop: by Ctrl-C, by SIGTERM (what schedulers send before they take a machine away), or by another process.
+
+The first request lets the work come to a place where it can save what is under way; a second Ctrl-C stops at once.
+"""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+# 128 + the signal's number, as shells and schedulers have it.
+INTERRUPTED, TERMINATED = 130, 143
+_SIGNALS = {signal.SIGINT: ("an interrupt", INTERRUPTED), signal.SIGTERM: ("SIGTERM", TERMINATED)}
+
+
+class Stopped(BaseException):
+  """Somebody asked to stop, and what was under way is saved. No mistake: nothing that handles mistakes may catch it.
+
+  Attributes:
+    code: The exit code.
+  """
+
+  def __init__(self, why: str, code: int):
+    super().__init__(why)
+    self.code = code
+
+
+class _Request:
+  """What was asked for so far; one a process, as signals are."""
+
+  def __init__(self) -> None:
+    self.stopped: Stopped | None = None
+    # Where several processes take part: whether another one was asked; see `processes.py`.
+    self.ask_others: Callable[[Stopped | None], Stopped | None] = lambda mine: mine
+
+
+_request = _Request()
+
+
+def request(why: str, code: int) -> None:
+  """Asks the work to stop when it can."""
+  _request.stopped = _request.stopped or Stopped(why, code)
+
+
+def requested() -> bool:
+  """Whether somebody asked."""
+  _request.stopped = _request.ask_others(_request.stopped)
+  return _request.stopped is not None
+
+
+def check() -> None:
+  """Stops, if somebody asked; for places where nothing is lost.
+
+  Raises:
+    Stopped: Somebody did.
+  """
+  if requested():
+    assert _request.stopped is not None
+    raise _request.stopped
+
+
+def listen_to(ask_others: Callable[[Stopped | None], Stopped | None]) -> None:
+  """Has other processes take part: they are told of a request, and tell of theirs."""
+  _request.ask_others = ask_others
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[None]:
+  """Turns signals into requests; where they come from nobody who could (not in the main thread) nothing changes."""
+
+  def on_signal(number: int, frame: object) -> None:
+    del frame
+    why, code = _SIGNALS[signal.Signals(number)]
+    if _request.stopped is not None and number == signal.SIGINT:
+      raise KeyboardInterrupt
+    request(why, code)
+    again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
+    print(f"\nstopping after {why}: what is under way is saved first{again}", file=sys.stderr, flush=True)
+
+  try:
+    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+  except ValueError:  # not the main thread
+    yield
+    return
+  try:
+    yield
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+    _request.__init__()  # type: ignore[misc]

@@ -1,0 +1,73 @@
+"""Files on disk and in buckets: a reader sees the old one or the new one, never a part."""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import cast
+
+from lwlrd_jax.errors import UserError
+
+
+def path_of(name: str | Path) -> Path:
+  """A path on disk, or in a bucket if it is a URL such as `gs://bucket/folder`.
+
+  Of what a bucket's paths can do only what `pathlib.Path` has too is used here, so they pass as such. Buckets need the
+  fsspec package of their kind, `gcsfs` for `gs://`.
+
+  >>> path_of("runs/a"), str(path_of("gs://bucket/a") / "config.json")
+  (PosixPath('runs/a'), 'gs://bucket/a/config.json')
+  """
+  if not is_remote(name):
+    return Path(name)
+  from etils import epath  # few runs need it  # noqa: PLC0415
+
+  return cast(Path, epath.Path(name))
+
+
+def is_remote(path: str | Path) -> bool:
+  """Whether it is in a bucket."""
+  return "://" in str(path)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+  """Writes a file: beside it and then swapped on disk; in a bucket, where an object appears once it is all there.
+
+  Raises:
+    UserError: It cannot be written.
+  """
+  if is_remote(path):
+    path.write_bytes(content)
+    return
+  temporary = path.with_name(f".{path.name}.new")
+  try:
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+  except OSError as error:
+    with contextlib.suppress(OSError):  # a folder that cannot be written at all
+      temporary.unlink(missing_ok=True)
+    raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def make_folder(path: Path, *, exist_ok: bool = False) -> None:
+  """Makes a folder that only its owner may enter. Who may read a bucket is the bucket's affair.
+
+  Raises:
+    OSError: It cannot be made.
+  """
+  if is_remote(path):
+    path.mkdir(parents=True, exist_ok=True)
+    return
+  path.parent.mkdir(parents=True, exist_ok=True)
+  there = path.is_dir()
+  path.mkdir(mode=0o700, exist_ok=exist_ok)
+  if not there:
+    path.chmod(0o700)  # whatever the umask
+
+
+def remove_tree(path: Path) -> None:
+  """Deletes a folder and all that is in it."""
+  if is_remote(path):
+    path.rmtree()  # type: ignore[attr-defined]
+  else:
+    shutil.rmtree(path)
