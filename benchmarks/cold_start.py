@@ -48,6 +48,7 @@ def _until_first_step(arguments: list[str]) -> None:
       print(time.time() - float(os.environ[_STARTED]), flush=True)
       os._exit(0)
 
+    first.lower = advance.lower  # type: ignore[attr-defined]  # it is compiled before it is called
     return first
 
   finetune = members.finetune

@@ -26,8 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
       validate(config)
     from lwlrd_jax.runs.study import execute_all  # only now wait for JAX  # noqa: PLC0415
 
-    with stopping.signals():
-      execute_all(configs, command=["python", "-m", "lwlrd_jax.sweep", *arguments])
+    execute_all(configs, command=["python", "-m", "lwlrd_jax.sweep", *arguments])
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     _tell_others(str(error))

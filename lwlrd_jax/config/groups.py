@@ -248,7 +248,7 @@ class SweepConfig:
   processes: Processes = Processes()
 
   def flat(self) -> dict[str, object]:
-    """Flag name (with underscores) to value, paths as strings; but for the flags that say which process this is."""
-    groups = (self.tuning, self.finishing, self.searching, self.data, self.infection, self.dec, self.run)
+    """Flag name (with underscores) to value, paths as strings."""
+    groups = vars(self).values()
     values = {field.name: getattr(group, field.name) for group in groups for field in dataclasses.fields(group)}
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

@@ -8,14 +8,15 @@ import tyro
 
 from lwlrd_jax.cli import parse_command_line
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.storage import path_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Reports:
   """Writes report.html and figures/ of runs again from what is on disk; of two or more also a comparison."""
 
-  runs: tyro.conf.Positional[tuple[Path, ...]]
-  """One or more run directories; the first is what the others are compared with."""
+  runs: tyro.conf.Positional[tuple[str, ...]]
+  """One or more run directories, on disk or in a bucket; the first is what the others are compared with."""
 
   out: Path | None = None
   """File of the comparison, with two or more runs only; default: comparison.html here. A comparison that is there is
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
   arguments = sys.argv[1:] if arguments is None else arguments
   try:
     reports = parse_command_line(Reports, arguments, program="python -m lwlrd_jax.report")
-    runs = list(reports.runs)
+    runs = [path_of(run) for run in reports.runs]
     if not runs:
       raise UserError("RUN: none given; allowed: one or more run directories")
     if reports.out is not None and len(runs) == 1:

@@ -36,7 +36,14 @@ _TOLD = (
   "matmul_precision",
   "git_commit",
 )
-_FREE = {"config.out", "config.resume", "config.overwrite", "config.config", "config.show_stolen"}
+# Flags that say where and how to run, not what.
+_FREE = {
+  f"config.{flag}"
+  for flag in (
+    *("out", "resume", "restartable", "overwrite", "config", "show_stolen", "dry_run", "snapshot_minutes"),
+    *("distributed", "coordinator", "processes", "process_id", "join_timeout"),
+  )
+}
 # Differences: figure, header and format.
 _DIFFERENCES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
   ("auc", "AUC", formats.score),

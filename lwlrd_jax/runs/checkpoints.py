@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -78,19 +79,25 @@ def _save(path: Path, host: dict[str, Any]) -> None:
         target.write_bytes(file.read_bytes())
     return
   new = path.with_name(f".{path.name}.new")
-  shutil.rmtree(new, ignore_errors=True)
+  _clear(new)
   try:
     _write(new, host)
     if path.exists():
       shutil.rmtree(path)
     new.rename(path)
   except BaseException:
-    shutil.rmtree(new, ignore_errors=True)
+    _clear(new)
     raise
 
 
+def _clear(new: Path) -> None:
+  """Deletes what was begun; Orbax has a name of its own for what is not complete."""
+  for begun in new.parent.glob(f"{new.name}*"):
+    shutil.rmtree(begun, ignore_errors=True)
+
+
 def _write(folder: Path, host: dict[str, Any]) -> None:
-  with ocp.StandardCheckpointer() as checkpointer:
+  with _quiet(), ocp.StandardCheckpointer() as checkpointer:
     checkpointer.save(folder.absolute(), {"schema": np.int32(SCHEMA), **host})
     checkpointer.wait_until_finished()
   sums = {file.relative_to(folder).as_posix(): _checksum(file) for file in _files(folder)}
@@ -101,7 +108,7 @@ def _load(path: Path) -> dict[str, Any]:
   with _on_disk(path) as folder:
     known = _check(path, folder)
     try:
-      with ocp.StandardCheckpointer() as checkpointer:
+      with _quiet(), ocp.StandardCheckpointer() as checkpointer:
         saved = checkpointer.metadata(folder.absolute()).item_metadata
         # As NumPy arrays: the devices that wrote it need not be here.
         wanted = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), saved.tree)
@@ -119,18 +126,34 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Keeps Orbax from logging pages of what it raises as well; TensorStore's threads may still print some lines."""
+  before = logging.root.manager.disable
+  logging.disable(logging.CRITICAL)
+  try:
+    yield
+  finally:
+    logging.disable(before)
+
+
+@contextlib.contextmanager
 def _on_disk(path: Path) -> Iterator[Path]:
   """The checkpoint's folder; a copy, if it is in a bucket."""
   if not is_remote(path):
     yield path
     return
   with tempfile.TemporaryDirectory() as local:
-    for file in sorted(path.rglob("*")):
-      if file.is_file():
-        target = Path(local) / str(file)[len(str(path)) :].lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.read_bytes())
+    _fetch(path, Path(local))
     yield Path(local)
+
+
+def _fetch(folder: Path, local: Path) -> None:
+  for path in folder.iterdir():
+    if path.is_dir():
+      (local / path.name).mkdir()
+      _fetch(path, local / path.name)
+    else:
+      (local / path.name).write_bytes(path.read_bytes())
 
 
 def _check(path: Path, folder: Path) -> bool:

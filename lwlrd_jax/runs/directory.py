@@ -102,7 +102,10 @@ class RunDirectory:
     try:
       since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
       me = {"process": os.getpid(), "host": socket.gethostname(), "since": since}
-      replace_file(holder, json.dumps(me).encode())
+      try:
+        holder.write_text(json.dumps(me))
+      except OSError as error:
+        raise UserError(f"--out {self.path}: cannot be written ({error.strerror})") from error
       yield
     finally:
       with contextlib.suppress(OSError):

@@ -92,6 +92,7 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
       run_search(setting, resolved, jobs, store)
     store.record(run_seconds=round(elapsed + time.monotonic(), 1))
     if processes.is_first():
+      parts.clear(directory)
       remove_snapshots(out)
       console.print(f"report: {write_report(out)}")
       directory.finish()

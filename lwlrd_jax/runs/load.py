@@ -11,6 +11,7 @@ from flax import nnx
 
 from lwlrd_jax.model_name import own_model
 from lwlrd_jax.runs.directory import RunDirectory
+from lwlrd_jax.storage import path_of
 
 
 class Run:
@@ -110,4 +111,4 @@ def load_run(path: str | Path) -> Run:
   Raises:
     UserError: There is no run, or one of another schema.
   """
-  return Run(Path(path))
+  return Run(path_of(path))

@@ -12,6 +12,7 @@ import numpy as np
 
 from lwlrd_jax import stopping
 from lwlrd_jax.engine.population import Reached
+from lwlrd_jax.progress import console
 from lwlrd_jax.runs.checkpoints import load_tree, save_tree
 from lwlrd_jax.storage import make_folder, remove_tree, replace_file
 
@@ -86,6 +87,7 @@ class WaveSnapshots:
     if self._members[0] not in self._folder.reached:
       return None
     each = [self._folder.load(member) for member in self._members]
+    console.print(f"going on with {len(each)} members after {each[0].steps} steps")
     leaves = [np.stack(leaves) for leaves in zip(*(one.leaves for one in each), strict=True)]
     return Reached(each[0].steps, leaves, np.stack([one.losses for one in each]))
 

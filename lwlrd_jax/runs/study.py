@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from lwlrd_jax import processes
+from lwlrd_jax import processes, stopping
 from lwlrd_jax.config import Run, SweepConfig
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.progress import console
@@ -30,10 +30,16 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | N
 
   Raises:
     UserError: See `execute`; or a study's folder is there already and is to be neither gone on with nor replaced.
+    Stopped: Somebody asked to stop; what was under way is saved.
   """
-  first = next(iter(configs.values()))
-  processes.join(first.processes)
+  processes.join(next(iter(configs.values())).processes)
   keep_compiled()
+  with stopping.signals():  # JAX listens to SIGTERM too, from when processes have joined
+    return _execute_all(configs, command)
+
+
+def _execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | None:
+  first = next(iter(configs.values()))
   if first.run.dry_run:
     for config in configs.values():
       forecast(config)

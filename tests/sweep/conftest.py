@@ -26,3 +26,13 @@ def npz(tmp_path_factory):
 def comparable():
   """Reads of a run's table what two runs of one command share."""
   return lambda path: pd.read_parquet(path / "results.parquet").drop(columns="seconds")
+
+
+@pytest.fixture(scope="session")
+def assert_same(comparable):
+  """Two runs of one command have one table."""
+
+  def check(first, second):
+    pd.testing.assert_frame_equal(comparable(first), comparable(second), check_exact=True)
+
+  return check
