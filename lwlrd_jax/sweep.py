@@ -5,7 +5,7 @@ import sys
 
 from lwlrd_jax.cli import parse_configs
 from lwlrd_jax.config import SweepConfig, validate
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.errors import INTERRUPTED, UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"error: {error}", file=sys.stderr)
     return 2
   except KeyboardInterrupt:
-    print("interrupted; --resume goes on from the last finished wave", file=sys.stderr)
+    print(INTERRUPTED, file=sys.stderr)
     return 130
   return 0
 

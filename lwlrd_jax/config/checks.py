@@ -1,5 +1,6 @@
 """Checks of flags: each by itself, then those that do not go together."""
 
+import importlib.util
 import math
 
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
@@ -16,6 +17,7 @@ from lwlrd_jax.config.names import (
   PRECISION_NAMES,
   SCENARIO_NAMES,
   STREAM_NAMES,
+  TRACKERS,
 )
 from lwlrd_jax.config.parse import (
   parse_attacks,
@@ -26,6 +28,7 @@ from lwlrd_jax.config.parse import (
   parse_names,
   parse_planes,
   parse_strategy,
+  parse_track,
 )
 from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.errors import UserError
@@ -47,6 +50,7 @@ def validate(config: SweepConfig) -> None:
   _check_schedules(config)
   _check_codes(config)
   _check_directory(config)
+  _check_trackers(config)
 
 
 def _check_lists(config: SweepConfig) -> None:
@@ -170,3 +174,9 @@ def _check_directory(config: SweepConfig) -> None:
     raise UserError("--resume, --overwrite: one or the other, not both")
   if run.resume and run.out is None:
     raise UserError("--resume: needs --out DIR, the stopped run")
+
+
+def _check_trackers(config: SweepConfig) -> None:
+  for name in parse_track(config.watching.track):
+    if importlib.util.find_spec(TRACKERS[name]) is None:
+      raise UserError(f"--track {name}: {TRACKERS[name]} is not installed; its extra is: pip install -e '.[{name}]'")

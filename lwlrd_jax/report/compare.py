@@ -36,7 +36,7 @@ _TOLD = (
   "matmul_precision",
   "git_commit",
 )
-_FREE = {"config.out", "config.resume", "config.overwrite", "config.config", "config.show_stolen"}
+_FREE = {f"config.{flag}" for flag in ("out", "resume", "overwrite", "config", "show_stolen", "track", "profile")}
 # Differences: figure, header and format.
 _DIFFERENCES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
   ("auc", "AUC", formats.score),

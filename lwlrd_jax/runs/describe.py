@@ -18,7 +18,7 @@ from lwlrd_jax.runs.setting import Setting
 # Flags that say where and how to run, not what.
 _FREE = (
   *("out", "resume", "overwrite", "members_per_wave", "strategy", "stream", "show_stolen", "config"),
-  *("data_dir", "npz", "codec_npz", "mimic_dir"),
+  *("data_dir", "npz", "codec_npz", "mimic_dir", "track", "profile"),
 )
 
 

@@ -10,6 +10,7 @@ import jax
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.config.parse import parse_finish
 from lwlrd_jax.data import load_dataset
+from lwlrd_jax.log import event, write_to
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.progress import console
 from lwlrd_jax.report import write_report
@@ -24,7 +25,7 @@ from lwlrd_jax.runs.resolve import Resolved, defenses_of, resolve
 from lwlrd_jax.runs.searching import run_search
 from lwlrd_jax.runs.setting import Setting
 from lwlrd_jax.runs.starting_points import describe_attack
-from lwlrd_jax.runs.store import Store
+from lwlrd_jax.runs.watched import WatchedStore
 
 
 def execute(config: SweepConfig, command: list[str]) -> Path:
@@ -55,7 +56,7 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     **describe_members(setting, jobs),
   }
   record = {"command": " ".join(command), "started": now.isoformat(timespec="seconds"), **environment()}
-  kept: dict[str, Any] = {"stripped": {}, "elapsed_seconds": 0.0}
+  kept: dict[str, Any] = {"stripped": {}, "elapsed_seconds": 0.0, "tracked": {}}
   if config.run.resume:
     directory = RunDirectory(out)
     before = directory.read_config()
@@ -68,10 +69,14 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     directory = RunDirectory.create(out, overwrite=config.run.overwrite)
   # Written before the work as well: a run that is killed can be told from no run, and gone on with.
   directory.write_config({**record, "run_seconds": None, **description, **kept})
+  write_to(out)
+  event("run_resumed" if config.run.resume else "run_begun", command=" ".join(command), **environment())
   if config.dec.rate_distortion and not directory.read_rate_distortion():
     directory.write_rate_distortion(compare_codecs(config, setting.data))
   elapsed = kept["elapsed_seconds"] - started
-  store = Store(directory, may_show=setting.may_show, elapsed=lambda: elapsed + time.monotonic())
+  store = WatchedStore(
+    directory, track=config.watching.track, may_show=setting.may_show, elapsed=lambda: elapsed + time.monotonic()
+  )
   run_jobs(setting, jobs, store, table_order(setting.attacks, jobs, setting.seeds))
   if config.searching.search is not None:
     run_search(setting, resolved, jobs, store)
@@ -79,6 +84,7 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   report = write_report(out)
   directory.finish()
   console.print(f"report: {report}")
+  event("run_done", members=len(store.rows), seconds=round(time.monotonic() - started, 1))
   return out
 
 

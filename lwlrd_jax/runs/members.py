@@ -13,6 +13,7 @@ from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import finetune
+from lwlrd_jax.log import event
 from lwlrd_jax.metrics.measure import sample_positions
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models.network import Params
@@ -24,6 +25,7 @@ from lwlrd_jax.runs.finish import Finished
 from lwlrd_jax.runs.hiding import hiding_figures
 from lwlrd_jax.runs.jobs import Job, Steps, controls_of, step_names, waves_of
 from lwlrd_jax.runs.measuring import Treated, measure_all, status
+from lwlrd_jax.runs.profile import traced_once
 from lwlrd_jax.runs.resolve import members_per_wave
 from lwlrd_jax.runs.rows import figures
 from lwlrd_jax.runs.setting import Setting
@@ -68,7 +70,8 @@ def run_jobs(setting: Setting, jobs: Sequence[Job], store: Store, order: Sequenc
         store.directory.save(f"secret-{attack.name}-s{seed}", {"secret": infected.secret, "stolen": infected.stolen})
       # Controls come second: whoever waits for the first step of a sweep should not wait for what is measured of them.
       for wave in waves[seed][:1]:
-        store.add(run_wave(setting, attack, wave, seed, infected, store.directory), order)
+        with traced_once(store.directory.path, wanted=setting.config.watching.profile):
+          store.add(run_wave(setting, attack, wave, seed, infected, store.directory), order)
       if seed in controls:
         store.add(measure_controls(setting, attack, seed, infected, store.directory), order)
       for wave in waves[seed][1:]:
@@ -128,6 +131,8 @@ def run_wave(
       found.add(member.name, {**member.row, "status": status(member, measured), **figures(measured)}, measured)
       directory.save(member.name, {"params": member.params})
       on_members(1)
+  rate, took = len(first.defense.schedule) / seconds, round(time.monotonic() - started, 3)
+  event("wave_done", attack=attack.name, seed=seed, members=len(wave), seconds=took, member_steps_per_s=round(rate, 1))
   return found
 
 

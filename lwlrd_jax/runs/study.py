@@ -8,13 +8,17 @@ from typing import Any
 import jax
 
 from lwlrd_jax.config import Run, SweepConfig
+from lwlrd_jax.config.parse import parse_track
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.log import event, recording, write_to
 from lwlrd_jax.progress import console
 from lwlrd_jax.runs.compiled import keep_compiled
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.execute import check, execute
+from lwlrd_jax.runs.track import check_ready
 
 
+@recording()
 def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
   """Runs a sweep, or each sweep of a study in a folder of its own.
 
@@ -29,6 +33,8 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
     UserError: See `execute`; or a study's folder is there already and is to be neither gone on with nor replaced.
   """
   keep_compiled()
+  for config in configs.values():
+    check_ready(parse_track(config.watching.track))
   if list(configs) == [""]:
     return execute(configs[""], command)
   there = {config.data.dataset for config in configs.values()}
@@ -54,6 +60,9 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
   # All of them at once: one left in place would be taken for done when a study that was killed is gone on with.
   for run in old:
     run.set_aside()
+  # A log of what belongs to no run; each run has one of its own.
+  write_to(out)
+  event("study_resumed" if first.resume else "study_begun", command=" ".join(command), runs=list(configs))
   try:
     _run_each(configs, out, first, command)
   except UserError as error:
@@ -71,6 +80,7 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path:
   runs = [out / name for name in configs]
   console.print(f"comparison: {write_comparison(runs, out / 'comparison.html')}")
   console.print(f"claims: {write_claims(runs, out / 'results.md')}")
+  event("study_done", runs=len(runs))
   return out
 
 
@@ -83,6 +93,7 @@ def _run_each(configs: dict[str, SweepConfig], out: Path, first: Run, command: l
       folder.rmdir()  # killed before its first file
     run = dataclasses.replace(config.run, out=folder, resume=first.resume and (folder / "config.json").exists())
     execute(dataclasses.replace(config, run=run), command)
+    write_to(out)
     # Every run compiles programs of its own: kept, those of a long study exhaust the process's memory mappings.
     jax.clear_caches()
 
