@@ -1,5 +1,7 @@
 """The one exception that ends a command line with a sentence instead of a traceback."""
 
+INTERRUPTED = "interrupted; --resume goes on from the last finished wave"
+
 
 class UserError(Exception):
   """A mistake the user can mend.

@@ -1,16 +1,32 @@
-"""What a user sees while waiting: a bar on a terminal, a line a phase everywhere."""
+"""What a user sees while waiting: a bar on a terminal, a line a phase everywhere. The log is told the same."""
 
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from lwlrd_jax import stopping
+from lwlrd_jax.log import event
 
-console = Console(stderr=True, highlight=False)
+
+class _LoggedConsole(Console):
+  """A console whose lines of text are in the log too. What draws a bar is no text."""
+
+  def print(self, *objects: Any, **options: Any) -> None:
+    self.show(*objects, **options)
+    if objects and all(isinstance(part, str) for part in objects):
+      event("message", said=" ".join(objects))
+
+  def show(self, *objects: Any, **options: Any) -> None:
+    """Prints, and no more."""
+    super().print(*objects, **options)
+
+
+console = _LoggedConsole(stderr=True, highlight=False)
 
 
 class _Rate(ProgressColumn):
@@ -35,6 +51,8 @@ def phase(title: str, steps: int, *, members: int = 1, unit: str = "steps") -> I
   """
   amount = f"{steps} {unit}" if members == 1 else f"{members} members x {steps} {unit}"
   started = time.monotonic()
+  about = {"title": title, "steps": steps, "members": members, "unit": unit}
+  event("phase_begun", **about)
   bar = Progress(
     SpinnerColumn(),
     TextColumn("{task.description}"),
@@ -60,4 +78,7 @@ def phase(title: str, steps: int, *, members: int = 1, unit: str = "steps") -> I
       stopping.check()
 
     yield advance
-  console.print(f"{title}: {amount} in {time.monotonic() - started:.1f} s")
+  seconds = time.monotonic() - started
+  said = f"{title}: {amount} in {seconds:.1f} s"
+  console.show(said)
+  event("phase_ended", **about, seconds=round(seconds, 3), said=said)

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 
 # 128 + the signal's number, as shells and schedulers have it.
-INTERRUPTED, TERMINATED = 130, 143
-_SIGNALS = {signal.SIGINT: ("an interrupt", INTERRUPTED), signal.SIGTERM: ("SIGTERM", TERMINATED)}
+EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
+_SIGNALS = {signal.SIGINT: ("an interrupt", EXIT_INTERRUPTED), signal.SIGTERM: ("SIGTERM", EXIT_TERMINATED)}
 
 
 class Stopped(BaseException):

@@ -6,7 +6,7 @@ import sys
 from lwlrd_jax import stopping
 from lwlrd_jax.cli import parse_configs
 from lwlrd_jax.config import SweepConfig, validate
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.errors import INTERRUPTED, UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,8 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"stopped after {stop}, and saved; --resume goes on from there", file=sys.stderr)
     return stop.code
   except KeyboardInterrupt:
-    print("interrupted; --resume goes on from the last finished wave", file=sys.stderr)
-    return stopping.INTERRUPTED
+    print(INTERRUPTED, file=sys.stderr)
+    return stopping.EXIT_INTERRUPTED
   except Exception as error:
     _tell_others(f"{type(error).__name__}: {error}")
     raise

@@ -1,5 +1,6 @@
 """Checks of flags: each by itself, then those that do not go together."""
 
+import importlib.util
 import math
 
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
@@ -16,6 +17,7 @@ from lwlrd_jax.config.names import (
   PRECISION_NAMES,
   SCENARIO_NAMES,
   STREAM_NAMES,
+  TRACKERS,
 )
 from lwlrd_jax.config.parse import (
   parse_attacks,
@@ -26,11 +28,13 @@ from lwlrd_jax.config.parse import (
   parse_names,
   parse_planes,
   parse_strategy,
+  parse_track,
 )
 from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.model_name import ALLOWED as ALLOWED_MODELS
 from lwlrd_jax.model_name import MODEL_NAMES, own_model
+from lwlrd_jax.storage import is_remote
 
 
 def validate(config: SweepConfig) -> None:
@@ -48,6 +52,7 @@ def validate(config: SweepConfig) -> None:
   _check_codes(config)
   _check_directory(config)
   _check_processes(config)
+  _check_watching(config)
 
 
 def _check_lists(config: SweepConfig) -> None:
@@ -197,3 +202,11 @@ def _check_processes(config: SweepConfig) -> None:
   assert asked.process_id is not None
   if not 0 <= asked.process_id < asked.processes:
     raise UserError(f"--process-id {asked.process_id}: allowed: 0 to {asked.processes - 1}, --processes less one")
+
+
+def _check_watching(config: SweepConfig) -> None:
+  if config.watching.profile and is_remote(config.run.out or ""):
+    raise UserError(f"--profile: writes to a disk, not to {config.run.out}; allowed: another --out")
+  for name in parse_track(config.watching.track):
+    if importlib.util.find_spec(TRACKERS[name]) is None:
+      raise UserError(f"--track {name}: {TRACKERS[name]} is not installed; its extra is: pip install -e '.[{name}]'")

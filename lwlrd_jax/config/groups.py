@@ -232,6 +232,19 @@ class Processes:
 
 
 @dataclasses.dataclass(frozen=True)
+class Watching:
+  """Watching a run, beside its log.jsonl."""
+
+  track: str = "none"
+  """Where members are recorded too, a trial each, with settings and figures but no images: none, or a comma list of
+  tensorboard (into the run directory, with HParams), wandb (sent to its server unless WANDB_MODE=offline) and mlflow
+  (into the run directory, or to MLFLOW_TRACKING_URI). Each needs the extra of its name."""
+  profile: bool = False
+  """Trace the first wave, fine-tuning and measuring, with JAX's profiler into profile/ of the run directory; of a long
+  one the first 300 s."""
+
+
+@dataclasses.dataclass(frozen=True)
 class SweepConfig:
   """Fine-tunes an infected model under many layer-wise learning-rate schedules, and measures what still leaks.
 
@@ -246,6 +259,7 @@ class SweepConfig:
   dec: Dec = Dec()
   run: Run = Run()
   processes: Processes = Processes()
+  watching: Watching = Watching()
 
   def flat(self) -> dict[str, object]:
     """Flag name (with underscores) to value, paths as strings."""

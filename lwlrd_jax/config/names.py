@@ -28,3 +28,5 @@ STREAM_NAMES = ("auto", "always", "never")
 STRATEGY_NAMES = ("auto", "loop", "vmap")
 PRECISION_NAMES = ("default", "float32", "tensorfloat32", "bfloat16")
 COMPUTE_NAMES = ("float32", "bfloat16")
+# The library that each tracker takes; its extra is called like the tracker.
+TRACKERS = {"tensorboard": "tensorboardX", "wandb": "wandb", "mlflow": "mlflow"}

@@ -2,7 +2,7 @@
 
 import math
 
-from lwlrd_jax.config.names import ATTACKS, CARRIER_NAMES, FINISH_NAMES, STRATEGY_NAMES
+from lwlrd_jax.config.names import ATTACKS, CARRIER_NAMES, FINISH_NAMES, STRATEGY_NAMES, TRACKERS
 from lwlrd_jax.errors import UserError
 
 _DEFAULT_DECAYS = 9
@@ -132,6 +132,15 @@ def parse_finish(flag: str, text: str) -> tuple[tuple[str, ...], ...]:
         raise UserError(f"{flag} {text}: '{step}' is not known; {allowed}")
     found[steps] = None
   return tuple(found)
+
+
+def parse_track(text: str) -> tuple[str, ...]:
+  """Reads `--track`: none, or a comma list of trackers.
+
+  >>> parse_track("none"), parse_track("mlflow, tensorboard")
+  ((), ('mlflow', 'tensorboard'))
+  """
+  return () if text.strip() == "none" else parse_names("--track", text, tuple(TRACKERS))
 
 
 def parse_planes(text: str) -> tuple[int, int]:

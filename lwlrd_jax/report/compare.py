@@ -41,7 +41,7 @@ _FREE = {
   f"config.{flag}"
   for flag in (
     *("out", "resume", "restartable", "overwrite", "config", "show_stolen", "dry_run", "snapshot_minutes"),
-    *("distributed", "coordinator", "processes", "process_id", "join_timeout"),
+    *("distributed", "coordinator", "processes", "process_id", "join_timeout", "track", "profile"),
   )
 }
 # Differences: figure, header and format.

@@ -17,20 +17,10 @@ from lwlrd_jax.runs.setting import Setting
 
 # Flags that say where and how to run, not what.
 _FREE = (
-  *(
-    "out",
-    "resume",
-    "restartable",
-    "overwrite",
-    "snapshot_minutes",
-    "dry_run",
-    "members_per_wave",
-    "strategy",
-    "stream",
-    "show_stolen",
-    "config",
-  ),
-  *("data_dir", "npz", "codec_npz", "mimic_dir"),
+  *("out", "resume", "restartable", "overwrite", "show_stolen", "config", "dry_run"),
+  *("members_per_wave", "snapshot_minutes", "strategy", "stream"),
+  *("distributed", "coordinator", "processes", "process_id", "join_timeout"),
+  *("data_dir", "npz", "codec_npz", "mimic_dir", "track", "profile"),
 )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lwlrd_jax import processes
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.log import event, write_to
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.progress import console
 from lwlrd_jax.report import write_report
@@ -30,6 +32,7 @@ from lwlrd_jax.runs.setting import Setting
 from lwlrd_jax.runs.snapshots import remove_snapshots
 from lwlrd_jax.runs.starting_points import describe_attack
 from lwlrd_jax.runs.store import Store
+from lwlrd_jax.runs.watched import WatchedStore
 from lwlrd_jax.storage import path_of
 
 
@@ -76,9 +79,12 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
       return _begin(directory, {**record, **description}, resume=resume)
 
     _check_same_directory(out, processes.say(begin))
+    if processes.is_first():
+      write_to(out)
+    event("run_resumed" if resume else "run_begun", command=record["command"], **environment())
     directory = RunDirectory(out)
     elapsed = directory.read_config()["elapsed_seconds"] - started
-    store = Store(directory, may_show=setting.may_show, elapsed=lambda: elapsed + time.monotonic())
+    store = _store(config, setting, directory, lambda: elapsed + time.monotonic())
     left_over = parts.left_over(directory)
     processes.wait("what was left over is read")
     if left_over.rows:
@@ -96,8 +102,16 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
       remove_snapshots(out)
       console.print(f"report: {write_report(out)}")
       directory.finish()
+    event("run_done", members=len(store.rows), seconds=round(time.monotonic() - started, 1))
     processes.wait("the report is written")
   return out
+
+
+def _store(config: SweepConfig, setting: Setting, directory: RunDirectory, elapsed: Callable[[], float]) -> Store:
+  """Of several processes the first tells of what it is given."""
+  if not processes.is_first():
+    return Store(directory, may_show=setting.may_show, elapsed=elapsed)
+  return WatchedStore(directory, track=config.watching.track, may_show=setting.may_show, elapsed=elapsed)
 
 
 def _begin(directory: RunDirectory, description: dict[str, Any], *, resume: bool) -> str:
@@ -106,7 +120,7 @@ def _begin(directory: RunDirectory, description: dict[str, Any], *, resume: bool
   Returns:
     When the run began, by which other processes know that they see the same directory.
   """
-  kept: dict[str, Any] = {"stripped": {}, "elapsed_seconds": 0.0}
+  kept: dict[str, Any] = {"stripped": {}, "elapsed_seconds": 0.0, "tracked": {}}
   if resume:
     before = directory.read_config()
     check_resumable(before, description)

@@ -1,6 +1,7 @@
 """Reading a finished run: its table, its configuration, and any of its models."""
 
 import functools
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from flax import nnx
 
+from lwlrd_jax.log import read_log
 from lwlrd_jax.model_name import own_model
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.storage import path_of
@@ -33,6 +35,14 @@ class Run:
   def outcomes(self) -> dict[str, np.ndarray]:
     """Figures image by image: f32 arrays by "<column>/<member>"; see `RunDirectory.write_outcomes`."""
     return self._directory.read_outcomes()
+
+  @functools.cached_property
+  def log(self) -> pd.DataFrame:
+    """What happened, an event a row, oldest first: `time` (UTC), `event`, and every field of any event."""
+    events = read_log(self.path)
+    columns = dict.fromkeys(["time", "event", *itertools.chain(*events)])
+    table = pd.DataFrame(events, columns=list(columns))
+    return table.assign(time=pd.to_datetime(table.time, utc=True))
 
   def find(self, **where: Any) -> pd.Series:
     """The one row whose columns have these values.

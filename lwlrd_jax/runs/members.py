@@ -14,6 +14,7 @@ from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import finetune
+from lwlrd_jax.log import event
 from lwlrd_jax.metrics.measure import sample_positions
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models.network import Params
@@ -106,6 +107,8 @@ def run_wave(
       if stopping.requested():
         of_wave.keep(population.reached)
       on_members(1)
+  rate, took = len(first.defense.schedule) / seconds, round(time.monotonic() - started, 3)
+  event("wave_done", attack=attack.name, seed=seed, members=len(jobs), seconds=took, member_steps_per_s=round(rate, 1))
   return found
 
 

@@ -13,6 +13,7 @@ from lwlrd_jax.runs import parts
 from lwlrd_jax.runs.cache import is_finite
 from lwlrd_jax.runs.jobs import Job, Wave, controls_of, waves_of
 from lwlrd_jax.runs.members import measure_controls, not_started, pictures, run_wave
+from lwlrd_jax.runs.profile import traced_once
 from lwlrd_jax.runs.resolve import members_per_wave
 from lwlrd_jax.runs.setting import Setting
 from lwlrd_jax.runs.snapshots import SnapshotFolder
@@ -95,10 +96,12 @@ class _Rounds:
 
   def _as_memory_allows(self, wave: Wave, infected: Infected) -> Iterator[Found]:
     """A wave; or its halves one after the other, if there is no room for it at once."""
+    directory = self._store.directory
     if len(wave.jobs) <= self._limit:
       stopping.check()
       try:
-        found = run_wave(self._setting, self._attack, wave, infected, self._store.directory, self._snapshots)
+        with traced_once(directory.path, wanted=self._setting.config.watching.profile and processes.is_first()):
+          found = run_wave(self._setting, self._attack, wave, infected, directory, self._snapshots)
       except (TooLargeError, jax.errors.JaxRuntimeError) as error:
         if not _is_out_of_memory(error):
           raise

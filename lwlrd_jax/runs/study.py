@@ -9,14 +9,18 @@ import jax
 
 from lwlrd_jax import processes, stopping
 from lwlrd_jax.config import Run, SweepConfig
+from lwlrd_jax.config.parse import parse_track
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.log import event, recording, write_to
 from lwlrd_jax.progress import console
 from lwlrd_jax.runs.compiled import keep_compiled
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.execute import check, execute, forecast
+from lwlrd_jax.runs.track import check_ready
 from lwlrd_jax.storage import make_folder, path_of
 
 
+@recording()
 def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | None:
   """Runs a sweep, or each sweep of a study in a folder of its own.
 
@@ -44,6 +48,8 @@ def _execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | 
     for config in configs.values():
       forecast(config)
     return None
+  for config in configs.values():
+    check_ready(parse_track(config.watching.track))
   if list(configs) == [""]:
     return execute(configs[""], command)
   there = {config.data.dataset for config in configs.values()}
@@ -68,6 +74,9 @@ def _execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | 
     # All of them at once: one left in place would be taken for done when a study that was killed is gone on with.
     for run in old:
       run.set_aside()
+    # A log of what belongs to no run; each run has one of its own.
+    write_to(out)
+  event("study_resumed" if goes_on else "study_begun", command=" ".join(command), runs=list(configs))
   processes.wait("the study's folder is there")
   try:
     _run_each(configs, out, command, goes_on=goes_on)
@@ -102,6 +111,7 @@ def _tell_of_all(runs: list[Path], out: Path) -> None:
 
   console.print(f"comparison: {write_comparison(runs, out / 'comparison.html')}")
   console.print(f"claims: {write_claims(runs, out / 'results.md')}")
+  event("study_done", runs=len(runs))
 
 
 def _run_each(configs: dict[str, SweepConfig], out: Path, command: list[str], *, goes_on: bool) -> None:
@@ -112,6 +122,8 @@ def _run_each(configs: dict[str, SweepConfig], out: Path, command: list[str], *,
       folder.rmdir()  # killed before its first file
     run = dataclasses.replace(config.run, out=str(folder), resume=False, restartable=goes_on)
     execute(dataclasses.replace(config, run=run), command)
+    if processes.is_first():
+      write_to(out)
     # Every run compiles programs of its own: kept, those of a long study exhaust the process's memory mappings.
     jax.clear_caches()
 

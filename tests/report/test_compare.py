@@ -118,8 +118,17 @@ def test_runs_of_one_name(make, tmp_path):
 
 
 def test_only_what_differs_is_listed():
-  first = {"config": {"epochs": 6, "out": "a", "lrs": [0.1]}, "started": "x", "members": {}, "stolen": 9}
-  second = {"config": {"epochs": 6, "out": "b", "lrs": [0.1, 0.2], "seeds": 3}, "started": "y", "stolen": 9}
+  first = {
+    "config": {"epochs": 6, "out": "a", "lrs": [0.1], "track": "none"},
+    "started": "x",
+    "members": {},
+    "stolen": 9,
+  }
+  second = {
+    "config": {"epochs": 6, "out": "b", "lrs": [0.1, 0.2], "seeds": 3, "track": "wandb"},
+    "started": "y",
+    "stolen": 9,
+  }
   assert differing([first, second]) == [("lrs", ["0.1", "0.1, 0.2"]), ("seeds", ["not said", "3"])]
 
 

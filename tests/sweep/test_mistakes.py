@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lwlrd_jax.config import checks
 from lwlrd_jax.data import medmnist_info
 from lwlrd_jax.sweep import main
 
@@ -57,12 +58,26 @@ def test_bad_decays(capsys, tmp_path, decays):
     (["--stolen", "2049"], "--stolen 2049: the training set has 2048 images; allowed: 1 to 2048"),
     (["--npz", "x.npz"], "--npz x.npz: "),
     (["--dataset", "npz"], "--dataset npz: needs --npz"),
+    (
+      ["--track", "tensorboard,fog"],
+      "--track tensorboard,fog: 'fog' is not known; allowed: tensorboard, wandb, mlflow",
+    ),
     (["--dataset", "npz", "--npz", "nowhere.npz"], "--npz nowhere.npz: "),
     (["--dataset", "pneumoniamnist", "--image-size", "30"], "--image-size 30: "),
   ],
 )
 def test_bad_flags(capsys, tmp_path, arguments, said):
   assert refused(capsys, tmp_path, *arguments).startswith(said)
+
+
+@pytest.mark.parametrize(
+  ("tracker", "library"), [("tensorboard", "tensorboardX"), ("wandb", "wandb"), ("mlflow", "mlflow")]
+)
+def test_a_tracker_whose_library_is_not_there(capsys, tmp_path, monkeypatch, tracker, library):
+  find_spec = checks.importlib.util.find_spec
+  monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None if name == library else find_spec(name))
+  said = refused(capsys, tmp_path, "--track", tracker)
+  assert said == f"--track {tracker}: {library} is not installed; its extra is: pip install -e '.[{tracker}]'"
 
 
 def test_bad_files(capsys, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 import lwlrd_jax
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.log import read_log
 from lwlrd_jax.runs import study
 from lwlrd_jax.sweep import main
 
@@ -47,6 +48,21 @@ def test_each_run_has_a_folder_and_all_are_told_of_together(done):
     text = (done / "results.md").read_text()
     assert f"decay-{decay}" in text
     assert f"decay-{decay}" in (done / "comparison.html").read_text()
+
+
+def test_each_run_has_a_log_and_the_study_one_of_what_belongs_to_none(done):
+  for decay in (0.3, 0.7):
+    events = lwlrd_jax.load_run(done / f"decay-{decay}").log.event.tolist()
+    assert events[0] == "run_begun"
+    assert events[-1] == "run_done"
+    assert events.count("run_begun") == 1
+  log = read_log(done)
+  assert log[0]["event"] == "study_begun"
+  assert log[0]["runs"] == ["decay-0.3", "decay-0.7"]
+  said = [event["said"] for event in log if event["event"] == "message"]
+  assert said[:2] == ["decay-0.3, run 1 of 2", "decay-0.7, run 2 of 2"]
+  assert said[2].startswith("comparison: ")
+  assert log[-1]["event"] == "study_done"
 
 
 def test_it_goes_on_where_it_stopped(command, tmp_path, monkeypatch, capsys):

@@ -1,0 +1,162 @@
+"""What happens in a sweep, for machines: `log.jsonl` in the run directory, a JSON object a line, beside the console.
+
+Every line has `time` (UTC) and `event`; the README lists the events and their fields. The standard library's `logging`
+is all it takes: a `MemoryHandler` keeps events until there is a directory to write them to, and whoever wants them
+elsewhere too adds a handler to the logger "lwlrd_jax.log", without another dependency here. No event holds pixels.
+"""
+
+import contextlib
+import datetime
+import json
+import logging
+import math
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from logging.handlers import MemoryHandler
+from pathlib import Path
+from typing import Any
+
+from lwlrd_jax.errors import INTERRUPTED, UserError
+from lwlrd_jax.storage import is_remote
+
+FILE = "log.jsonl"
+
+_logger = logging.getLogger("lwlrd_jax.log")
+_logger.setLevel(logging.INFO)
+_logger.propagate = False  # handlers of the root, such as absl's, would show events among what the console shows
+# Without a target it keeps what comes, with one it hands each event on at once.
+_waiting = MemoryHandler(capacity=1, flushOnClose=False)
+
+
+def event(name: str, /, **fields: Any) -> None:
+  """Notes that something happened; nothing comes of it outside of `recording`.
+
+  Args:
+    name: What, in snake_case.
+    **fields: More about it, as JSON; what is not finite becomes null.
+  """
+  _logger.info(name, extra={"fields": fields})
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[None]:
+  """Keeps events from here on, for `write_to`; an exception that passes through is the last of them."""
+  _logger.addHandler(_waiting)
+  try:
+    yield
+  except UserError as error:
+    event("run_stopped", said=f"error: {error}")
+    raise
+  except Exception as error:
+    event("run_failed", said=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+    raise
+  except BaseException as error:
+    event("run_stopped", said=INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error) or repr(error))
+    raise
+  finally:
+    _hand_on_to(None)
+    _waiting.buffer.clear()
+    _logger.removeHandler(_waiting)
+
+
+def write_to(directory: Path) -> None:
+  """Writes all that was kept, and what follows, to the log of this directory; after whatever is in it."""
+  if _waiting in _logger.handlers:
+    kind = RewrittenFile if is_remote(directory) else AppendedFile
+    handler = logging.StreamHandler(kind(directory / FILE))
+    handler.setFormatter(_JsonLines())
+    _hand_on_to(handler)
+
+
+class AppendedFile:
+  """A text file that grows by whole lines, whenever the process is killed.
+
+  Each `write` is one system call on a file opened for appending. Half a line that a killed process left is closed off,
+  so that it spoils no other.
+  """
+
+  def __init__(self, path: Path):
+    self._file = path.open("ab+", buffering=0)
+    if self._file.seek(0, os.SEEK_END):
+      self._file.seek(-1, os.SEEK_END)
+      if self._file.read(1) != b"\n":
+        self._file.write(b"\n")
+
+  def write(self, text: str) -> None:
+    """Appends."""
+    self._file.write(text.encode())
+
+  def flush(self) -> None:
+    """Nothing is held back."""
+
+  def close(self) -> None:
+    """Lets go of the file."""
+    self._file.close()
+
+
+class RewrittenFile:
+  """The same in a bucket, where nothing can be appended to: written anew, but no more often than every few seconds."""
+
+  _SECONDS = 5.0
+
+  def __init__(self, path: Path):
+    self._path = path
+    self._text = path.read_text() if path.exists() else ""
+    if self._text and not self._text.endswith("\n"):
+      self._text += "\n"
+    self._written = 0.0
+
+  def write(self, text: str) -> None:
+    """Appends; what is not written yet is lost with a process that is killed."""
+    self._text += text
+    if time.monotonic() - self._written > self._SECONDS:
+      self._save()
+
+  def flush(self) -> None:
+    """Each line, as `write` can."""
+
+  def close(self) -> None:
+    """Writes what is left."""
+    self._save()
+
+  def _save(self) -> None:
+    self._path.write_text(self._text)
+    self._written = time.monotonic()
+
+
+def read_log(directory: Path) -> list[dict[str, Any]]:
+  """The events in the log of a directory, oldest first; none if it has no log.
+
+  Lines that are no JSON object are left out: a killed process may leave half of one.
+  """
+  file = directory / FILE
+  events = []
+  for line in file.read_bytes().splitlines() if file.exists() else ():
+    with contextlib.suppress(ValueError):
+      found = json.loads(line)
+      if isinstance(found, dict):
+        events.append(found)
+  return events
+
+
+class _JsonLines(logging.Formatter):
+  def format(self, record: logging.LogRecord) -> str:
+    now = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+    fields = {name: _finite(value) for name, value in record.__dict__.get("fields", {}).items()}
+    return json.dumps({"time": now, "event": record.getMessage(), **fields}, default=str)
+
+
+def _finite(value: Any) -> Any:
+  """JSON has no NaN."""
+  return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _hand_on_to(handler: "logging.StreamHandler[AppendedFile | RewrittenFile] | None") -> None:
+  before = _waiting.target
+  _waiting.setTarget(handler)
+  _waiting.flush()
+  if isinstance(before, logging.StreamHandler):
+    before.close()
+    before.stream.close()
