@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -97,9 +98,9 @@ def _clear(new: Path) -> None:
 
 
 def _write(folder: Path, host: dict[str, Any]) -> None:
-  with _quiet(), ocp.StandardCheckpointer() as checkpointer:
-    checkpointer.save(folder.absolute(), {"schema": np.int32(SCHEMA), **host})
-    checkpointer.wait_until_finished()
+  # Not the asynchronous one, whose threads outlive an error.
+  with _quiet(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+    checkpointer.save(folder.absolute(), args=ocp.args.StandardSave({"schema": np.int32(SCHEMA), **host}))
   sums = {file.relative_to(folder).as_posix(): _checksum(file) for file in _files(folder)}
   (folder / _CHECKSUMS).write_text(json.dumps(sums, indent=1))
 
@@ -187,4 +188,7 @@ def _checksum(file: Path) -> str:
 
 
 def _first_line(error: Exception) -> str:
-  return str(error).strip().split("\n")[0][:300] or type(error).__name__
+  """What is wrong. TensorStore says at length where, and last and with a number what the system said."""
+  first = str(error).strip().split("\n")[0]
+  said = re.search(r"([^:]+) \[os_error_code='\d+'", first)
+  return said[1].strip() if said else first[:300] or type(error).__name__

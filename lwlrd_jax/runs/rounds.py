@@ -126,6 +126,7 @@ class _Rounds:
   def _measure_controls(self, seed: int, infected: Infected) -> None:
     if seed in self._controls:
       self._controls.discard(seed)
+      stopping.check()
       found = Found.nothing()
       if processes.is_first():
         found = measure_controls(self._setting, self._attack, seed, infected, self._store.directory)

@@ -326,3 +326,50 @@ def test_a_rate_for_each_layer(layers, setting):
 
 def test_default_mesh():
   assert member_mesh().size == 4
+
+
+class _Kept:
+  """Snapshots after every call, up to one after which the process is gone."""
+
+  def __init__(self, reached=None, last=None):
+    self.reached, self.last, self.calls = reached, last, 0
+
+  def restore(self):
+    return self.reached
+
+  def keep(self, reached):
+    self.calls += 1
+    self.reached = reached()
+    if self.calls == self.last:
+      raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_what_was_killed_goes_on_from_its_snapshot(tiny_network, smooth_split, after):
+  """With as many members in another order, on another number of devices; and what is finished is not trained again."""
+  network, params = tiny_network("mlp")
+  data = smooth_split(64)
+  rates = np.random.default_rng(0).uniform(0.001, 0.02, (3, 70, len(network.layers))).astype(np.float32)
+  options: dict[str, Any] = {"member": Member(network, "adam", 0.0), "batch_size": 16, "strategy": "loop"}
+  devices = jax.local_devices()
+  whole = finetune(params, rates, data, jax.random.key(1), **options, mesh=member_mesh(devices[:1]))
+
+  kept = _Kept(last=after)
+  with pytest.raises(KeyboardInterrupt):
+    finetune(params, rates, data, jax.random.key(1), **options, mesh=member_mesh(devices[:2]), snapshots=kept)
+  reached = kept.reached
+  assert (reached.steps < 70) == (after < 3)
+  order = [2, 0]
+  some = reached._replace(leaves=[leaf[order] for leaf in reached.leaves], losses=reached.losses[order])
+  took: list[int] = []
+  rest = finetune(
+    *(params, rates[order], data, jax.random.key(1)),
+    **options,
+    mesh=member_mesh(devices[:4]),
+    snapshots=_Kept(some),
+    on_steps=took.append,
+  )
+  np.testing.assert_array_equal(rest.losses, whole.losses[order])
+  jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[order]), rest.params, whole.params)
+  assert sum(took) == (70 if after < 3 else 0)
+  assert took[:1] == ([reached.steps] if after < 3 else [])

@@ -1,9 +1,11 @@
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
+from lwlrd_jax.errors import UserError
 from lwlrd_jax.runs import checkpoints
 from lwlrd_jax.runs.cache import cached_tree
-from lwlrd_jax.runs.checkpoints import load_tree, save_tree
+from lwlrd_jax.runs.checkpoints import DamagedCheckpointError, load_tree, save_tree
 
 TREE = {"params": {"dense0": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}, "n": np.int32(3)}
 
@@ -33,6 +35,62 @@ def test_unknown_schema_is_refused(tmp_path, monkeypatch):
     load_tree(tmp_path / "c")
 
 
+@pytest.mark.parametrize("spoil", ["flip", "truncate", "delete", "add", "no checksums", "bad checksums"])
+def test_what_was_not_written_so_is_named_and_refused(tmp_path, spoil):
+  path = tmp_path / "c"
+  save_tree(path, TREE)
+  file = max((path / "d").iterdir(), key=lambda file: file.stat().st_size)
+  content = bytearray(file.read_bytes())
+  content[len(content) // 2] ^= 1
+  sums = path / "checksums.json"
+  {
+    "flip": lambda: file.write_bytes(bytes(content)),
+    "truncate": lambda: file.write_bytes(bytes(content[:-1])),
+    "delete": file.unlink,
+    "add": lambda: (path / "d" / "more").write_text(""),
+    "no checksums": sums.unlink,
+    "bad checksums": lambda: sums.write_text("[]"),
+  }[spoil]()
+  named = {"add": "d/more", "no checksums": "checksums.json", "bad checksums": "checksums.json"}
+  with pytest.raises(DamagedCheckpointError, match=f"^{path}: damaged, {named.get(spoil, f'd/{file.name}')}"):
+    load_tree(path)
+
+
+def test_every_flipped_byte_is_noticed(tmp_path):
+  path = tmp_path / "c"
+  save_tree(path, TREE)
+  for file in sorted(file for file in path.rglob("*") if file.is_file()):
+    whole = file.read_bytes()
+    for i in {0, len(whole) // 3, len(whole) - 1} if whole else ():
+      file.write_bytes(whole[:i] + bytes([whole[i] ^ 0x10]) + whole[i + 1 :])
+      with pytest.raises(DamagedCheckpointError):
+        load_tree(path)
+    file.write_bytes(whole)
+  assert_same(load_tree(path), TREE)
+
+
+def test_a_checkpoint_of_the_first_schema_is_read(tmp_path):
+  """It had no checksums."""
+  with ocp.StandardCheckpointer() as checkpointer:
+    checkpointer.save(tmp_path / "c", {"schema": np.int32(1), **TREE})
+    checkpointer.wait_until_finished()
+  assert_same(load_tree(tmp_path / "c"), TREE)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+  (tmp_path / "file").write_text("")
+  with pytest.raises(UserError, match=f"^{tmp_path / 'file' / 'c'}: cannot be written"):
+    save_tree(tmp_path / "file" / "c", TREE)
+
+
+def test_what_was_half_written_is_written_over(tmp_path):
+  (tmp_path / ".c.new").mkdir()
+  (tmp_path / ".c.new" / "half").write_text("")
+  save_tree(tmp_path / "c", TREE)
+  assert_same(load_tree(tmp_path / "c"), TREE)
+  assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
 def test_cache_makes_once_for_each_recipe(tmp_path, monkeypatch):
   monkeypatch.setenv("LWLRD_JAX_CACHE", str(tmp_path))
   made = []
@@ -48,4 +106,8 @@ def test_cache_makes_once_for_each_recipe(tmp_path, monkeypatch):
   assert len(made) == 1
   assert_same(first, second)
   assert not cached_tree({"a": 2}, make)[1]
+  # What is not finite is for this run alone.
+  diverged = {"params": {"dense0": {"kernel": np.full(2, np.nan, np.float32)}}}
+  assert not cached_tree({"a": 3}, lambda: diverged)[1]
+  assert not cached_tree({"a": 3}, make)[1]
   assert (tmp_path / "models").stat().st_mode & 0o777 == 0o700

@@ -3,7 +3,7 @@ import pytest
 
 from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.defenses.plan import Defense
-from lwlrd_jax.runs.jobs import Job, controls_of, table_order, waves_of
+from lwlrd_jax.runs.jobs import Job, Wave, controls_of, table_order, waves_of
 
 ATTACKS = [Transpose(stolen=4, steps=1), Transpose(stolen=4, steps=2)]
 
@@ -50,3 +50,31 @@ def test_waves_hold_what_one_program_trains(limit):
     assert len(wave) <= limit
     assert len({(job.prepare, job.defense.optimizer, len(job.defense.schedule)) for job in wave}) == 1
   assert len(waves) == {1: 6, 2: 5, 3: 4, 100: 4}[limit]
+
+
+@pytest.mark.parametrize(
+  ("jobs", "seeds", "workers", "waves"), [(9, 1, 4, 4), (9, 10, 32, 30), (3, 1, 8, 3), (9, 2, 1, 2)]
+)
+def test_there_are_waves_for_all_who_work(jobs, seeds, workers, waves):
+  each = [_job(0.1 * i) for i in range(jobs)]
+  dealt = waves_of(dict.fromkeys(range(seeds), each), 100, workers=workers)
+  assert len(dealt) == waves
+  assert sorted((wave.seed, job.defense.decay) for wave in dealt for job in wave.jobs) == [
+    (seed, job.defense.decay) for seed in range(seeds) for job in each
+  ]
+  sizes = [len(wave.jobs) for wave in dealt]
+  assert max(sizes) - min(sizes) <= 1
+
+
+def test_members_that_have_come_differently_far_are_in_waves_of_their_own():
+  each = [_job(0.1 * i) for i in range(6)]
+  waves = waves_of({0: each}, 100, reached=lambda seed, job: 2 if job in each[3:] else 0)
+  assert [[each.index(job) for job in wave.jobs] for wave in waves] == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_halves_of_a_wave():
+  wave = Wave(3, tuple(_job(0.1 * i) for i in range(5)))
+  first, second = wave.halves()
+  assert (first.seed, second.seed) == (3, 3)
+  assert first.jobs + second.jobs == wave.jobs
+  assert (len(first.jobs), len(second.jobs)) == (2, 3)
