@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -65,9 +66,24 @@ def write_to(directory: Path) -> None:
   """Writes all that was kept, and what follows, to the log of this directory; after whatever is in it."""
   if _waiting in _logger.handlers:
     kind = RewrittenFile if is_remote(directory) else AppendedFile
-    handler = logging.StreamHandler(kind(directory / FILE))
+    try:
+      handler = _Handler(kind(directory / FILE))
+    except OSError as error:
+      raise UserError(f"{directory / FILE}: cannot be written ({error.strerror or error})") from error
     handler.setFormatter(_JsonLines())
     _hand_on_to(handler)
+
+
+class _Handler(logging.StreamHandler):
+  """Says once that the log cannot be written, and lets the work go on."""
+
+  _said = False
+
+  def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    del record
+    if not self._said:
+      self._said = True
+      print(f"{FILE}: cannot be written ({sys.exc_info()[1]}); the run goes on without", file=sys.stderr)
 
 
 class AppendedFile:
@@ -159,4 +175,5 @@ def _hand_on_to(handler: "logging.StreamHandler[AppendedFile | RewrittenFile] | 
   _waiting.flush()
   if isinstance(before, logging.StreamHandler):
     before.close()
-    before.stream.close()
+    with contextlib.suppress(Exception):  # of a bucket that cannot be reached: nothing hangs on the last lines
+      before.stream.close()

@@ -1,7 +1,8 @@
 """The processes that run one sweep together: how they join, wait for each other, and tell each other what they know.
 
-Each has devices of its own and works on members of its own; no compiled program spans two of them but the one that
-hands a starting point over. The only module that knows `jax.distributed`.
+Each has devices of its own and works on members of its own; no compiled program spans two of them. What they say goes
+through JAX's coordination service, as values that are looked at: whoever waits hears of failures and requests to stop.
+The only module that knows `jax.distributed`.
 """
 
 import contextlib
@@ -19,31 +20,30 @@ from typing import Any
 import jax
 import numpy as np
 from flax import serialization
-from jax.experimental import multihost_utils
 
 from lwlrd_jax import stopping
 from lwlrd_jax.config import Processes
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.errors import EXIT_MISTAKE, EXIT_TEMPORARY, TemporaryFailure, UserError
 from lwlrd_jax.progress import console
 
-# Exit code of what may well go right when it is started again: EX_TEMPFAIL of sysexits.h.
-TEMPORARY_FAILURE = 75
 # A process that dies without a word is missed after this long.
 _HEARTBEAT_SECONDS = 60
 # Between two looks at what others say.
 _LOOK_SECONDS = 0.2
+# Of a value: gRPC has a limit of some megabytes.
+_CHUNK = 2**20
 _NAMES = "lwlrd_jax"
 _numbers = itertools.count()
 
 
 def count() -> int:
-  """How many processes there are."""
-  return jax.process_count()
+  """How many processes there are. Before they have joined, this one."""
+  return jax.process_count() if jax.distributed.is_initialized() else 1
 
 
 def index() -> int:
   """Number of this one."""
-  return jax.process_index()
+  return jax.process_index() if jax.distributed.is_initialized() else 0
 
 
 def is_first() -> bool:
@@ -62,6 +62,7 @@ def join(asked: Processes) -> None:
 
   Raises:
     UserError: No cluster that JAX knows is there to ask for the others.
+    TemporaryFailure: They could not join.
   """
   if not asked.distributed and asked.coordinator is None:
     return
@@ -78,7 +79,7 @@ def join(asked: Processes) -> None:
         file=sys.stderr,
         flush=True,
       )
-      os._exit(TEMPORARY_FAILURE)
+      os._exit(EXIT_TEMPORARY)
 
   threading.Thread(target=give_up, daemon=True).start()
   try:
@@ -97,7 +98,11 @@ def join(asked: Processes) -> None:
       "allowed: on Cloud TPU, GKE, Slurm and what else jax.distributed finds out, or with --coordinator, --processes "
       "and --process-id"
     ) from error
-  came.set()
+  except RuntimeError as error:  # such as a port that is taken
+    reason = str(error).strip().splitlines()[0]
+    raise TemporaryFailure(f"--coordinator {asked.coordinator}: the processes could not join ({reason})") from error
+  finally:
+    came.set()
   if not is_first():
     console.quiet = True
   stopping.listen_to(_ask_others)
@@ -111,12 +116,13 @@ def wait(name: str) -> None:
     name: Of the place; each of them comes by it as often as the others.
 
   Raises:
-    UserError: One of them failed.
+    UserError: One of them found a mistake of the user's.
+    TemporaryFailure: One of them failed.
     Stopped: One of them was asked to stop.
   """
   if count() == 1:
     return
-  place = f"{_NAMES}/at/{next(_numbers)}-{name}/"
+  place = _place(name)
   _client().key_value_set(f"{place}{index()}", "")
   while len(_client().key_value_dir_get(place)) < count():
     stopping.check()
@@ -130,24 +136,38 @@ def from_first(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     make: Makes a tree of arrays, nested dicts; called in the first process alone.
 
   Raises:
-    UserError: It did, in the first process.
+    UserError, TemporaryFailure, Stopped: As `wait`; in the first process what `make` raises.
   """
   if count() == 1:
     return make()
-  content = b""
+  place = _place("from the first")
+  chunk = f"{_NAMES}/chunks/{place.split('/')[2]}"  # not among the values that are looked at
   if is_first():
-    content = serialization.msgpack_serialize(jax.tree.map(np.asarray, make()))
-  wait("made")  # a collective gives up on who keeps it waiting
-  size = int(multihost_utils.broadcast_one_to_all(np.array(len(content), np.int32)))
-  buffer = np.frombuffer(content, np.uint8) if is_first() else np.zeros(size, np.uint8)
-  found = np.asarray(multihost_utils.broadcast_one_to_all(buffer))
-  return serialization.msgpack_restore(found.astype(np.uint8).tobytes())
+    tree = jax.tree.map(np.asarray, make())
+    content = serialization.msgpack_serialize(tree)
+    for first in range(0, len(content), _CHUNK):
+      _client().key_value_set_bytes(f"{chunk}/{first}", content[first : first + _CHUNK])
+    _client().key_value_set(f"{place}size", str(len(content)))
+  else:
+    size = int(_value(f"{place}size"))
+    content = b"".join(_client().key_value_try_get_bytes(f"{chunk}/{first}") for first in range(0, size, _CHUNK))
+    tree = serialization.msgpack_restore(content)
+  wait("taken")
+  if is_first():
+    _client().key_value_delete(chunk)
+  return tree
 
 
 def say(make: Callable[[], str]) -> str:
-  """What the first process says, in all of them."""
-  found = from_first(lambda: {"said": np.frombuffer(make().encode(), np.uint8)})
-  return np.asarray(found["said"]).tobytes().decode()
+  """What the first process says, in all of them; errors as `from_first`."""
+  if count() == 1:
+    return make()
+  place = _place("said")
+  if not is_first():
+    return _value(f"{place}text")[1:]
+  text = make()
+  _client().key_value_set(f"{place}text", f"={text}")  # there are no empty values
+  return text
 
 
 @contextlib.contextmanager
@@ -160,25 +180,40 @@ def first_goes_first(name: str) -> Iterator[None]:
     wait(name)
 
 
-def fail(message: str) -> None:
-  """Tells the others that this process cannot go on."""
+def fail(message: str, code: int) -> None:
+  """Tells the others that this process cannot go on.
+
+  Args:
+    message: Why, a line.
+    code: `EXIT_MISTAKE` if it is the user's to mend; else they end in a way that has them started again.
+  """
   if count() > 1:
     with contextlib.suppress(Exception):  # whatever comes of it: this one ends
-      _tell(json.dumps({"failed": f"process {index()} on {socket.gethostname()} failed: {message}"}))
+      _tell(json.dumps({"failed": f"process {index()} on {socket.gethostname()} failed: {message}", "code": code}))
+
+
+def leave(why: str, code: int) -> None:
+  """Ends this process at once, where there are others: JAX would have it wait for them."""
+  if count() > 1:
+    with contextlib.suppress(Exception):
+      _tell(json.dumps({"why": why, "code": code}))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _ask_others(mine: stopping.Stopped | None) -> stopping.Stopped | None:
   """Tells of a request, or finds one that another process told of.
 
   Raises:
-    UserError: Another one failed.
+    UserError, TemporaryFailure: Another one failed.
   """
   if mine is not None:
     _tell(json.dumps({"why": str(mine), "code": mine.code}))
     return mine
   for word in _told(int(time.monotonic() / _LOOK_SECONDS)):
     if "failed" in word:
-      raise UserError(word["failed"])
+      raise (UserError if word["code"] == EXIT_MISTAKE else TemporaryFailure)(word["failed"])
     return stopping.Stopped(**word)
   return None
 
@@ -193,6 +228,20 @@ def _told(moment: int) -> list[dict[str, Any]]:
   """What other processes told; asked for no more often than at every `moment`."""
   del moment
   return [json.loads(word) for _, word in _client().key_value_dir_get(f"{_NAMES}/words/")]
+
+
+def _place(name: str) -> str:
+  """A folder of values of its own; every process asks for as many of them, in one order."""
+  return f"{_NAMES}/at/{next(_numbers)}/{name}/"
+
+
+def _value(key: str) -> str:
+  """A value that the first process sets; whoever waits for it hears what became of that one."""
+  place = key.rpartition("/")[0] + "/"
+  while not (found := dict(_client().key_value_dir_get(place)).get(key)):
+    stopping.check()
+    time.sleep(_LOOK_SECONDS)
+  return found
 
 
 def _client() -> Any:

@@ -15,14 +15,20 @@ def path_of(name: str | Path) -> Path:
   Of what a bucket's paths can do only what `pathlib.Path` has too is used here, so they pass as such. Buckets need the
   fsspec package of their kind, `gcsfs` for `gs://`.
 
-  >>> path_of("runs/a"), str(path_of("gs://bucket/a") / "config.json")
-  (PosixPath('runs/a'), 'gs://bucket/a/config.json')
+  Raises:
+    UserError: That package is missing.
   """
   if not is_remote(name):
     return Path(name)
-  from etils import epath  # few runs need it  # noqa: PLC0415
+  # Few runs need these.
+  import fsspec  # noqa: PLC0415
+  from etils import epath  # noqa: PLC0415
 
-  return cast(Path, epath.Path(name))
+  try:
+    fsspec.get_filesystem_class(str(name).partition("://")[0])
+    return cast(Path, epath.Path(name))
+  except (ImportError, ValueError) as error:  # an unknown kind, or one whose package is missing
+    raise UserError(f"{name}: buckets of this kind cannot be reached ({error})") from error
 
 
 def is_remote(path: str | Path) -> bool:
@@ -37,7 +43,10 @@ def replace_file(path: Path, content: bytes) -> None:
     UserError: It cannot be written.
   """
   if is_remote(path):
-    path.write_bytes(content)
+    try:
+      path.write_bytes(content)
+    except Exception as error:  # whatever a bucket's own library and the network come up with
+      raise UserError(f"{path}: cannot be written ({error})") from error
     return
   temporary = path.with_name(f".{path.name}.new")
   try:
@@ -50,7 +59,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def make_folder(path: Path, *, exist_ok: bool = False) -> None:
-  """Makes a folder that only its owner may enter. Who may read a bucket is the bucket's affair.
+  """Makes a folder that only its owner may enter. Who may enter a bucket is the bucket's affair.
 
   Raises:
     OSError: It cannot be made.
@@ -59,15 +68,14 @@ def make_folder(path: Path, *, exist_ok: bool = False) -> None:
     path.mkdir(parents=True, exist_ok=True)
     return
   path.parent.mkdir(parents=True, exist_ok=True)
-  there = path.is_dir()
   path.mkdir(mode=0o700, exist_ok=exist_ok)
-  if not there:
-    path.chmod(0o700)  # whatever the umask
+  path.chmod(0o700)  # whatever the umask, and whoever made it
 
 
 def remove_tree(path: Path) -> None:
-  """Deletes a folder and all that is in it."""
-  if is_remote(path):
-    path.rmtree()  # type: ignore[attr-defined]
-  else:
-    shutil.rmtree(path)
+  """Deletes a folder and all that is in it; nothing, if it is not there."""
+  with contextlib.suppress(FileNotFoundError):
+    if is_remote(path):
+      path.rmtree()  # type: ignore[attr-defined]
+    else:
+      shutil.rmtree(path)

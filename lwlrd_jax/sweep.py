@@ -2,11 +2,12 @@
 
 import os
 import sys
+from typing import Any
 
 from lwlrd_jax import stopping
 from lwlrd_jax.cli import parse_configs
 from lwlrd_jax.config import SweepConfig, validate
-from lwlrd_jax.errors import INTERRUPTED, UserError
+from lwlrd_jax.errors import EXIT_MISTAKE, EXIT_TEMPORARY, INTERRUPTED, TemporaryFailure, UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,8 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments: The command line's words; those of the process if None.
 
   Returns:
-    The exit code: 0; 2 after a user's mistake; 130 after an interrupt; 143 after SIGTERM, once what was under way is
-    saved. (A process that the others leave waiting ends with 75, see `processes.join`.)
+    The exit code: 0; 2 after a user's mistake; 75 after what may go right when it is started again; 130 after an
+    interrupt and 143 after SIGTERM, once what was under way is saved.
   """
   arguments = sys.argv[1:] if arguments is None else arguments
   try:
@@ -28,24 +29,34 @@ def main(arguments: list[str] | None = None) -> int:
 
     execute_all(configs, command=["python", "-m", "lwlrd_jax.sweep", *arguments])
   except UserError as error:
-    print(f"error: {error}", file=sys.stderr)
-    _tell_others(str(error))
-    return 2
+    return _failed(str(error), EXIT_MISTAKE)
+  except TemporaryFailure as error:
+    return _failed(str(error), EXIT_TEMPORARY)
   except stopping.Stopped as stop:
     print(f"stopped after {stop}, and saved; --resume goes on from there", file=sys.stderr)
     return stop.code
   except KeyboardInterrupt:
     print(INTERRUPTED, file=sys.stderr)
+    if (processes := _processes()) is not None:
+      processes.leave("an interrupt", stopping.EXIT_INTERRUPTED)
     return stopping.EXIT_INTERRUPTED
   except Exception as error:
-    _tell_others(f"{type(error).__name__}: {error}")
+    if (processes := _processes()) is not None:
+      processes.fail(f"{type(error).__name__}: {error}", EXIT_TEMPORARY)
     raise
   return 0
 
 
-def _tell_others(message: str) -> None:
-  if "lwlrd_jax.processes" in sys.modules:  # before that there are none
-    sys.modules["lwlrd_jax.processes"].fail(message)
+def _failed(message: str, code: int) -> int:
+  print(f"error: {message}", file=sys.stderr)
+  if (processes := _processes()) is not None:
+    processes.fail(message, code)
+  return code
+
+
+def _processes() -> Any:
+  """The module, if it was needed: before that there are no others, and it waits for JAX."""
+  return sys.modules.get("lwlrd_jax.processes")
 
 
 if __name__ == "__main__":

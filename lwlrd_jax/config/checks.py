@@ -34,7 +34,7 @@ from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.model_name import ALLOWED as ALLOWED_MODELS
 from lwlrd_jax.model_name import MODEL_NAMES, own_model
-from lwlrd_jax.storage import is_remote
+from lwlrd_jax.storage import is_remote, path_of
 
 
 def validate(config: SweepConfig) -> None:
@@ -175,6 +175,11 @@ def _check_codes(config: SweepConfig) -> None:
 
 def _check_directory(config: SweepConfig) -> None:
   run = config.run
+  if run.out is not None:
+    try:
+      path_of(run.out)
+    except UserError as error:
+      raise UserError(f"--out {error}; gs:// needs the package gcsfs") from error
   if run.resume + run.overwrite + run.restartable > 1:
     raise UserError("--resume, --overwrite, --restartable: one of them, not several")
   if run.out is None:

@@ -42,22 +42,38 @@ def taken_by(compiled: Any) -> int:
   )
 
 
-def free_on_device() -> int | None:
-  """As `free_memory`; of a CPU's devices each one's share."""
+def free_on_device(devices: int | None = None) -> int | None:
+  """As `free_memory`; of so many devices of a CPU (all, if None) each one's share."""
   free = free_memory()
   if free is not None and jax.local_devices()[0].platform == "cpu":
-    free //= jax.local_device_count()
+    free //= devices or jax.local_device_count()
   return free
 
 
-def check_room(compiled: Any) -> None:
+def check_room(compiled: Any, devices: int) -> None:
   """Refuses a program that this process's devices have no room for.
 
   Its arguments are counted too: they are not there yet, or a part of them is, and then it is the safer side.
 
+  Args:
+    compiled: The program.
+    devices: How many of them it runs on: a CPU's share the memory.
+
   Raises:
     TooLargeError: They have not.
   """
-  free, needed = free_on_device(), taken_by(compiled)
+  free, needed = free_on_device(devices), taken_by(compiled)
   if free is not None and needed > free:
     raise TooLargeError(needed, free)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+  """Whether that is what an error is about."""
+  return isinstance(error, TooLargeError) or (
+    isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+  )
+
+
+def in_a_line(error: BaseException) -> str:
+  """The beginning of what it says."""
+  return str(error).strip().split("\n")[0][:200]

@@ -4,6 +4,7 @@ The step is written for one member (`member.py`). Here it is mapped over the mem
 inside `jax.shard_map` over a one-axis mesh: no member ever needs another's numbers, so no device ever talks to another.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from lwlrd_jax import stopping
 from lwlrd_jax.data.batches import Batches, task_batches
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
@@ -66,6 +68,9 @@ class Snapshots(Protocol):
   def keep(self, reached: Callable[[], Reached]) -> None:
     """Keeps how far they have come, if it is time to."""
 
+  def keep_now(self, reached: Callable[[], Reached]) -> None:
+    """Keeps it: nothing will come of them in this process."""
+
 
 class _NoSnapshots:
   def restore(self) -> Reached | None:
@@ -73,6 +78,18 @@ class _NoSnapshots:
 
   def keep(self, reached: Callable[[], Reached]) -> None:
     del reached
+
+  keep_now = keep
+
+
+@contextlib.contextmanager
+def kept_at_the_end(snapshots: Snapshots, reached: Callable[[], Reached]) -> Iterator[None]:
+  """Keeps how far members have come if what is done within stops the work, or fails."""
+  try:
+    yield
+  except (stopping.Stopped, Exception):
+    snapshots.keep_now(reached)
+    raise
 
 
 def member_mesh(devices: list[jax.Device] | None = None) -> jax.sharding.Mesh:
@@ -226,7 +243,7 @@ def finetune(
   for call, (rates, part, now) in enumerate(calls.inputs(data, first), first):
     if state is None:
       # Asked what it takes before anything of that is allocated.
-      check_room(calls.compile(member, params, rates, part, now))
+      check_room(calls.compile(member, params, rates, part, now), calls.mesh.size)
       state = start(member, params, calls.rows, calls.mesh)
       state = state if reached is None else _go_on(state, reached)
       on_steps(done)
@@ -234,13 +251,15 @@ def finetune(
     losses.append(np.asarray(loss)[:members])  # waits for the device: progress is what is done, not what is queued
     before, done = done, min((call + 1) * per_call, steps)
     if done < steps:
-      snapshots.keep(functools.partial(_reached, state, np.concatenate(losses, axis=1)))
-      on_steps(done - before)
+      reached_now = functools.partial(_reached, state, np.concatenate(losses, axis=1))
+      snapshots.keep(reached_now)
+      with kept_at_the_end(snapshots, reached_now):
+        on_steps(done - before)
   assert state is not None
   kept = jax.tree.map(lambda leaf: leaf[:members], jax.device_get(state.params))
   population = Population(kept, np.concatenate(losses, axis=1)[:, :steps])
-  snapshots.keep(population.reached)
-  on_steps(steps - before)
+  with kept_at_the_end(snapshots, population.reached):
+    on_steps(steps - before)
   return population
 
 

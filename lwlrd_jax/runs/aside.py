@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import jax
 
+from lwlrd_jax import processes
+
 T = TypeVar("T")
 
 
@@ -25,18 +27,27 @@ def call(function: Callable[..., T], *arguments: Any) -> T:
   Raises:
     OSError: The process beside it died.
   """
-  if jax.process_count() == 1:
+  if processes.count() == 1:
     return function(*arguments)
+  begin()
   try:
     return _beside().submit(function, *arguments).result()
   except BrokenProcessPool as error:
     raise OSError("the process that writes checkpoints died") from error
 
 
+@functools.cache
 def begin() -> None:
-  """Starts the process, which takes some seconds, before it is needed."""
-  if jax.process_count() > 1:
+  """Starts the process, which takes some seconds, before it is needed; nothing where this one is alone."""
+  if processes.count() == 1:
+    return
+  signals = {signal.SIGINT, signal.SIGTERM}
+  # It inherits that: until it has imported everything, a signal to the whole group would end it.
+  before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+  try:
     _beside().submit(os.getpid)
+  finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @functools.cache

@@ -32,7 +32,7 @@ def cached_tree(recipe: dict[str, Any], make: Callable[[], dict[str, Any]]) -> t
     return load_tree(path), True
   tree = make()
   if is_finite(tree):  # what diverged is for this run to tell of, and for none to go on from
-    save_tree(path, tree)
+    save_tree(path, tree, replace=False)  # another sweep may have been faster, and a third may be reading that
   return tree, False
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -31,19 +32,20 @@ class DamagedCheckpointError(UserError):
   """A checkpoint whose files are not those that were written."""
 
 
-def save_tree(path: Path, tree: dict[str, Any]) -> None:
+def save_tree(path: Path, tree: dict[str, Any], *, replace: bool = True) -> None:
   """Writes a tree of arrays as one checkpoint; complete or not there at all.
 
   Args:
-    path: Folder to create; one that exists is replaced.
+    path: Folder to create.
     tree: Nested dicts of arrays.
+    replace: Whether it takes the place of one that is there. Another process may be reading that.
 
   Raises:
     UserError: It cannot be written.
   """
   host = jax.tree.map(np.asarray, tree)
   try:
-    aside.call(_save, path, host)
+    aside.call(_save, path, host, replace)
   except (OSError, ValueError) as error:  # TensorStore tells of a full disk by a ValueError
     raise UserError(f"{path}: cannot be written ({_first_line(error)})") from error
 
@@ -67,7 +69,7 @@ def load_tree(path: Path) -> dict[str, Any]:
   return aside.call(_load, path)
 
 
-def _save(path: Path, host: dict[str, Any]) -> None:
+def _save(path: Path, host: dict[str, Any], replace: bool) -> None:
   if is_remote(path):
     with tempfile.TemporaryDirectory() as local:
       folder = Path(local) / path.name
@@ -79,22 +81,24 @@ def _save(path: Path, host: dict[str, Any]) -> None:
         make_folder(target.parent, exist_ok=True)
         target.write_bytes(file.read_bytes())
     return
-  new = path.with_name(f".{path.name}.new")
-  _clear(new)
+  # A name of its own: others may be at the same one.
+  new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
   try:
     _write(new, host)
-    if path.exists():
-      shutil.rmtree(path)
-    new.rename(path)
-  except BaseException:
-    _clear(new)
-    raise
+    if path.exists() and replace:
+      path.rename(new.with_suffix(".old"))
+    if not path.exists():
+      new.rename(path)
+  finally:
+    for left_over in path.parent.glob(f"{new.stem}*"):  # Orbax has a name of its own for what is not complete
+      shutil.rmtree(left_over, ignore_errors=True)
 
 
-def _clear(new: Path) -> None:
-  """Deletes what was begun; Orbax has a name of its own for what is not complete."""
-  for begun in new.parent.glob(f"{new.name}*"):
-    shutil.rmtree(begun, ignore_errors=True)
+def clear_unfinished(folder: Path) -> None:
+  """Deletes what killed processes had begun to write in a folder of checkpoints that nobody else writes to."""
+  if not is_remote(folder):
+    for begun in folder.glob(".*.new*"):
+      shutil.rmtree(begun, ignore_errors=True)
 
 
 def _write(folder: Path, host: dict[str, Any]) -> None:

@@ -18,6 +18,8 @@ from lwlrd_jax.errors import UserError
 from lwlrd_jax.runs.results import results_table
 from lwlrd_jax.storage import is_remote, make_folder, remove_tree, replace_file
 
+# What a run that was killed before its first config.json leaves behind.
+_BEFORE_IT_BEGAN = {".lock", ".writer.json", ".config.json.new"}
 # Of config.json and the directory's layout.
 SCHEMA = 1
 
@@ -47,7 +49,7 @@ class RunDirectory:
     is_run = (path / "config.json").is_file()
     if resume and not is_run:
       raise UserError(f"--resume --out {path}: no run there to go on with")
-    if resume or not path.exists():
+    if resume or not path.exists() or never_began(path):
       return
     if not path.is_dir():
       raise UserError(f"--out {path}: is a file; allowed: a folder to create")
@@ -68,7 +70,7 @@ class RunDirectory:
     try:
       if overwrite:
         run.set_aside()
-      make_folder(path)
+      make_folder(path, exist_ok=True)
     except OSError as error:
       raise UserError(f"--out {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
     return run
@@ -113,11 +115,16 @@ class RunDirectory:
       lock.release()
 
   def set_aside(self) -> None:
-    """Renames the folder, if it is there, until `finish` or `take_back`."""
+    """Renames the folder, if it is there, until `finish` or `take_back`.
+
+    Raises:
+      UserError: A sweep is writing there.
+    """
     if self.path.exists():
-      if self.replaced.exists():
-        remove_tree(self.replaced)
-      self.path.rename(self.replaced)
+      with self.lock():
+        if self.replaced.exists():
+          remove_tree(self.replaced)
+        self.path.rename(self.replaced)
 
   def take_back(self) -> None:
     """Undoes `set_aside`; there is no new run."""
@@ -231,3 +238,8 @@ class RunDirectory:
       return {}
     with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
       return dict(arrays)
+
+
+def never_began(path: Path) -> bool:
+  """Whether a folder holds no more than a run that was killed before it wrote anything."""
+  return path.is_dir() and any(path.iterdir()) and {file.name for file in path.iterdir()} <= _BEFORE_IT_BEGAN

@@ -1,7 +1,9 @@
 """One sweep from the data set to the report. Everything numerical is elsewhere; this is the order of things."""
 
 import contextlib
+import dataclasses
 import datetime
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ from lwlrd_jax.progress import console
 from lwlrd_jax.report import write_report
 from lwlrd_jax.runs import parts
 from lwlrd_jax.runs.attacks import knows_of
+from lwlrd_jax.runs.checkpoints import clear_unfinished
 from lwlrd_jax.runs.describe import check_resumable, describe, describe_members
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.environment import environment
@@ -34,6 +37,9 @@ from lwlrd_jax.runs.starting_points import describe_attack
 from lwlrd_jax.runs.store import Store
 from lwlrd_jax.runs.watched import WatchedStore
 from lwlrd_jax.storage import path_of
+
+# Flags that processes of one run may differ in: who they are, and where their files lie.
+_OF_A_PROCESS = {"process_id", "npz", "data_dir", "mimic_dir", "codec_npz", "config"}
 
 
 def execute(config: SweepConfig, command: list[str]) -> Path:
@@ -61,7 +67,7 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   if processes.is_first():
     RunDirectory.check(out, resume=resume, overwrite=config.run.overwrite)
   resolved, setting, jobs = _plan(config)
-  _check_same_data(setting)
+  _check_same(config, setting)
 
   description = {
     **describe(setting, resolved),
@@ -76,6 +82,7 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     def begin() -> str:
       directory = RunDirectory(out) if resume else RunDirectory.create(out, overwrite=config.run.overwrite)
       stack.enter_context(directory.lock())
+      clear_unfinished(directory.path / "checkpoints")
       return _begin(directory, {**record, **description}, resume=resume)
 
     _check_same_directory(out, processes.say(begin))
@@ -96,6 +103,9 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     run_jobs(setting, jobs, store, order)
     if config.searching.search is not None:
       run_search(setting, resolved, jobs, store)
+    if missing := set(order) - store.rows.keys():
+      raise RuntimeError(f"{len(missing)} members were never run, {min(missing)} among them")
+    processes.wait("everything is run")
     store.record(run_seconds=round(elapsed + time.monotonic(), 1))
     if processes.is_first():
       parts.clear(directory)
@@ -132,11 +142,13 @@ def _begin(directory: RunDirectory, description: dict[str, Any], *, resume: bool
   return description["started"]
 
 
-def _check_same_data(setting: Setting) -> None:
-  """Refuses processes that have different images."""
-  digest = setting.origin.digest
-  if processes.say(lambda: digest) != digest:
-    raise UserError(f"--dataset: process {processes.index()} has other images or labels than process 0")
+def _check_same(config: SweepConfig, setting: Setting) -> None:
+  """Refuses processes that were started otherwise, or have other images."""
+  own = {name: str(value) for name, value in config.flat().items() if name not in _OF_A_PROCESS}
+  own["images and labels"] = setting.origin.digest
+  for name, value in json.loads(processes.say(lambda: json.dumps(own))).items():
+    if own[name] != value:
+      raise UserError(f"process {processes.index()} has other {name} than process 0: {own[name]}, not {value}")
 
 
 def _check_same_directory(out: Path, started: str) -> None:
@@ -195,4 +207,7 @@ def _data(config: SweepConfig) -> tuple[Dataset, Resolved]:
       mimic_dir=config.data.mimic_dir,
       mimic=config.data.mimic(),
     )
-  return data, resolve(config, data)
+  resolved = resolve(config, data)
+  # By the first one's memory: other programs round otherwise.
+  stream = processes.say(lambda: str(resolved.stream)) == "True"
+  return data, dataclasses.replace(resolved, stream=stream)

@@ -77,7 +77,7 @@ def print_forecast(config: SweepConfig, data: Dataset, resolved: Resolved) -> No
   order = table_order(attacks, jobs, seeds)
   controls = sum(len(controls_of(attack, attacks, seed)) for attack in attacks for seed in range(seeds))
   of_model = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
-  out = Console(highlight=False)
+  out = Console(highlight=False, quiet=not processes.is_first())
   out.print(f"{data.name}, {config.data.model}: {len(attacks)} attacks ({', '.join(resolved.attacks)}), seeds: {seeds}")
   out.print(f"members: {len(order) - controls}, and {controls} controls; checkpoints: {_size(of_model * len(order))}")
   if config.searching.search is not None:

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax import processes, stopping
+from lwlrd_jax import processes
 from lwlrd_jax.attacks.base import Attack, Infected
 from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import finetune
+from lwlrd_jax.engine.memory import is_out_of_memory
+from lwlrd_jax.engine.population import finetune, kept_at_the_end
 from lwlrd_jax.log import event
 from lwlrd_jax.metrics.measure import sample_positions
 from lwlrd_jax.model_name import short_name
@@ -82,12 +83,16 @@ def run_wave(
     )
   seconds = (time.monotonic() - started) / len(jobs)
 
+  found = Found.nothing()
+
   def treated() -> Iterator[Treated]:
     for i, job in enumerate(jobs):
       # What belongs to no layer comes along as it is.
       tuned = {**before.params, **jax.tree.map(lambda leaf, i=i: leaf[i], population.params)}
       live = setting.finisher.live(tuned)
       for name, finish in job.members(attack, seed).items():
+        if name in found.rows:
+          continue
         after = _apply(setting, attack, finish, tuned, jax.random.fold_in(finish_key(seed), 1), directory, live)
         planes = after.planes or before.planes
         row = {
@@ -98,15 +103,20 @@ def run_wave(
         }
         yield Treated(name, row, after.params, live, bool(np.isfinite(population.losses[i]).all()))
 
-  found = Found.nothing()
   count = sum(len(job.finishes) for job in jobs)
   with phase("finishing, measuring and saving", count, unit="members") as on_members:
-    for member, measured in measure_all(setting, attack, treated(), infected):
-      found.add(member.name, {**member.row, "status": status(member, measured), **figures(measured)}, measured)
-      directory.save(member.name, {"params": member.params})
-      if stopping.requested():
-        of_wave.keep(population.reached)
-      on_members(1)
+    while len(found.rows) < count:
+      try:
+        for member, measured in measure_all(setting, attack, treated(), infected):
+          found.add(member.name, {**member.row, "status": status(member, measured), **figures(measured)}, measured)
+          directory.save(member.name, {"params": member.params})
+          with kept_at_the_end(of_wave, population.reached):
+            on_members(1)
+      except jax.errors.JaxRuntimeError as error:
+        if not is_out_of_memory(error) or setting.measured_together == 1:
+          raise
+        setting.measured_together //= 2
+        console.print(f"out of memory while measuring: on with {setting.measured_together} members side by side")
   rate, took = len(first.defense.schedule) / seconds, round(time.monotonic() - started, 3)
   event("wave_done", attack=attack.name, seed=seed, members=len(jobs), seconds=took, member_steps_per_s=round(rate, 1))
   return found

@@ -6,7 +6,7 @@ import jax
 
 from lwlrd_jax import processes, stopping
 from lwlrd_jax.attacks.base import Attack, Infected
-from lwlrd_jax.engine.memory import TooLargeError
+from lwlrd_jax.engine.memory import TooLargeError, in_a_line, is_out_of_memory
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.progress import console
 from lwlrd_jax.runs import parts
@@ -52,9 +52,18 @@ class _Rounds:
       seed: [job for job in jobs if not done >= job.members(attack, seed).keys()] for seed in range(setting.seeds)
     }
     self._controls = {seed for seed in self._open if not done >= set(controls_of(attack, setting.attacks, seed))}
-    asked = setting.config.run.members_per_wave
     batch_size = max((job.defense.batch_size for job in jobs), default=setting.config.tuning.batch_size)
-    self._limit = members_per_wave(asked, setting.network, setting.declared, batch_size, setting.strategy)
+    self._limit = self._members_per_wave(batch_size)
+
+  def _members_per_wave(self, batch_size: int) -> int:
+    """As the first process has it: all of them have to deal the same waves. Who has less room halves his own."""
+    setting = self._setting
+
+    def limit() -> int:
+      asked = setting.config.run.members_per_wave
+      return members_per_wave(asked, setting.network, setting.declared, batch_size, setting.strategy)
+
+    return int(processes.say(lambda: str(limit())))
 
   def run(self) -> None:
     setting, attack, store = self._setting, self._attack, self._store
@@ -78,6 +87,9 @@ class _Rounds:
       # Controls come second: whoever waits for the first step of a sweep should not wait for what is measured of them.
       for seed in dict.fromkeys(wave.seed for wave in dealt):
         self._measure_controls(seed, models[seed])
+      if len(waves) > processes.count():
+        done = sum(len(wave.jobs) for wave in waves[: first + processes.count()])
+        console.print(f"{attack.name}: {done} of {sum(len(wave.jobs) for wave in waves)} fine-tunings done")
     for seed in sorted(self._controls):
       self._measure_controls(seed, models[seed])
 
@@ -87,37 +99,34 @@ class _Rounds:
     if mine is not None:
       for part in self._as_memory_allows(mine, models[mine.seed]):
         if processes.count() == 1:
-          self._store.add(part, self._order)
+          self._add(part)
         found.update(part)
     if processes.count() > 1:
       self._add(found)
-      if mine is not None:
-        self._snapshots.drop(mine.members(self._attack))
 
   def _as_memory_allows(self, wave: Wave, infected: Infected) -> Iterator[Found]:
     """A wave; or its halves one after the other, if there is no room for it at once."""
     directory = self._store.directory
-    if len(wave.jobs) <= self._limit:
+    if len(wave.jobs) <= min(self._limit, self._setting.most_members):
       stopping.check()
       try:
         with traced_once(directory.path, wanted=self._setting.config.watching.profile and processes.is_first()):
           found = run_wave(self._setting, self._attack, wave, infected, directory, self._snapshots)
       except (TooLargeError, jax.errors.JaxRuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
           raise
         if len(wave.jobs) == 1:
           raise UserError(
-            f"out of memory: a single member does not fit ({_first_line(error)}); allowed: a smaller --batch-size or "
+            f"out of memory: a single member does not fit ({in_a_line(error)}); allowed: a smaller --batch-size or "
             "--model, --strategy loop, or a device with more memory"
           ) from error
-        self._limit = len(wave.jobs) // 2
+        self._setting.most_members = len(wave.jobs) // 2
         console.print(
-          f"out of memory: {len(wave.jobs)} members at once are too many ({_first_line(error)}), on with {self._limit}"
+          f"out of memory: {len(wave.jobs)} members at once are too many ({in_a_line(error)}), on with "
+          f"{self._setting.most_members}"
         )
       else:
         yield found
-        if processes.count() == 1:
-          self._snapshots.drop(wave.members(self._attack))  # what was found is on disk by now
         return
     # Out here nothing holds on to what the failed attempt had allocated.
     for half in wave.halves():
@@ -136,14 +145,8 @@ class _Rounds:
     self._store.add(parts.gather(found, self._store.directory), self._order)
     if processes.count() > 1:
       parts.forget(self._store.directory)
+    if processes.is_first():
+      self._snapshots.drop(self._store.rows.keys())
 
   def _reached(self, seed: int, job: Job) -> int:
     return self._snapshots.reached.get(next(iter(job.members(self._attack, seed))), 0)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-  return isinstance(error, TooLargeError) or "RESOURCE_EXHAUSTED" in str(error)
-
-
-def _first_line(error: Exception) -> str:
-  return str(error).strip().split("\n")[0][:200]

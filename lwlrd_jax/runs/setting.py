@@ -1,6 +1,7 @@
 """What all parts of a sweep share."""
 
 import dataclasses
+import sys
 
 import jax
 
@@ -34,7 +35,8 @@ class Setting:
     finisher: Steps on the weights.
     seeds: Infections of each attack.
     strategy: How a device maps over members.
-    measured_together: Members that are measured side by side.
+    measured_together: Members that are measured side by side; lowered where that is too many.
+    most_members: Members of a wave that there is known to be room for; lowered likewise.
     may_show: Whether pictures of reconstructions may be kept.
 
   Raises:
@@ -73,6 +75,7 @@ class Setting:
       self._check_capacity(attack)
     self.finisher = Finisher(self.network, self.declared, self.train, self.val, config.finishing)
     self.measured_together = measured_together(self.network, self.declared, resolved.transpose.stolen)
+    self.most_members = sys.maxsize
     self.may_show = data.openly_licensed or config.run.show_stolen
 
   def _check_capacity(self, attack: Attack) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,19 @@ import jax
 from lwlrd_jax import processes, stopping
 from lwlrd_jax.config import Run, SweepConfig
 from lwlrd_jax.config.parse import parse_track
+from lwlrd_jax.engine.memory import TooLargeError, in_a_line, is_out_of_memory
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.log import event, recording, write_to
 from lwlrd_jax.progress import console
+from lwlrd_jax.runs import aside
 from lwlrd_jax.runs.compiled import keep_compiled
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.execute import check, execute, forecast
 from lwlrd_jax.runs.track import check_ready
 from lwlrd_jax.storage import make_folder, path_of
+
+# Errors that are no fault of ours.
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 
 
 @recording()
@@ -38,8 +44,20 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | N
   """
   processes.join(next(iter(configs.values())).processes)
   keep_compiled()
+  aside.begin()
   with stopping.signals():  # JAX listens to SIGTERM too, from when processes have joined
-    return _execute_all(configs, command)
+    try:
+      return _execute_all(configs, command)
+    except (TooLargeError, jax.errors.JaxRuntimeError) as error:
+      if not is_out_of_memory(error):
+        raise
+      raise UserError(
+        f"out of memory ({in_a_line(error)}); allowed: a smaller --model or --infect-batch-size"
+      ) from error
+    except OSError as error:
+      if error.errno not in _OF_THE_DISK:
+        raise
+      raise UserError(f"{error.filename or 'disk'}: {error.strerror}") from error
 
 
 def _execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | None:

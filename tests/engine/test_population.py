@@ -8,6 +8,7 @@ import optax
 import pytest
 from jax.sharding import PartitionSpec
 
+from lwlrd_jax import stopping
 from lwlrd_jax.data import stream
 from lwlrd_jax.data.batches import Batches, batch_plan, read, task_batches
 from lwlrd_jax.data.device import DeviceSplit
@@ -329,19 +330,19 @@ def test_default_mesh():
 
 
 class _Kept:
-  """Snapshots after every call, up to one after which the process is gone."""
+  """A snapshot when the work is stopped."""
 
-  def __init__(self, reached=None, last=None):
-    self.reached, self.last, self.calls = reached, last, 0
+  def __init__(self, reached=None):
+    self.reached = reached
 
   def restore(self):
     return self.reached
 
   def keep(self, reached):
-    self.calls += 1
+    pass
+
+  def keep_now(self, reached):
     self.reached = reached()
-    if self.calls == self.last:
-      raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("after", [1, 2, 3])
@@ -354,9 +355,16 @@ def test_what_was_killed_goes_on_from_its_snapshot(tiny_network, smooth_split, a
   devices = jax.local_devices()
   whole = finetune(params, rates, data, jax.random.key(1), **options, mesh=member_mesh(devices[:1]))
 
-  kept = _Kept(last=after)
-  with pytest.raises(KeyboardInterrupt):
-    finetune(params, rates, data, jax.random.key(1), **options, mesh=member_mesh(devices[:2]), snapshots=kept)
+  kept, calls = _Kept(), []
+
+  def stop(steps: int) -> None:
+    calls.append(steps)
+    if len(calls) == 1 + after:  # the first is told before any step
+      raise stopping.Stopped("SIGTERM", 143)
+
+  two: dict[str, Any] = {"mesh": member_mesh(devices[:2]), "snapshots": kept, "on_steps": stop}
+  with pytest.raises(stopping.Stopped):
+    finetune(params, rates, data, jax.random.key(1), **options, **two)
   reached = kept.reached
   assert (reached.steps < 70) == (after < 3)
   order = [2, 0]

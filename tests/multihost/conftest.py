@@ -41,13 +41,15 @@ def port():
 
 @pytest.fixture
 def sweep(tmp_path_factory):
-  """Starts a sweep as a process of its own, with as many CPU devices; ends it if a test did not."""
+  """Starts a sweep, or a script, as a process of its own with as many CPU devices; ends it if a test did not."""
   started = []
   programs = tmp_path_factory.getbasetemp() / "programs"
 
-  def start(*arguments: str, devices: int = 1) -> subprocess.Popen[str]:
+  def start(*arguments: str, devices: int = 1, script: str | None = None, cwd: Path | None = None):
+    begin = ["-m", "lwlrd_jax.sweep"] if script is None else ["-c", script]
     process = subprocess.Popen(
-      [sys.executable, "-m", "lwlrd_jax.sweep", *arguments],
+      [sys.executable, *begin, *arguments],
+      cwd=cwd,
       env={**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), "JAX_COMPILATION_CACHE_DIR": str(programs)},
       stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT,

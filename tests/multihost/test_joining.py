@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from lwlrd_jax.processes import TEMPORARY_FAILURE
+from lwlrd_jax.errors import EXIT_TEMPORARY
 from lwlrd_jax.sweep import main
 
 
@@ -17,7 +17,7 @@ def test_one_that_is_alone_ends_in_time_and_says_what_to_do(flags, sweep, port, 
   )
   said = process.communicate(timeout=120)[0]
   assert time.monotonic() - began < 60  # most of it is importing
-  assert process.returncode == TEMPORARY_FAILURE
+  assert process.returncode == EXIT_TEMPORARY
   assert said.count("\n") == 1
   assert said.startswith(f"error: process {number} of 2 on ")
   assert "waited 4 s for the others" in said

@@ -5,6 +5,7 @@ import signal
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import lwlrd_jax
@@ -27,10 +28,15 @@ def test_they_make_the_table_that_one_makes(flags, alone, together, tmp_path, as
   assert not [path.name for path in (tmp_path / "r").iterdir() if path.name in {".parts", ".snapshots"}]
 
 
+def _rows(out):
+  file = out / "results.parquet"
+  return len(pd.read_parquet(file)) if file.exists() else 0
+
+
 def test_a_run_goes_on_with_another_number_of_processes(flags, alone, together, sweep, tmp_path, assert_same_table):
   out = tmp_path / "r"
   half = sweep(*flags, "--out", str(out), "--members-per-wave", "1")
-  while not (out / "results.parquet").exists():
+  while _rows(out) < 2:
     assert half.poll() is None, half.communicate()
     time.sleep(0.05)
   half.send_signal(signal.SIGKILL)
@@ -40,13 +46,104 @@ def test_a_run_goes_on_with_another_number_of_processes(flags, alone, together, 
   assert_same_table(alone, out)
 
 
+def test_those_that_have_less_memory_are_dealt_the_same(flags, alone, tmp_path, port, assert_same_table, sweep):
+  """How large waves are follows from what is free, which no two of them have alike."""
+  script = (
+    "import sys\n"
+    "from lwlrd_jax import processes\n"
+    "from lwlrd_jax.runs import rounds\n"
+    "rounds.members_per_wave = lambda *given: [16, 1][processes.index()]\n"
+    "from lwlrd_jax.sweep import main\n"
+    "sys.exit(main(sys.argv[1:]))"
+  )
+  out = tmp_path / "r"
+  joined = [*flags, "--out", str(out), "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
+  processes = [sweep(*joined, "--process-id", str(i), devices=2, script=script) for i in range(2)]
+  said = [process.communicate(timeout=600)[0] for process in processes]
+  assert [process.returncode for process in processes] == [0, 0], said
+  assert_same_table(alone, out)
+
+
+def test_one_that_crashes_has_the_others_started_again(flags, tmp_path, port, sweep):
+  """With what schedulers take for a temporary failure, and no mistake of the user's."""
+  script = (
+    "import sys\n"
+    "from lwlrd_jax.runs import rounds\n"
+    "def broken(*given): raise ZeroDivisionError('a device went away')\n"
+    "rounds.run_wave = broken\n"
+    "from lwlrd_jax.sweep import main\n"
+    "sys.exit(main(sys.argv[1:]))"
+  )
+  joined = [*flags, "--out", str(tmp_path / "r"), "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
+  processes = [
+    sweep(*joined, "--process-id", "0", devices=2),
+    sweep(*joined, "--process-id", "1", devices=2, script=script),
+  ]
+  said = [process.communicate(timeout=300)[0] for process in processes]
+  assert [process.returncode for process in processes] == [75, 1], said
+  assert "failed: ZeroDivisionError: a device went away" in said[0]
+
+
+def test_a_second_interrupt_ends_a_process_at_once(flags, tmp_path, port, sweep):
+  out = tmp_path / "r"
+  joined = [*flags, "--out", str(out), "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
+  processes = [sweep(*joined, "--process-id", str(i)) for i in range(2)]
+  while not (out / "config.json").exists():
+    assert processes[1].poll() is None, processes[1].communicate()
+    time.sleep(0.05)
+  for _ in range(2):
+    processes[1].send_signal(signal.SIGINT)
+    time.sleep(0.05)
+  assert processes[1].wait(timeout=60) == 130
+  assert processes[0].wait(timeout=100) != 0
+
+
+def test_parts_of_a_broken_round_are_not_lost(flags, alone, tmp_path, port, sweep, assert_same_table):
+  """What one had finished when the other was killed is in the table of the run that goes on."""
+  script = (
+    "import os, sys\n"
+    "from lwlrd_jax.runs import parts\n"
+    "write, calls = parts._write, []\n"
+    "def killed(part, found):\n"
+    "  write(part, found)\n"
+    "  os._exit(9)\n"
+    "parts._write = killed\n"
+    "from lwlrd_jax.sweep import main\n"
+    "sys.exit(main(sys.argv[1:]))"
+  )
+  out = tmp_path / "r"
+  joined = [*flags, "--out", str(out), "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
+  processes = [
+    sweep(*joined, "--process-id", "0"),
+    sweep(*joined, "--process-id", "1", script=script),
+  ]
+  assert processes[1].wait(timeout=300) == 9
+  processes[0].kill()
+  processes[0].wait()
+  assert _rows(out) == 0
+  kept = [path for path in (out / ".parts").iterdir() if path.name.endswith("-1")]
+  (member,) = pd.read_parquet(kept[0] / "results.parquet").member
+  last = sweep(*flags, "--out", str(out), "--restartable")
+  assert last.wait(timeout=300) == 0
+  assert_same_table(alone, out)
+  log = lwlrd_jax.load_run(out).log
+  # Told of before anything was computed.
+  told = log.index[log.member == member]
+  assert len(told) == 1
+  assert told[0] < log.index[log.event == "phase_begun"][0]
+
+
 def test_one_that_does_not_see_the_directory_is_refused_and_ends_all(flags, sweep, port, tmp_path):
-  joined = [*flags, "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
-  processes = [sweep(*joined, "--out", str(tmp_path / f"r{i}"), "--process-id", str(i)) for i in range(2)]
+  """As on hosts whose disks are their own."""
+  joined = [*flags, "--out", "r", "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
+  hosts = [tmp_path / str(i) for i in range(2)]
+  for host in hosts:
+    host.mkdir()
+  processes = [sweep(*joined, "--process-id", str(i), cwd=host) for i, host in enumerate(hosts)]
   said = [process.communicate(timeout=300)[0] for process in processes]
   assert [process.returncode for process in processes] == [2, 2]
-  assert f"error: --out {tmp_path / 'r1'}: process 1 does not see there what process 0 has written" in said[1]
-  assert "failed: --out" in said[0]
+  assert "error: --out r: process 1 does not see there what process 0 has written" in said[1]
+  assert "failed: --out r" in said[0]
 
 
 def test_one_that_has_other_images_is_refused(flags, sweep, port, tmp_path):
@@ -60,7 +157,15 @@ def test_one_that_has_other_images_is_refused(flags, sweep, port, tmp_path):
   processes = [sweep(*joined, "--process-id", str(i), *(("--npz", str(other)) if i else ())) for i in range(2)]
   said = [process.communicate(timeout=300)[0] for process in processes]
   assert [process.returncode for process in processes] == [2, 2]
-  assert "process 1 has other images or labels than process 0" in said[1]
+  assert "process 1 has other images and labels than process 0" in said[1]
+
+
+def test_one_that_was_started_otherwise_is_refused(flags, sweep, port, tmp_path):
+  joined = [*flags, "--out", str(tmp_path / "r"), "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
+  processes = [sweep(*joined, "--process-id", str(i), "--epochs", str(3 + i)) for i in range(2)]
+  said = [process.communicate(timeout=300)[0] for process in processes]
+  assert [process.returncode for process in processes] == [2, 2]
+  assert "error: process 1 has other epochs than process 0: 4, not 3" in said[1]
 
 
 def test_asked_to_stop_they_all_save_and_end(flags, alone, together, sweep, port, tmp_path, assert_same_table):
@@ -68,13 +173,14 @@ def test_asked_to_stop_they_all_save_and_end(flags, alone, together, sweep, port
   joined = [*flags, "--out", str(out), "--restartable", "--members-per-wave", "1"]
   addressed = [*joined, "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
   processes = [sweep(*addressed, "--process-id", str(i)) for i in range(2)]
-  while not (out / "results.parquet").exists():
+  while _rows(out) < 2:
     assert processes[1].poll() is None, processes[1].communicate()
     time.sleep(0.05)
   processes[1].send_signal(signal.SIGTERM)  # the other is told of it by this one
   said = [process.communicate(timeout=300)[0] for process in processes]
   assert [process.returncode for process in processes] == [143, 143], said
   assert all("stopped after SIGTERM, and saved" in text for text in said)
+  assert 2 <= _rows(out) < 12
   last = sweep(*joined)
   assert last.wait(timeout=300) == 0
   assert_same_table(alone, out)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -5,7 +8,7 @@ import pytest
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.runs import checkpoints
 from lwlrd_jax.runs.cache import cached_tree
-from lwlrd_jax.runs.checkpoints import DamagedCheckpointError, load_tree, save_tree
+from lwlrd_jax.runs.checkpoints import DamagedCheckpointError, clear_unfinished, load_tree, save_tree
 
 TREE = {"params": {"dense0": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}, "n": np.int32(3)}
 
@@ -83,12 +86,31 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     save_tree(tmp_path / "file" / "c", TREE)
 
 
-def test_what_was_half_written_is_written_over(tmp_path):
-  (tmp_path / ".c.new").mkdir()
-  (tmp_path / ".c.new" / "half").write_text("")
+def test_what_was_half_written_is_cleared_away(tmp_path):
+  for name in (".c.12ab.new", ".c.12ab.new.orbax-checkpoint-tmp"):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "half").write_text("")
   save_tree(tmp_path / "c", TREE)
+  clear_unfinished(tmp_path)
   assert_same(load_tree(tmp_path / "c"), TREE)
   assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_several_may_write_one_that_others_read(tmp_path):
+  """As sweeps do that share a cache."""
+  script = f"""
+import pathlib, numpy as np
+from lwlrd_jax.runs.checkpoints import load_tree, save_tree
+for i in range(12):
+  path = pathlib.Path({str(tmp_path)!r}) / str(i)
+  save_tree(path, {{"a": np.arange(1000)}}, replace=False)
+  assert load_tree(path)["a"].sum() == 499500
+"""
+  both = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+  for process in both:
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+  assert sorted(path.name for path in tmp_path.iterdir()) == sorted(map(str, range(12)))
 
 
 def test_cache_makes_once_for_each_recipe(tmp_path, monkeypatch):

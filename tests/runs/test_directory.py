@@ -56,6 +56,30 @@ def test_overwrite_keeps_the_old_run_until_the_new_one_is_finished(tmp_path):
   assert not set_aside.path.exists()
 
 
+def test_a_run_that_another_sweep_writes_is_not_replaced(tmp_path):
+  old = RunDirectory.create(tmp_path / "run", overwrite=False)
+  old.write_config({"who": "old"})
+  with old.lock():
+    with pytest.raises(UserError, match=rf"process {os.getpid()} on .* is writing there"):
+      RunDirectory.create(old.path, overwrite=True)
+    assert old.read_config()["who"] == "old"
+  RunDirectory.create(old.path, overwrite=True)
+
+
+def test_what_was_killed_before_it_began_is_in_nobody_s_way(tmp_path):
+  path = tmp_path / "run"
+  path.mkdir()
+  (path / ".lock").write_text("")
+  (path / ".writer.json").write_text("{}")
+  (path / ".config.json.new").write_text("{")
+  check(path)
+  run = RunDirectory.create(path, overwrite=False)
+  assert run.path.stat().st_mode & 0o777 == 0o700
+  (path / "note").write_text("mine")
+  with pytest.raises(UserError, match=r"^--out .*exists"):
+    check(path)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2}', "not json"])
 def test_broken_config(tmp_path, text):
   (tmp_path / "config.json").write_text(text)
