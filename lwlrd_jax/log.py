@@ -54,7 +54,9 @@ def recording() -> Iterator[None]:
     event("run_failed", said=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
     raise
   except BaseException as error:
-    event("run_stopped", said=INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error) or repr(error))
+    event(
+      "run_stopped", said=INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+    )
     raise
   finally:
     _hand_on_to(None)
