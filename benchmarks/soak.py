@@ -21,6 +21,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+_COMMAND = (
+  *(sys.executable, "-m", "lwlrd_jax.sweep", "--dataset", "npz", "--attacks", "transpose,dec", "--codec", "webp"),
+  *("--stolen", "8", "--infect-steps", "40", "--no-baselines", "--epochs", "20", "--batch-size", "32"),
+)
+
 
 def main() -> int:
   """Prints what happened at each kill, and the verdict.
@@ -32,18 +37,17 @@ def main() -> int:
   parser.add_argument("--members", type=int, default=200, help="fine-tuned members, of both attacks together")
   parser.add_argument("--kills", type=int, default=20)
   parser.add_argument("--wave", type=int, default=8, help="members a wave")
+  parser.add_argument("--snapshot-minutes", default="10", help="0: unfinished members are kept after every call")
   parser.add_argument("--seed", type=int, default=0, help="of the moments")
   asked = parser.parse_args()
   with tempfile.TemporaryDirectory() as folder:
-    return _soak(Path(folder), asked.members, asked.kills, asked.wave, random.Random(asked.seed))
+    command = [*_COMMAND, "--npz", str(_images(Path(folder) / "small.npz"))]
+    command += ["--decays", f"0.01:1:{asked.members // 2}", "--members-per-wave", str(asked.wave)]
+    command += ["--snapshot-minutes", asked.snapshot_minutes]
+    return _soak(Path(folder), command, asked.kills, random.Random(asked.seed))
 
 
-def _soak(folder: Path, members: int, kills: int, wave: int, moments: random.Random) -> int:
-  command = [
-    *(sys.executable, "-m", "lwlrd_jax.sweep", "--dataset", "npz", "--npz", str(_images(folder / "small.npz"))),
-    *("--attacks", "transpose,dec", "--codec", "webp", "--stolen", "8", "--infect-steps", "40", "--no-baselines"),
-    *("--decays", f"0.01:1:{members // 2}", "--epochs", "20", "--batch-size", "32", "--members-per-wave", str(wave)),
-  ]
+def _soak(folder: Path, command: list[str], kills: int, moments: random.Random) -> int:
   environment = {**os.environ, "LWLRD_JAX_CACHE": str(folder / "cache")}
   began = time.monotonic()
   subprocess.run([*command, "--out", str(folder / "left_alone")], env=environment, check=True, capture_output=True)
