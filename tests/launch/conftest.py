@@ -1,6 +1,7 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -44,6 +45,19 @@ pathlib.Path({ready!r}).write_text(f"{{os.getpid()}}\\n")
 while True:
   signal.pause()
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_that_are_heard():
+  """Whoever runs tests in the background may ignore some signals; so would every shell started here, for good."""
+  heard = (signal.SIGINT, signal.SIGHUP)
+  before = {number: signal.getsignal(number) for number in heard}
+  for number in heard:
+    if before[number] is signal.SIG_IGN:
+      signal.signal(number, signal.SIG_DFL)
+  yield
+  for number, handler in before.items():
+    signal.signal(number, handler)
 
 
 class Reply(NamedTuple):

@@ -26,9 +26,12 @@ def test_one_that_is_alone_ends_in_time_and_says_what_to_do(flags, sweep, port, 
   assert not (tmp_path / "r").exists()
 
 
-def test_without_a_cluster_there_is_nobody_to_ask(flags, tmp_path, capsys):
-  assert main([*flags, "--out", str(tmp_path / "r"), "--distributed"]) == 2
-  assert capsys.readouterr().err.startswith("error: --distributed: there is no cluster that could be asked")
+def test_without_a_cluster_there_is_nobody_to_ask(flags, sweep, tmp_path):
+  process = sweep(*flags, "--out", str(tmp_path / "r"), "--distributed")
+  said = process.communicate(timeout=120)[0]
+  assert process.returncode == 2
+  assert said.startswith("error: --distributed: there is no cluster that could be asked")
+  assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
