@@ -95,9 +95,9 @@ def _save(path: Path, host: dict[str, Any], replace: bool) -> None:
 
 
 def clear_unfinished(folder: Path) -> None:
-  """Deletes what killed processes had begun to write in a folder of checkpoints that nobody else writes to."""
+  """Deletes what killed processes had begun to write or to replace, in a folder that nobody else writes to."""
   if not is_remote(folder):
-    for begun in folder.glob(".*.new*"):
+    for begun in folder.glob(".*"):
       shutil.rmtree(begun, ignore_errors=True)
 
 

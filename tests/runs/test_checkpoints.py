@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_what_was_half_written_is_cleared_away(tmp_path):
-  for name in (".c.12ab.new", ".c.12ab.new.orbax-checkpoint-tmp"):
+  for name in (".c.12ab.new", ".c.12ab.new.orbax-checkpoint-tmp", ".c.12ab.old"):
     (tmp_path / name).mkdir()
     (tmp_path / name / "half").write_text("")
   save_tree(tmp_path / "c", TREE)
