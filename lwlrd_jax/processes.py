@@ -24,6 +24,7 @@ from flax import serialization
 from lwlrd_jax import stopping
 from lwlrd_jax.config import Processes
 from lwlrd_jax.errors import EXIT_MISTAKE, EXIT_TEMPORARY, TemporaryFailure, UserError
+from lwlrd_jax.jax_internals import coordination_client as _client
 from lwlrd_jax.progress import console
 
 # A process that dies without a word is missed after this long.
@@ -242,10 +243,3 @@ def _value(key: str) -> str:
     stopping.check()
     time.sleep(_LOOK_SECONDS)
   return found
-
-
-def _client() -> Any:
-  # Not public, and there is no public way to a value that waits for nobody.
-  from jax._src import distributed  # noqa: PLC0415
-
-  return distributed.global_state.client

@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.extend.core import Jaxpr, Literal
+
+from lwlrd_jax.jax_internals import Loop, branches_of, computation, loop_of
 
 LAYER, BLOCK = "layer", "block"
 # What mixes its inputs by a parameter, where anything else treats each number by itself.
@@ -47,15 +49,16 @@ def depth_labels(fn: Callable[..., Any], params: Any, *inputs: Any, by: str = LA
   paths = [path for path, _ in leaves]
   unit_of = {LAYER: _layer, BLOCK: _block}[by]
   units = [unit_of(path) for path in paths]
-  closed = jax.make_jaxpr(fn)(params, *inputs)
+  traced = computation(jax.make_jaxpr(fn)(params, *inputs))
+  assert traced is not None
   first = _Walk(paths)
-  first.run(closed, given=bool(inputs))
+  first.run(traced, given=bool(inputs))
   for path, used in zip(paths, first.used, strict=True):
     if not used:
       raise ValueError(f"parameter {_name(path)}: nothing is computed with it, so it has no depth")
   # Only now it is known which units mix, which their first use may not show.
   second = _Walk(paths, units, {unit for unit, mixes in zip(units, first.mixes, strict=True) if mixes})
-  second.run(closed, given=bool(inputs))
+  second.run(traced, given=bool(inputs))
   depths = {level: depth for depth, level in enumerate(sorted(set(second.levels.values())))}
   return jax.tree.unflatten(tree, [depths[second.levels[unit]] for unit in units])
 
@@ -114,11 +117,11 @@ class _Walk:
     self._mixing = mixing
     self._sliced: frozenset[int] = frozenset()
 
-  def run(self, closed: ClosedJaxpr, *, given: bool) -> None:
+  def run(self, traced: Jaxpr, *, given: bool) -> None:
     """Goes through a traced function whose first arguments are the parameters."""
     parameters = [_Value(waiting=frozenset([number])) for number in range(len(self.used))]
-    inputs = [_INPUT] * (len(closed.jaxpr.invars) - len(parameters))
-    self._jaxpr(closed.jaxpr, [*parameters, *inputs], _NEUTRAL if given else _INPUT)
+    inputs = [_INPUT] * (len(traced.invars) - len(parameters))
+    self._jaxpr(traced, [*parameters, *inputs], _NEUTRAL if given else _INPUT)
 
   def _jaxpr(self, jaxpr: Jaxpr, arguments: Sequence[_Value], constants: _Value = _NEUTRAL) -> list[_Value]:
     values = dict.fromkeys(jaxpr.constvars, constants) | dict(zip(jaxpr.invars, arguments, strict=True))
@@ -129,34 +132,29 @@ class _Walk:
     return [read(atom) for atom in jaxpr.outvars]
 
   def _equation(self, equation: Any, arguments: list[_Value]) -> list[_Value]:
-    name, settings = equation.primitive.name, equation.params
-    if name == "scan":
-      consts, carries = settings["num_consts"], settings["num_carry"]
-      outer, self._sliced = self._sliced, self._sliced | _join_waiting(arguments[consts + carries :])
-      results = self._loop(settings["jaxpr"].jaxpr, arguments, consts, carries)
+    if loop := loop_of(equation):
+      arguments = arguments[loop.skipped :]
+      outer, self._sliced = self._sliced, self._sliced | _join_waiting(arguments[loop.consts + loop.carries :])
+      results = self._loop(loop, arguments)
       self._sliced = outer
       return results
-    if name == "while":
-      skipped, consts = settings["cond_nconsts"], settings["body_nconsts"]
-      arguments = arguments[skipped:]
-      return self._loop(settings["body_jaxpr"].jaxpr, arguments, consts, len(arguments) - consts)
-    if name == "cond":
-      branches = [self._jaxpr(branch.jaxpr, arguments[1:]) for branch in settings["branches"]]
-      return [_join([arguments[0], *results]) for results in zip(*branches, strict=True)]
-    for inner in settings.values():
-      body = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
-      if isinstance(body, Jaxpr) and len(body.invars) == len(arguments):
-        return self._jaxpr(body, arguments)
-    return [self._meet(name, arguments)] * len(equation.outvars)
+    if branches := branches_of(equation):
+      results_of = [self._jaxpr(branch, arguments[1:]) for branch in branches]
+      return [_join([arguments[0], *results]) for results in zip(*results_of, strict=True)]
+    for inner in map(computation, equation.params.values()):
+      if inner is not None and len(inner.invars) == len(arguments):
+        return self._jaxpr(inner, arguments)
+    return [self._meet(equation.primitive.name, arguments)] * len(equation.outvars)
 
-  def _loop(self, body: Jaxpr, arguments: list[_Value], consts: int, carries: int) -> list[_Value]:
+  def _loop(self, loop: Loop, arguments: list[_Value]) -> list[_Value]:
     """A loop's body, until what it carries depends on nothing new."""
+    first, after, carries = loop.consts, loop.consts + loop.carries, loop.carries
     while True:
-      results = self._jaxpr(body, arguments)
-      carried = [_join(pair) for pair in zip(arguments[consts : consts + carries], results[:carries], strict=True)]
-      if carried == arguments[consts : consts + carries]:
+      results = self._jaxpr(loop.body, arguments)
+      carried = [_join(pair) for pair in zip(arguments[first:after], results[:carries], strict=True)]
+      if carried == arguments[first:after]:
         return [*carried, *results[carries:]]
-      arguments = [*arguments[:consts], *carried, *arguments[consts + carries :]]
+      arguments = [*arguments[:first], *carried, *arguments[after:]]
 
   def _meet(self, name: str, arguments: list[_Value]) -> _Value:
     joined = _join(arguments)

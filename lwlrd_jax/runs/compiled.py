@@ -21,7 +21,7 @@ def keep_compiled() -> None:
   Raises:
     UserError: The folder cannot be made.
   """
-  if jax.config.values["jax_compilation_cache_dir"] is not None:  # $JAX_COMPILATION_CACHE_DIR
+  if jax.config.jax_compilation_cache_dir is not None:  # $JAX_COMPILATION_CACHE_DIR
     return
   folder = private_folder("compiled") / _processor()
   jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -18,7 +18,7 @@ def environment() -> dict[str, Any]:
     "versions": _versions(),
     "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
     # The runs of a study may differ in it.
-    "matmul_precision": jax.config.values["jax_default_matmul_precision"],
+    "matmul_precision": jax.config.jax_default_matmul_precision,
     "git_commit": _git_commit(),
   }
 

@@ -1,0 +1,68 @@
+"""What is used of JAX that its documentation does not promise; every release of JAX may change it.
+
+All of it is here, so that one place has to follow, and `tests/test_jax_internals.py` tries all of it with the oldest and
+the newest JAX that the package takes. Of equations the names of their sub-computations are relied on (`jaxpr`,
+`body_jaxpr`, `branches`), but no counts beside them: those are read from shapes, since their names change.
+"""
+
+from typing import Any, NamedTuple
+
+from jax.extend.core import Jaxpr
+
+
+class Loop(NamedTuple):
+  """A `scan` or `while`.
+
+  Attributes:
+    body: One turn: its inputs are constants, what is carried and slices of arrays; its outputs what is carried and slices.
+    skipped: How many of the equation's inputs, the first ones, the body does not read: those of a condition.
+    consts: How many inputs of the body are the same in every turn.
+    carries: How many are the outputs of the turn before.
+  """
+
+  body: Jaxpr
+  skipped: int
+  consts: int
+  carries: int
+
+
+def computation(value: Any) -> Jaxpr | None:
+  """A computation, with or without the values of its constants, as it is; None for anything else."""
+  found = getattr(value, "jaxpr", value)  # until JAX 0.11 a closed computation is a type of its own, around this one
+  return found if isinstance(found, Jaxpr) else None
+
+
+def loop_of(equation: Any) -> Loop | None:
+  """How an equation loops; None if it does not."""
+  name, settings = equation.primitive.name, equation.params
+  if name == "scan":
+    body = computation(settings["jaxpr"])
+    assert body is not None
+    # What is sliced has one more axis outside; all else has the same shape on both sides.
+    sliced = sum(map(_is_longer, equation.invars, body.invars))
+    carries = len(body.outvars) - sum(map(_is_longer, equation.outvars, body.outvars))
+    return Loop(body, 0, len(body.invars) - carries - sliced, carries)
+  if name == "while":
+    body = computation(settings["body_jaxpr"])
+    assert body is not None
+    carries = len(body.outvars)
+    return Loop(body, len(equation.invars) - len(body.invars), len(body.invars) - carries, carries)
+  return None
+
+
+def branches_of(equation: Any) -> list[Jaxpr]:
+  """What a `cond` or `switch` chooses from by its first input, each with all others as inputs; empty for other kinds."""
+  if equation.primitive.name != "cond":
+    return []
+  return [branch for branch in map(computation, equation.params["branches"]) if branch is not None]
+
+
+def _is_longer(outside: Any, inside: Any) -> bool:
+  return len(outside.aval.shape) > len(inside.aval.shape)
+
+
+def coordination_client() -> Any:
+  """The client of JAX's coordination service; there is no public way to a value that waits for nobody."""
+  from jax._src import distributed  # noqa: PLC0415
+
+  return distributed.global_state.client
