@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Any
 
-from lwlrd_jax import stopping
+from lwlrd_jax import jax_settings, stopping
 from lwlrd_jax.cli import parse_configs
 from lwlrd_jax.config import SweepConfig, validate
 from lwlrd_jax.errors import EXIT_MISTAKE, EXIT_TEMPORARY, INTERRUPTED, TemporaryFailure, UserError
@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     configs = parse_configs(SweepConfig, arguments, program="python -m lwlrd_jax.sweep")
     for config in configs.values():
       validate(config)
-    from lwlrd_jax.runs.study import execute_all  # only now wait for JAX  # noqa: PLC0415
+    jax_settings.import_jax()  # only now wait for it
+    from lwlrd_jax.runs.study import execute_all  # noqa: PLC0415
 
     execute_all(configs, command=["python", "-m", "lwlrd_jax.sweep", *arguments])
   except UserError as error:
@@ -62,4 +63,6 @@ def _processes() -> Any:
 if __name__ == "__main__":
   # Quiet XLA's and absl's start-up lines: they come before ours and tell a user nothing.
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+  if ignored := jax_settings.pin(os.environ):
+    print(f"ignored: {', '.join(ignored)}; a sweep sets what its figures depend on itself", file=sys.stderr)
   sys.exit(main())

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from lwlrd_jax.cache import private_folder
+from lwlrd_jax.jax_settings import unusual
 from lwlrd_jax.runs.checkpoints import load_tree, save_tree
 from lwlrd_jax.runs.environment import environment
 
@@ -52,10 +53,10 @@ def _path(recipe: dict[str, Any]) -> Path:
 
 
 def numerics() -> dict[str, Any]:
-  """What every trained thing depends on beside its own recipe: versions of the libraries, platform, precision."""
+  """What every trained thing depends on beside its own recipe: versions of the libraries, platform, precision, settings."""
   now = environment()
   versions = {name: now["versions"][name] for name in ("jax", "jaxlib", "flax", "optax")}
-  return {**versions, "platform": now["device"]["platform"], "precision": now["matmul_precision"]}
+  return {**versions, "platform": now["device"]["platform"], "precision": now["matmul_precision"], **unusual()}
 
 
 def arrays_digest(*arrays: np.ndarray) -> str:

@@ -13,6 +13,7 @@ from lwlrd_jax.config import Run, SweepConfig
 from lwlrd_jax.config.parse import parse_track
 from lwlrd_jax.engine.memory import TooLargeError, in_a_line, is_out_of_memory
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.jax_settings import find_devices
 from lwlrd_jax.log import event, recording, write_to
 from lwlrd_jax.progress import console
 from lwlrd_jax.runs import aside
@@ -39,10 +40,11 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | N
     to be done but told.
 
   Raises:
-    UserError: See `execute`; or a study's folder is there already and is to be neither gone on with nor replaced.
+    UserError: See `execute`; or JAX finds no device; or a study's folder is there already and is to be neither gone on with nor replaced.
     Stopped: Somebody asked to stop; what was under way is saved.
   """
   processes.join(next(iter(configs.values())).processes)
+  find_devices()
   keep_compiled()
   aside.begin()
   with stopping.signals():  # JAX listens to SIGTERM too, from when processes have joined
