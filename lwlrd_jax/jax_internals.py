@@ -1,8 +1,8 @@
 """What is used of JAX that its documentation does not promise; every release of JAX may change it.
 
-All of it is here, so that one place has to follow, and `tests/test_jax_internals.py` tries all of it with the oldest and
-the newest JAX that the package takes. Of equations the names of their sub-computations are relied on (`jaxpr`,
-`body_jaxpr`, `branches`), but no counts beside them: those are read from shapes, since their names change.
+All of it is here, so that one place has to follow; `tests/test_jax_internals.py` tries it with the oldest and the
+newest JAX that the package takes. The names of an equation's inner computations are relied on (`jaxpr`, `body_jaxpr`,
+`branches`), but not the counts beside them, which were renamed: counts are read from shapes.
 """
 
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ class Loop(NamedTuple):
   """A `scan` or `while`.
 
   Attributes:
-    body: One turn: its inputs are constants, what is carried and slices of arrays; its outputs what is carried and slices.
+    body: One turn, from constants, what is carried and slices of arrays to what is carried and slices of outputs.
     skipped: How many of the equation's inputs, the first ones, the body does not read: those of a condition.
     consts: How many inputs of the body are the same in every turn.
     carries: How many are the outputs of the turn before.
@@ -51,7 +51,7 @@ def loop_of(equation: Any) -> Loop | None:
 
 
 def branches_of(equation: Any) -> list[Jaxpr]:
-  """What a `cond` or `switch` chooses from by its first input, each with all others as inputs; empty for other kinds."""
+  """What a `cond` or `switch` chooses from by its first input, each of all other inputs; empty for other equations."""
   if equation.primitive.name != "cond":
     return []
   return [branch for branch in map(computation, equation.params["branches"]) if branch is not None]

@@ -53,7 +53,7 @@ def _path(recipe: dict[str, Any]) -> Path:
 
 
 def numerics() -> dict[str, Any]:
-  """What every trained thing depends on beside its own recipe: versions of the libraries, platform, precision, settings."""
+  """What every trained thing depends on beside its own recipe: versions of libraries, platform, precision, settings."""
   now = environment()
   versions = {name: now["versions"][name] for name in ("jax", "jaxlib", "flax", "optax")}
   return {**versions, "platform": now["device"]["platform"], "precision": now["matmul_precision"], **unusual()}

@@ -40,7 +40,8 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | N
     to be done but told.
 
   Raises:
-    UserError: See `execute`; or JAX finds no device; or a study's folder is there already and is to be neither gone on with nor replaced.
+    UserError: See `execute`; or JAX finds no device; or a study's folder is there already and is to be neither gone on
+      with nor replaced.
     Stopped: Somebody asked to stop; what was under way is saved.
   """
   processes.join(next(iter(configs.values())).processes)

@@ -7,6 +7,7 @@ import pytest
 from lwlrd_jax.config.names import OPTIMIZER_NAMES
 from lwlrd_jax.engine.optimizer import INNER, layerwise
 
+pytestmark = pytest.mark.newest
 LABELS = {"a": {"kernel": 0, "bias": 0}, "b": {"kernel": 1}, "c": {"kernel": 2}}
 SHAPES = {"a": {"kernel": (3, 2), "bias": (2,)}, "b": {"kernel": (2, 2)}, "c": {"kernel": (4,)}}
 

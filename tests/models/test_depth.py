@@ -48,6 +48,7 @@ BLOCKS = {
   "vit": [["embedding", "position"], *([f"blocks.{number}."] for number in range(6)), ["blocks.6.", "norm"], ["head"]],
   "vit-small": [["embedding", "position"], *([f"blocks.{n}."] for n in range(3)), ["blocks.3.", "norm"], ["head"]],
 }
+pytestmark = pytest.mark.newest
 X = jax.ShapeDtypeStruct((2, 4), jnp.float32)
 SQUARE = jax.ShapeDtypeStruct((4, 4), jnp.float32)
 VECTOR = jax.ShapeDtypeStruct((4,), jnp.float32)

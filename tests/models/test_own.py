@@ -9,6 +9,7 @@ from lwlrd_jax.errors import UserError
 from lwlrd_jax.models import build_model, build_network
 from lwlrd_jax.models.own import identity
 
+pytestmark = pytest.mark.newest
 GOOD = """
 import math
 from flax import nnx

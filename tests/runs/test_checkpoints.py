@@ -10,6 +10,7 @@ from lwlrd_jax.runs import checkpoints
 from lwlrd_jax.runs.cache import cached_tree
 from lwlrd_jax.runs.checkpoints import DamagedCheckpointError, clear_unfinished, load_tree, save_tree
 
+pytestmark = pytest.mark.newest
 TREE = {"params": {"dense0": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}, "n": np.int32(3)}
 
 
