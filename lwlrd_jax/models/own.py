@@ -50,6 +50,7 @@ def load_own(model: str) -> Callable[..., nnx.Module]:
       raise UserError(f"--model {model}: makes a {type(module).__name__}; {_ALLOWED}")
     _check_variables(model, module)
     _check_shapes(model, module, image_shape, num_outputs)
+    _check_gradients(model, module, image_shape, num_outputs)
     try:
       split_model(module, image_shape, num_outputs)
     except ValueError as error:
@@ -120,6 +121,20 @@ def _check_shapes(model: str, module: nnx.Module, image_shape: tuple[int, int, i
       raise UserError(
         f"--model {model}: {verb} {_described(given)} makes {_described(made)}; allowed: {_described(wanted)}"
       )
+
+
+def _check_gradients(model: str, module: nnx.Module, image_shape: tuple[int, int, int], num_outputs: int) -> None:
+  """Refuses what JAX cannot differentiate, such as a `while_loop` that parameters take part in."""
+  graphdef, params, rest = nnx.split(module, nnx.Param, ...)
+
+  def run(params: nnx.State, images: jax.Array, codes: jax.Array) -> jax.Array:
+    bound = nnx.merge(graphdef, params, rest)
+    back = bound.transpose(codes).sum() if hasattr(module, "transpose") else 0.0
+    return bound(images).sum() + back
+
+  images = jax.ShapeDtypeStruct((2, *image_shape), jnp.float32)
+  codes = jax.ShapeDtypeStruct((2, num_outputs), jnp.float32)
+  _attempt(model, "cannot be differentiated", lambda: jax.eval_shape(jax.grad(run), params, images, codes))
 
 
 def _described(value: Any) -> str:

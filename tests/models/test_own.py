@@ -148,3 +148,17 @@ def test_mistakes_are_one_line(model, change, name, says):
 def test_no_such_file():
   with pytest.raises(UserError, match="there is no such file"):
     build("nowhere.py:Net")
+
+
+def test_a_loop_without_a_gradient_is_one_line(model):
+  """JAX differentiates loops whose number of turns is known; one that has none of the parameters needs no gradient."""
+  loop = "jax.lax.while_loop(lambda v: jnp.abs(v).max() > 1, lambda v: v / 2, {})"
+  text = GOOD.replace("import math", "import math, jax")
+  build(model(text.replace("(images.reshape", f"({loop.format('images')}.reshape")))
+  text = text.replace(
+    "nnx.relu(self.first(images.reshape(len(images), -1)))", loop.format("self.first(images.reshape(len(images), -1))")
+  )
+  with pytest.raises(UserError) as caught:
+    build(model(text))
+  (line,) = str(caught.value).splitlines()
+  assert "cannot be differentiated (ValueError: Reverse-mode differentiation does not work for lax.while_loop" in line
