@@ -7,6 +7,7 @@ newest JAX that the package takes. The names of an equation's inner computations
 
 from typing import Any, NamedTuple
 
+import jax
 from jax.extend.core import Jaxpr
 
 
@@ -59,6 +60,11 @@ def branches_of(equation: Any) -> list[Jaxpr]:
 
 def _is_longer(outside: Any, inside: Any) -> bool:
   return len(outside.aval.shape) > len(inside.aval.shape)
+
+
+def setting(name: str) -> Any:
+  """One of JAX's settings, as the context has it; before JAX 0.12 their type does not know them by name."""
+  return getattr(jax.config, name)
 
 
 def coordination_client() -> Any:

@@ -1,10 +1,13 @@
 """What is used of JAX beyond its documentation; the oldest and the newest JAX have to have it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import pytest
 
-from lwlrd_jax.jax_internals import Loop, branches_of, computation, coordination_client, loop_of
+from lwlrd_jax.jax_internals import Loop, branches_of, computation, coordination_client, loop_of, setting
 
 pytestmark = pytest.mark.newest
 X, KERNEL = jnp.ones((2, 4)), jnp.ones((4, 4))
@@ -21,6 +24,10 @@ def only_loop(fn, *arguments) -> Loop:
   return loop
 
 
+def shapes(variables: Sequence[Any]) -> list[tuple[int, ...]]:
+  return [variable.aval.shape for variable in variables]
+
+
 def scanned(x, kernel, sliced):
   """Two constants, two carries, two arrays that are sliced, and outputs of each turn."""
   turn = lambda c, row: ((c[0] @ kernel + row["a"] + x, c[1] + 1), (row["b"] * 2, c[1]))  # noqa: E731
@@ -34,8 +41,8 @@ def test_a_scan():
   loop = only_loop(scanned, X, KERNEL, SLICED)
   assert (loop.skipped, loop.carries) == (0, 2)
   assert loop.consts + loop.carries + len(SLICED) == len(loop.body.invars)
-  assert [var.aval.shape for var in loop.body.invars[loop.consts + loop.carries :]] == [(2, 4), (4,)]
-  assert [var.aval.shape for var in loop.body.outvars] == [(2, 4), (), (4,), ()]
+  assert shapes(loop.body.invars[loop.consts + loop.carries :]) == [(2, 4), (4,)]
+  assert shapes(loop.body.outvars) == [(2, 4), (), (4,), ()]
 
 
 def test_a_scan_of_nothing_but_turns():
@@ -76,7 +83,7 @@ def test_branches():
   fn = lambda n, x, kernel: jax.lax.switch(n, [lambda x, k: x @ k, lambda x, k: x, lambda x, k: x - k[0]], x, kernel)  # noqa: E731
   (found,) = [branches for branches in map(branches_of, equations_of(fn, 0, X, KERNEL)) if branches]
   assert [len(branch.invars) for branch in found] == [2, 2, 2]
-  assert [branch.outvars[0].aval.shape for branch in found] == [(2, 4)] * 3
+  assert [shapes(branch.outvars) for branch in found] == [[(2, 4)]] * 3
 
 
 def test_what_neither_loops_nor_branches():
@@ -84,6 +91,13 @@ def test_what_neither_loops_nor_branches():
     assert loop_of(equation) is None
     assert branches_of(equation) == []
     assert not [value for value in equation.params.values() if computation(value) is not None]
+
+
+def test_settings():
+  assert setting("jax_enable_x64") is False
+  with jax.default_matmul_precision("float32"):
+    assert setting("jax_default_matmul_precision") == "float32"
+  assert setting("jax_compilation_cache_dir") == jax.config.values["jax_compilation_cache_dir"]
 
 
 def test_nobody_to_coordinate_with():

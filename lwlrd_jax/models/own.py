@@ -125,10 +125,10 @@ def _check_shapes(model: str, module: nnx.Module, image_shape: tuple[int, int, i
 
 def _check_gradients(model: str, module: nnx.Module, image_shape: tuple[int, int, int], num_outputs: int) -> None:
   """Refuses what JAX cannot differentiate, such as a `while_loop` that parameters take part in."""
-  graphdef, params, rest = nnx.split(module, nnx.Param, ...)
+  graphdef, params, *rest = nnx.split(module, nnx.Param, ...)
 
   def run(params: nnx.State, images: jax.Array, codes: jax.Array) -> jax.Array:
-    bound = nnx.merge(graphdef, params, rest)
+    bound = nnx.merge(graphdef, params, *rest)
     back = bound.transpose(codes).sum() if hasattr(module, "transpose") else 0.0
     return bound(images).sum() + back
 

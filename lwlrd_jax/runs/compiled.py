@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 
 from lwlrd_jax.cache import private_folder
+from lwlrd_jax.jax_internals import setting
 
 # Of the folder, when a sweep starts.
 _BYTES = 2 * 2**30
@@ -21,7 +22,7 @@ def keep_compiled() -> None:
   Raises:
     UserError: The folder cannot be made.
   """
-  if jax.config.jax_compilation_cache_dir is not None:  # $JAX_COMPILATION_CACHE_DIR
+  if setting("jax_compilation_cache_dir") is not None:  # $JAX_COMPILATION_CACHE_DIR
     return
   folder = private_folder("compiled") / _processor()
   jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from lwlrd_jax.jax_internals import setting
+
 _LIBRARIES = ("lwlrd_jax", "jax", "jaxlib", "flax", "optax", "optuna")
 
 
@@ -18,7 +20,7 @@ def environment() -> dict[str, Any]:
     "versions": _versions(),
     "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
     # The runs of a study may differ in it.
-    "matmul_precision": jax.config.jax_default_matmul_precision,
+    "matmul_precision": setting("jax_default_matmul_precision"),
     "git_commit": _git_commit(),
   }
 

@@ -1,5 +1,6 @@
 """Every kind of network, and one whose loops and branches JAX traces, end to end at a tiny size."""
 
+import numpy as np
 import pytest
 
 import lwlrd_jax
@@ -43,7 +44,14 @@ class Loops(nnx.Module):
     h = jax.lax.map(lambda row: row @ self.last.kernel[...].T, codes)
     return (self.middle(h) @ self.first.kernel[...].T).reshape(len(codes), *self.shape)
 """
-KINDS = ("mlp", "cnn", "resnet18", "vit", "Loops")
+# With what each is swept: measuring takes most of the time, and what it does is the same for all.
+KINDS = {
+  "mlp": ["--attacks", "transpose,dec", "--finish", "none,scrub"],
+  "cnn": ["--attacks", "transpose"],
+  "resnet18": ["--attacks", "transpose"],
+  "vit": ["--attacks", "transpose"],
+  "Loops": ["--attacks", "transpose,dec"],
+}
 
 
 def test_every_kind_is_here():
@@ -59,19 +67,21 @@ def test_a_sweep(kind, npz, tmp_path):
   code = main(
     [
       *("--dataset", "npz", "--npz", str(npz), "--model", f"{file}:{kind}", "--out", str(out)),
-      *("--attacks", "transpose,dec", "--carriers", "dictionary", "--codec", "webp", "--stolen", "4"),
+      *("--carriers", "dictionary", "--codec", "webp", "--stolen", "4", *KINDS[kind]),
       *("--infect-steps", "8", "--infect-batch-size", "16", "--batch-size", "32", "--epochs", "1"),
-      *("--decays", "0.5", "--lrs", "0.001", "--no-baselines", "--finish", "none,scrub"),
+      *("--decays", "0.5", "--lrs", "0.001", "--no-baselines"),
     ]
   )
   assert code == 0
   run = lwlrd_jax.load_run(out)
   assert set(run.results.status) == {"ok"}
-  assert set(run.results.attack) == {"transpose", "dec-dictionary", "none"}
-  untreated = run.find(attack="dec-dictionary", defense="untreated")
-  assert (untreated.ber, untreated.exact) == (0, 1)
+  assert {"transpose", "none"} <= set(run.results.attack)
+  assert np.isfinite(run.results.auc[run.results.defense == "lwlrd"]).all()
+  if "transpose,dec" in KINDS[kind]:
+    untreated = run.find(attack="dec-dictionary", defense="untreated")
+    assert (untreated.ber, untreated.exact) == (0, 1)
   if kind == "Loops":
     layers = ["first", "fori", "scan", "cond", "last"]
-    rates = run.config["members"][run.find(attack="transpose", decay=0.5, finish="none").member]["peak_lr"]
+    rates = run.config["members"][run.find(attack="transpose", decay=0.5).member]["peak_lr"]
     by_layer = dict(zip(run.config["layers"], rates, strict=True))
     assert [by_layer[layer] for layer in layers] == pytest.approx([0.001 * 0.5**depth for depth in range(5)])
