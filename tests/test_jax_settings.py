@@ -153,7 +153,6 @@ def flags(tmp_path_factory):
   ]
 
 
-@pytest.mark.newest
 @pytest.mark.slow
 def test_a_sweep_under_hostile_settings_has_the_same_figures(flags, tmp_path):
   assert main([*flags, "--out", str(tmp_path / "here")]) == 0

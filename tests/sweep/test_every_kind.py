@@ -46,7 +46,7 @@ class Loops(nnx.Module):
 """
 # With what each is swept: measuring takes most of the time, and what it does is the same for all.
 KINDS = {
-  "mlp": ["--attacks", "transpose,dec", "--finish", "none,scrub"],
+  "mlp": ["--attacks", "transpose", "--finish", "none,scrub"],
   "cnn": ["--attacks", "transpose"],
   "resnet18": ["--attacks", "transpose"],
   "vit": ["--attacks", "transpose"],
