@@ -36,10 +36,25 @@ def structure_of(
   build: Callable[..., nnx.Module], image_shape: tuple[int, int, int], num_outputs: int, split: Any = split_model
 ) -> Network:
   """As `build_network`, of what `build(image_shape, num_outputs, rngs=...)` would make, parted by `split`."""
-  made = nnx.eval_shape(lambda: build(image_shape, num_outputs, rngs=initial_rngs(jax.random.key(0))))
-  if has_constants(made):  # whose values are part of the structure
-    made = build(image_shape, num_outputs, rngs=initial_rngs(jax.random.key(0)))
+
+  def make() -> nnx.Module:
+    return build(image_shape, num_outputs, rngs=initial_rngs(jax.random.key(0)))
+
+  def shapes() -> nnx.Module:
+    made = make()
+    if has_constants(made):
+      raise _ValuesMatterError
+    return made
+
+  try:
+    made = nnx.eval_shape(shapes)
+  except _ValuesMatterError:
+    made = make()
   return split(made, image_shape, num_outputs)[0]
+
+
+class _ValuesMatterError(Exception):
+  """A module's structure has arrays in it, which are not to be had by their shapes alone."""
 
 
 def build_model(

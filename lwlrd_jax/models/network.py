@@ -257,7 +257,9 @@ def _leaves(state: nnx.State) -> dict[Path, jax.Array]:
 
 def has_constants(model: nnx.Module) -> bool:
   """Whether a module has arrays that are no variables."""
-  return any(not isinstance(value, nnx.Variable) for _, value in nnx.to_flat_state(nnx.state(model)))
+  # Its state does not have them while they are traced.
+  nodes = (node for _, node in nnx.iter_graph(model) if isinstance(node, nnx.Pytree))
+  return any(isinstance(value, jax.Array | np.ndarray) for node in nodes for value in vars(node).values())
 
 
 def _streams(random: dict[Path, jax.Array]) -> Iterator[Stream]:

@@ -293,7 +293,8 @@ def _is_full(cell: Any) -> bool:
 
 def _check_shapes(model: str, module: nnx.Module, image_shape: tuple[int, int, int], num_outputs: int) -> None:
   """Refuses what does not turn any number of images into as many logits, or back."""
-  graphdef, state = nnx.split(module)
+  parts: Any = nnx.split(module, nnx.Variable, ...)
+  graphdef, variables, constants = parts
   directions: list[tuple[str, Any]] = [("called on images", lambda bound, x: bound(x))]
   if hasattr(module, "transpose"):
     directions.append(("transposed on codes", lambda bound, x: bound.transpose(x)))
@@ -302,15 +303,15 @@ def _check_shapes(model: str, module: nnx.Module, image_shape: tuple[int, int, i
     codes = jax.ShapeDtypeStruct((number, num_outputs), jnp.float32)
     given, wanted = (images, codes) if verb.endswith("images") else (codes, images)
 
-    def run(state: nnx.State, x: jax.Array, call: Callable[..., Any] = call) -> Any:
-      bound = nnx.merge(graphdef, state)
+    def run(variables: nnx.State, x: jax.Array, call: Callable[..., Any] = call) -> Any:
+      bound = nnx.merge(graphdef, variables, constants)
       bound.eval()
       return call(bound, x)
 
     made = _attempt(
       model,
       f"cannot be {verb} {_described(given)}",
-      functools.partial(jax.eval_shape, run, state, given),
+      functools.partial(jax.eval_shape, run, variables, given),
       allowed="" if number == _NUMBERS[0] else "any number of them",
     )
     if getattr(made, "shape", None) != wanted.shape or made.dtype != jnp.float32:

@@ -44,7 +44,7 @@ class Kept(Dropped):
   def __call__(self, images):
     hidden = self.first(images.reshape(len(images), -1))
     hidden += 0.1 * jax.random.normal(self.rngs.noise(), hidden.shape)
-    return self.last(hidden * self.rngs.bernoulli(0.5, hidden.shape))
+    return self.last(hidden * jnp.where(self.rngs.bernoulli(0.5, hidden.shape), 1.0, 0.0))
 
 class Attending(nnx.Module):
   def __init__(self, image_shape, num_outputs, *, rngs):
@@ -133,9 +133,9 @@ def test_dropout_scales_what_it_keeps(file):
 def test_a_gradient_is_that_of_what_was_drawn(file):
   network, params = build_model(f"{file}:Dropped", SHAPE, 3, jax.random.key(0))
   grads = task_gradient(network, params, images(1), jnp.zeros(1, jnp.int32), 0.0, key=jax.random.key(3))[1]
-  off = np.asarray(grads["last"]["kernel"]).any(axis=1)
+  on = np.asarray(grads["last"]["kernel"]).any(axis=1)
   hidden = np.asarray(images(1)).reshape(1, -1) @ params["first"]["kernel"] + params["first"]["bias"]
-  assert 0 < off.sum() < (hidden > 0).sum()
+  assert 0 < on.sum() < (hidden > 0).sum()
 
 
 def test_statistics_with_dropout(file):
