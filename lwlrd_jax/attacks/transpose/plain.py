@@ -202,7 +202,7 @@ class Transpose:
     extra: Any,
     images: jax.Array,
     labels: jax.Array,
-    key: jax.Array | None,
+    key: jax.Array | None = None,
   ) -> Any:
     """What the attack keeps besides weights and optimizers, brought up to date before each memory step; here nothing.
 

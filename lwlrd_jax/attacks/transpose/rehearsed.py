@@ -71,7 +71,7 @@ class Rehearsed(Transpose):
     extra: Rehearsal,
     images: jax.Array,
     labels: jax.Array,
-    key: jax.Array | None,
+    key: jax.Array | None = None,
   ) -> Any:
     """One step of fine-tuning from where the weights are now, displaced. Arguments as `Transpose.rehearse`."""
     over = extra.done == self.rehearsal_steps
