@@ -10,7 +10,7 @@ from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.measure import MEASURES
 from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS
 from lwlrd_jax.metrics.utility import absent_classes
-from lwlrd_jax.models.own import identity
+from lwlrd_jax.models.identity import identity
 from lwlrd_jax.runs.jobs import Job
 from lwlrd_jax.runs.resolve import Resolved
 from lwlrd_jax.runs.setting import Setting
@@ -40,7 +40,7 @@ def describe(setting: Setting, resolved: Resolved) -> dict[str, Any]:
       "openly_licensed": data.openly_licensed,
       "sha256": setting.origin.digest,
     },
-    "model": identity(config.data.model),
+    "model": identity(config.data.model, data.image_shape, data.num_outputs),
     "absent_classes": [data.label_names[i] for i in absent_classes(data.test.labels, data.num_outputs)],
     "stolen": resolved.transpose.stolen,
     "attacks": list(resolved.attacks),

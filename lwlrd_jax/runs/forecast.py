@@ -20,7 +20,7 @@ from lwlrd_jax.engine.population import compile_finetune
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.task import Compute
 from lwlrd_jax.runs.jobs import Job, controls_of, table_order, waves_of
-from lwlrd_jax.runs.resolve import Resolved, jobs_of, members_per_wave, strategy_of
+from lwlrd_jax.runs.resolve import Resolved, check_network, jobs_of, members_per_wave, strategy_of
 
 
 class _Named(NamedTuple):
@@ -47,6 +47,7 @@ def print_forecast(config: SweepConfig, data: Dataset, resolved: Resolved) -> No
     resolved: Defaults that depend on it.
   """
   network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
+  check_network(config, resolved, network, params, data)
   strategy = strategy_of(config.run.strategy, network, params, resolved.batch_size)
   jobs = jobs_of(config, resolved, len(data.train), network)
   attacks = [cast(Attack, _Named(name)) for name in resolved.attacks]

@@ -16,7 +16,7 @@ from lwlrd_jax.models import build_model
 from lwlrd_jax.runs.attacks import make_attacks
 from lwlrd_jax.runs.codec import make_coding
 from lwlrd_jax.runs.finish import Finisher
-from lwlrd_jax.runs.resolve import Resolved, infect_steps, measured_together, strategy_of
+from lwlrd_jax.runs.resolve import Resolved, check_network, infect_steps, measured_together, strategy_of
 from lwlrd_jax.runs.starting_points import Origin, check_capacity, data_digest
 
 
@@ -51,6 +51,7 @@ class Setting:
     self.test = to_device(data.test)
     self.public: PublicStatistics = public_statistics(self.train)
     self.network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
+    check_network(config, resolved, self.network, params, data)
     self.declared = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
     self.parameters = {layer: sum(leaf.size for leaf in params[layer].values()) for layer in self.network.layers}
     self.seeds = config.infection.seeds

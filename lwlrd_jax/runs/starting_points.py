@@ -20,8 +20,8 @@ from lwlrd_jax.engine.population import finetune, member_mesh
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models import build_model
+from lwlrd_jax.models.identity import identity
 from lwlrd_jax.models.network import Params
-from lwlrd_jax.models.own import identity
 from lwlrd_jax.progress import console, phase
 from lwlrd_jax.runs.cache import arrays_digest, cached_tree, is_cached, numerics
 from lwlrd_jax.runs.codec import Coding
@@ -264,7 +264,7 @@ def _recipe(origin: Origin, settings: dict[str, Any], seed: int) -> dict[str, An
   """Everything that a trained tree depends on."""
   return {
     "recipe": _RECIPE,
-    "model": identity(origin.model),
+    "model": identity(origin.model, origin.data.image_shape, origin.data.num_outputs),
     "data": origin.digest,
     "seed": seed,
     **settings,
