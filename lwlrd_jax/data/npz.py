@@ -65,7 +65,15 @@ def load_npz(path: Path, *, image_size: int | None = None) -> Dataset:
     split: Split(images[split], labels[split].astype(np.uint8) if multi_label else labels[split][:, 0].astype(np.int32))
     for split in SPLITS
   }
-  return Dataset(name="npz", **splits, label_names=names, multi_label=multi_label, openly_licensed=False)
+  return Dataset(
+    name="npz",
+    train=splits["train"],
+    val=splits["val"],
+    test=splits["test"],
+    label_names=names,
+    multi_label=multi_label,
+    openly_licensed=False,
+  )
 
 
 def _refusal(path: Path, found: str, allowed: str) -> UserError:

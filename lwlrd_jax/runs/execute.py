@@ -68,6 +68,9 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     RunDirectory.check(out, resume=resume, overwrite=config.run.overwrite)
   resolved, setting, jobs = _plan(config)
   _check_same(config, setting)
+  if processes.is_first():
+    for note in filter(None, (*setting.data.notes, setting.copies.note)):
+      console.print(note, soft_wrap=True)
 
   description = {
     **describe(setting, resolved),
