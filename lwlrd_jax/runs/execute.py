@@ -207,6 +207,7 @@ def _data(config: SweepConfig) -> tuple[Dataset, Resolved]:
       npz=config.data.npz,
       data_dir=config.data.data_dir,
       image_size=config.data.image_size,
+      labels=config.data.labels,
       mimic_dir=config.data.mimic_dir,
       mimic=config.data.mimic(),
     )
