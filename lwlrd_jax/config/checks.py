@@ -12,6 +12,7 @@ from lwlrd_jax.config.names import (
   COMPUTE_NAMES,
   DIRECTION_NAMES,
   GRANULARITY_NAMES,
+  LABELS_NAMES,
   OPTIMIZER_NAMES,
   OVERLAP_NAMES,
   PRECISION_NAMES,
@@ -80,6 +81,7 @@ def _check_names(config: SweepConfig) -> None:
     ("--shape", tuning.shape, SHAPES),
     ("--overlap", tuning.overlap, OVERLAP_NAMES),
     ("--granularity", tuning.granularity, GRANULARITY_NAMES),
+    ("--labels", config.data.labels, LABELS_NAMES),
     ("--augment", config.data.augment, AUGMENT_NAMES),
     ("--stream", config.run.stream, STREAM_NAMES),
     ("--matmul-precision", config.run.matmul_precision, PRECISION_NAMES),
@@ -101,6 +103,8 @@ def _check_data(data: Data) -> None:
     ):
       if choice != default:
         raise UserError(f"{flag} {choice}: goes with --dataset mimic-cxr only, not with --dataset {data.dataset}")
+  if data.dataset != "npz" and data.labels != Data.labels:
+    raise UserError(f"--labels {data.labels}: goes with --dataset npz only, not with --dataset {data.dataset}")
   own = own_model(data.model)
   if data.model not in MODEL_NAMES and not (own and own.file.is_file()):
     raise UserError(f"--model {data.model}: {'there is no such file' if own else 'not known'}; {ALLOWED_MODELS}")

@@ -88,6 +88,9 @@ class Data:
   dermamnist, mimic-cxr, or npz."""
   npz: Path | None = None
   """A file in MedMNIST's form, for --dataset npz; in a study, for those of its runs that have that data set."""
+  labels: str = "auto"
+  """What an npz file's labels of 0 and 1 in several columns are: classes (every row has one 1), findings (of which an
+  image may have several), or auto: classes if every row of every split has exactly one 1."""
   data_dir: Path | None = None
   """Where official MedMNIST files are kept, and where MIMIC-CXR-JPG is kept once prepared. Default: a folder in the
   user's cache."""

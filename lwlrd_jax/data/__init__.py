@@ -31,6 +31,7 @@ def load_dataset(
   npz: Path | None = None,
   data_dir: Path | None = None,
   image_size: int | None = None,
+  labels: str = "auto",
   seed: int = 0,
   mimic_dir: Path | None = None,
   mimic: Choices | None = None,
@@ -42,6 +43,7 @@ def load_dataset(
     npz: The file, if and only if the name is npz.
     data_dir: Where official MedMNIST files are kept, or the prepared MIMIC-CXR-JPG. Default: a folder in the cache.
     image_size: Side in pixels. Default: 28, or that of the images in the npz file.
+    labels: What 0/1 columns of an npz file are: `classes`, `findings`, or `auto`, by the rows.
     seed: Of the generated sets; the others have no use for it.
     mimic_dir: The user's copy of MIMIC-CXR-JPG, if and only if the name is mimic-cxr.
     mimic: What is chosen of it. Default: frontal views, CheXpert's labels, uncertain findings ignored.
@@ -62,7 +64,7 @@ def load_dataset(
   if name == "npz":
     if npz is None:
       raise UserError("--dataset npz: needs --npz FILE, a file in MedMNIST's form")
-    return load_npz(npz, image_size=image_size)
+    return load_npz(npz, image_size=image_size, labels=labels)
   if npz is not None:
     raise UserError(f"--npz {npz}: goes with --dataset npz only, not with --dataset {name}")
   size = 28 if image_size is None else image_size

@@ -60,7 +60,15 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
   if tuple(map(len, splits.values())) != info.samples:
     raise damage
   # The licences, CC BY 4.0 and CC BY-NC 4.0, both allow showing single images.
-  return Dataset(name=flag, **splits, label_names=info.label_names, multi_label=info.multi_label, openly_licensed=True)
+  return Dataset(
+    name=flag,
+    train=splits["train"],
+    val=splits["val"],
+    test=splits["test"],
+    label_names=info.label_names,
+    multi_label=info.multi_label,
+    openly_licensed=True,
+  )
 
 
 def _check(file: Path, info: MedMNISTInfo, size: int) -> None:

@@ -32,6 +32,8 @@ def describe(setting: Setting, resolved: Resolved) -> dict[str, Any]:
     "dataset": {
       "name": data.name,
       "train": len(data.train),
+      "copies": setting.copies.copies,
+      "distinct": setting.copies.distinct,
       "val": len(data.val),
       "test": len(data.test),
       "image_shape": list(data.image_shape),
@@ -39,6 +41,7 @@ def describe(setting: Setting, resolved: Resolved) -> dict[str, Any]:
       "multi_label": data.multi_label,
       "openly_licensed": data.openly_licensed,
       "sha256": setting.origin.digest,
+      "notes": list(data.notes),
     },
     "model": identity(config.data.model, data.image_shape, data.num_outputs),
     "absent_classes": [data.label_names[i] for i in absent_classes(data.test.labels, data.num_outputs)],

@@ -68,6 +68,9 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     RunDirectory.check(out, resume=resume, overwrite=config.run.overwrite)
   resolved, setting, jobs = _plan(config)
   _check_same(config, setting)
+  if processes.is_first():
+    for note in filter(None, (*setting.data.notes, setting.copies.note)):
+      console.print(note, soft_wrap=True)
 
   description = {
     **describe(setting, resolved),
@@ -204,6 +207,7 @@ def _data(config: SweepConfig) -> tuple[Dataset, Resolved]:
       npz=config.data.npz,
       data_dir=config.data.data_dir,
       image_size=config.data.image_size,
+      labels=config.data.labels,
       mimic_dir=config.data.mimic_dir,
       mimic=config.data.mimic(),
     )

@@ -13,6 +13,7 @@ from lwlrd_jax import processes
 from lwlrd_jax.attacks.base import Attack
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.data import Dataset
+from lwlrd_jax.data.copies import find_copies
 from lwlrd_jax.data.device import to_device
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.memory import free_on_device, taken_by
@@ -79,6 +80,8 @@ def print_forecast(config: SweepConfig, data: Dataset, resolved: Resolved) -> No
   controls = sum(len(controls_of(attack, attacks, seed)) for attack in attacks for seed in range(seeds))
   of_model = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
   out = Console(highlight=False, quiet=not processes.is_first())
+  for note in filter(None, (*data.notes, find_copies(data.train.images).note)):
+    out.print(note, soft_wrap=True)
   out.print(f"{data.name}, {config.data.model}: {len(attacks)} attacks ({', '.join(resolved.attacks)}), seeds: {seeds}")
   out.print(f"members: {len(order) - controls}, and {controls} controls; checkpoints: {_size(of_model * len(order))}")
   if config.searching.search is not None:

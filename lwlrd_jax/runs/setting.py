@@ -9,6 +9,7 @@ from lwlrd_jax.attacks.base import Attack
 from lwlrd_jax.attacks.transpose import Restorer
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.data import Dataset
+from lwlrd_jax.data.copies import Copies, find_copies
 from lwlrd_jax.data.device import to_device
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.postprocess import PublicStatistics, public_statistics
@@ -26,6 +27,7 @@ class Setting:
   Attributes:
     config: What the user asked for.
     data: The data set; `train`, `val` and `test` are its splits on the device.
+    copies: Which training images are copies of each other.
     public: What a thief knows of such images.
     network: The model's structure.
     declared: Shapes of its arrays.
@@ -46,7 +48,8 @@ class Setting:
   def __init__(self, config: SweepConfig, data: Dataset, resolved: Resolved):
     self.config = config
     self.data = data
-    self.train = to_device(data.train, stream=resolved.stream)
+    self.copies: Copies = find_copies(data.train.images)
+    self.train = to_device(data.train, stream=resolved.stream, copies=self.copies)
     self.val = to_device(data.val)
     self.test = to_device(data.test)
     self.public: PublicStatistics = public_statistics(self.train)

@@ -88,7 +88,15 @@ def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | No
     except RuntimeError as error:
       raise damage from error
     splits[split] = Split(images, labels_of(codes, choices.uncertain))
-  return Dataset(name="mimic-cxr", **splits, label_names=FINDINGS, multi_label=True, openly_licensed=False)
+  return Dataset(
+    name="mimic-cxr",
+    train=splits["train"],
+    val=splits["val"],
+    test=splits["test"],
+    label_names=FINDINGS,
+    multi_label=True,
+    openly_licensed=False,
+  )
 
 
 def _paths(tables: Tables) -> np.ndarray:
