@@ -4,6 +4,7 @@ import argparse
 import ast
 import contextlib
 import dataclasses
+import errno
 import functools
 import inspect
 import itertools
@@ -21,12 +22,11 @@ from lwlrd_jax import __version__
 from lwlrd_jax.config.file import load_configs
 from lwlrd_jax.config.kinds import Kind, kinds_of
 from lwlrd_jax.errors import EXIT_MISTAKE, UserError, did_you_mean, nearest, shown
+from lwlrd_jax.stopping import EXIT_PIPE
 from lwlrd_jax.storage import in_home
 
 T = TypeVar("T")
 
-# 128 + the number of SIGPIPE, as shells have it.
-EXIT_PIPE = 141
 _NARROWEST = 20  # columns in which words still fit
 _SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -169,14 +169,17 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
       code = stop.code
     except UserError as error:
       code = failed(error)
-    _flush()
+    sys.stdout.flush()
   except BrokenPipeError:
     if not _nobody_reads():
       raise
-    null = os.open(os.devnull, os.O_WRONLY)  # or the interpreter complains when it flushes them itself
-    os.dup2(null, 1)
-    os.dup2(null, 2)
+    _discard(1, 2)
     code = EXIT_PIPE
+  except OSError as error:
+    if error.errno != errno.ENOSPC or error.filename:
+      raise
+    _discard(1)
+    code = failed(f"standard output: cannot be written ({error.strerror})")
   sys.exit(code)
 
 
@@ -190,15 +193,11 @@ def failed(error: Exception | str, code: int = EXIT_MISTAKE) -> int:
   return code
 
 
-def _flush() -> None:
-  """Writes what is left, while it can still be said that it could not be."""
-  try:
-    sys.stdout.flush()
-  except BrokenPipeError:
-    raise
-  except OSError as error:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(failed(f"standard output: cannot be written ({error.strerror})"))
+def _discard(*streams: int) -> None:
+  """Has what is left of them go nowhere, or the interpreter would complain once it cannot write it either."""
+  null = os.open(os.devnull, os.O_WRONLY)
+  for stream in streams:
+    os.dup2(null, stream)
 
 
 def _nobody_reads() -> bool:
