@@ -1,4 +1,7 @@
-"""What a user sees while waiting: a bar on a terminal that can show it, a line a phase everywhere. The log is told the same."""
+"""What a user sees while waiting: a bar on a terminal that can show it, a line a phase everywhere.
+
+The log is told the same.
+"""
 
 import contextlib
 import time
@@ -14,9 +17,10 @@ from lwlrd_jax.log import event
 
 
 class PlainConsole(Console):
-  """A console that raises `BrokenPipeError` once nobody reads, as `print` does; rich would end the process."""
+  """A console that fails as `print` does once nobody reads."""
 
   def on_broken_pipe(self) -> None:
+    """Raises what `print` raises; rich would end the process with its own exit code."""
     raise BrokenPipeError
 
 

@@ -4,7 +4,9 @@ import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import io
+import re
 import sys
 import traceback
 import types
@@ -43,7 +45,7 @@ def run_file(file: Path, name: str, what: str) -> types.ModuleType:
     raise UserError(f"{what}: the file ends the program ({last}); allowed: a file that can be imported") from stop
   except Exception as error:  # whatever the user's own file raises
     sys.stderr.write(said.getvalue())
-    raise UserError(f"{what}: {_in_a_line(error, path)}") from error
+    raise UserError(f"{what}: {_in_a_line(error, path)}{_hint(error, module)}") from error
   sys.stderr.write(said.getvalue())
   return module
 
@@ -78,16 +80,19 @@ def _is_installed(origin: str) -> bool:
 
 
 def _in_a_line(error: Exception, path: Path) -> str:
-  """An exception's kind and first line, where in the file it was, and what was probably meant."""
+  """An exception's kind and first line, and where in the file it was."""
   lines = str(error).strip().splitlines()
   places = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
   where = f" (line {places[-1]})" if places else ""
-  return f"{type(error).__name__}: {lines[0] if lines else 'no message'}{where}{_hint(error)}"
+  return f"{type(error).__name__}: {lines[0] if lines else 'no message'}{where}"
 
 
-def _hint(error: Exception) -> str:
-  """Python has such hints in tracebacks only."""
+def _hint(error: Exception, module: types.ModuleType) -> str:
+  """What was probably meant: Python has such hints in tracebacks only, or in later versions."""
   near = None
+  argument = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'$", str(error))
   if isinstance(error, AttributeError) and error.name:
     near = nearest(error.name, [one for one in dir(error.obj) if not one.startswith("_")])
+  elif argument and callable(made := getattr(module, argument[1], None)):
+    near = nearest(argument[2], inspect.signature(made).parameters)
   return f"; {did_you_mean(near)}".rstrip() if near else ""

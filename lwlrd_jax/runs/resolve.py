@@ -32,8 +32,8 @@ from lwlrd_jax.search.space import Space
 
 # Fine-tuning has to undo the harm of its own first large steps, which takes steps rather than epochs: a small set gets
 # more of these (compare --epochs 6).
-_EPOCHS, _MOST_STEPS = 1_000_000  # each has a row in every schedule
-_FEWEST_STEPS = 12, 256
+_EPOCHS, _FEWEST_STEPS = 12, 256
+_MOST_STEPS = 1_000_000  # each has a row in every schedule
 # Enough for the figures in sweeps/dermamnist.py. The task alone needs about a thousand.
 _STEPS_PER_STOLEN, _FEWEST_INFECT_STEPS = 4.2, 1000
 _GENERATED_STOLEN, _STOLEN = 256, 512
