@@ -201,6 +201,8 @@ def _check_codes(config: SweepConfig) -> None:
 
 def _check_directory(config: SweepConfig) -> None:
   run = config.run
+  if run.out == "":
+    raise UserError("--out '': empty; allowed: a folder to create, or none given")
   if run.out is not None:
     try:
       path_of(run.out)
