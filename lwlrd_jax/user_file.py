@@ -54,7 +54,8 @@ def run_file(file: Path, name: str, what: str) -> types.ModuleType:
 def _as_script(path: Path) -> Iterator[None]:
   """Its folder comes first where modules are looked for, and it has no arguments.
 
-  What it imported from there is forgotten: a file of another folder may have other modules of the same names.
+  What it imported from there is forgotten: a file of another folder may have other modules of the same names. Not so
+  parts of packages that were known before, as ours are where a checkout is that folder.
   """
   folder, before, arguments = str(path.parent), set(sys.modules), sys.argv
   sys.path.insert(0, folder)
@@ -66,7 +67,7 @@ def _as_script(path: Path) -> Iterator[None]:
     sys.argv = arguments
     with contextlib.suppress(ValueError):  # the file may have taken it out itself
       sys.path.remove(folder)
-    for name in set(sys.modules) - before:
+    for name in (name for name in set(sys.modules) - before if name.partition(".")[0] not in before):
       origin = getattr(sys.modules[name], "__file__", None) or next(
         iter(getattr(sys.modules[name], "__path__", [])), ""
       )

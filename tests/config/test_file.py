@@ -1,5 +1,6 @@
 """Configuration files as users write them."""
 
+import importlib
 import sys
 
 import numpy as np
@@ -189,3 +190,14 @@ def test_a_misspelt_field_of_a_group(tmp_path):
   assert "'decay'" in said
   assert "did you mean" in said
   assert "decays" in said
+
+
+def test_packages_that_were_known_before_stay_whole(tmp_path, monkeypatch):
+  (tmp_path / "known_before").mkdir()
+  (tmp_path / "known_before" / "__init__.py").write_text("")
+  (tmp_path / "known_before" / "part.py").write_text("")
+  monkeypatch.syspath_prepend(tmp_path)
+  package = importlib.import_module("known_before")
+  load(tmp_path, f"{HEAD}import known_before.part\nCONFIG = c\n")
+  assert sys.modules.pop("known_before.part") is package.part
+  del sys.modules["known_before"]
