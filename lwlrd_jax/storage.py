@@ -15,11 +15,13 @@ def path_of(name: str | Path) -> Path:
   Of what a bucket's paths can do only what `pathlib.Path` has too is used here, so they pass as such. Buckets need the
   fsspec package of their kind, `gcsfs` for `gs://`.
 
+  A leading `~` is the user's home.
+
   Raises:
-    UserError: That package is missing.
+    UserError: That package is missing, or that home is not known.
   """
   if not is_remote(name):
-    return Path(name)
+    return Path(in_home(str(name)))
   # Few runs need these.
   import fsspec  # noqa: PLC0415
   from etils import epath  # noqa: PLC0415
@@ -29,6 +31,23 @@ def path_of(name: str | Path) -> Path:
     return cast(Path, epath.Path(name))
   except (ImportError, ValueError) as error:  # an unknown kind, or one whose package is missing
     raise UserError(f"{name}: buckets of this kind cannot be reached ({error})") from error
+
+
+def in_home(name: str) -> str:
+  """A name with the home folder in place of a leading `~` or `~user`; any other as it is.
+
+  Raises:
+    UserError: Whose home it is is not known.
+
+  >>> in_home("runs/~x")
+  'runs/~x'
+  """
+  if not name.startswith("~"):
+    return name
+  try:
+    return str(Path(name).expanduser())
+  except RuntimeError as error:
+    raise UserError(f"{name}: that home folder is not known; allowed: a path in full") from error
 
 
 def is_remote(path: str | Path) -> bool:

@@ -1,6 +1,5 @@
 """Data sets by name. All reach the rest of the package as one type, `Dataset`."""
 
-import difflib
 from pathlib import Path
 
 from lwlrd_jax.data.dataset import Dataset, Split
@@ -9,7 +8,7 @@ from lwlrd_jax.data.medmnist_info import MEDMNIST
 from lwlrd_jax.data.mimic.choices import Choices
 from lwlrd_jax.data.npz import load_npz
 from lwlrd_jax.data.phantom import phantom, phantom_chest
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.errors import UserError, did_you_mean, nearest
 
 __all__ = ["Dataset", "Split", "dataset_names", "load_dataset"]
 
@@ -58,8 +57,7 @@ def load_dataset(
   (28, 28, 3)
   """
   if name not in dataset_names():
-    close = difflib.get_close_matches(name.lower(), dataset_names(), n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
+    hint = did_you_mean(nearest(name, dataset_names()))
     raise UserError(f"--dataset {name}: there is no such data set; {hint}allowed: {', '.join(dataset_names())}")
   if name == "npz":
     if npz is None:

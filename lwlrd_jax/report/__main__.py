@@ -4,9 +4,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-import tyro
-
-from lwlrd_jax.cli import parse_command_line
+from lwlrd_jax.cli import failed, parse_command_line, run_main
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.storage import path_of
 
@@ -15,7 +13,7 @@ from lwlrd_jax.storage import path_of
 class Reports:
   """Writes report.html and figures/ of runs again from what is on disk; of two or more also a comparison."""
 
-  runs: tyro.conf.Positional[tuple[str, ...]]
+  runs: tuple[str, ...]
   """One or more run directories, on disk or in a bucket; the first is what the others are compared with."""
 
   out: Path | None = None
@@ -62,10 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
     if reports.claims is not None:
       print(write_claims(runs, reports.claims))
   except UserError as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
+    return failed(error)
   return 0
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  run_main(main)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from lwlrd_jax import processes
@@ -20,6 +19,7 @@ from lwlrd_jax.engine.memory import free_on_device, taken_by
 from lwlrd_jax.engine.population import compile_finetune
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.task import Compute
+from lwlrd_jax.progress import PlainConsole
 from lwlrd_jax.runs.jobs import Job, controls_of, table_order, waves_of
 from lwlrd_jax.runs.resolve import Resolved, check_network, jobs_of, members_per_wave, strategy_of
 
@@ -79,7 +79,7 @@ def print_forecast(config: SweepConfig, data: Dataset, resolved: Resolved) -> No
   order = table_order(attacks, jobs, seeds)
   controls = sum(len(controls_of(attack, attacks, seed)) for attack in attacks for seed in range(seeds))
   of_model = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
-  out = Console(highlight=False, quiet=not processes.is_first())
+  out = PlainConsole(highlight=False, quiet=not processes.is_first())
   for note in filter(None, (*data.notes, find_copies(data.train.images).note)):
     out.print(note, soft_wrap=True)
   out.print(f"{data.name}, {config.data.model}: {len(attacks)} attacks ({', '.join(resolved.attacks)}), seeds: {seeds}")
@@ -87,13 +87,21 @@ def print_forecast(config: SweepConfig, data: Dataset, resolved: Resolved) -> No
   if config.searching.search is not None:
     out.print(f"beside them the search's {config.searching.search} schedules, which only the search itself will know")
   room = "memory that is free is not known" if free is None else f"of {_size(free)} that a device has free"
-  table = Table(title=f"Fine-tuning, the same for every attack; {room}", title_justify="left")
-  for column in ("program", "steps", "batch", "members a wave", "waves an attack", "takes"):
+  rows = []
+  title = f"Fine-tuning, the same for every attack; {room}"
+  table = Table(title=title, title_justify="left")
+  columns = ("program", "steps", "batch", "members a wave", "waves an attack", "takes")
+  for column in columns:
     table.add_column(column)
   for program, waves in programs.items():
-    cells = (program.optimizer, program.steps, program.batch_size, program.members, waves)
-    table.add_row(*map(str, cells), _size(sizes[program]) + (" (too much)" if free and sizes[program] > free else ""))
-  out.print(table)
+    takes = _size(sizes[program]) + (" (too much)" if free and sizes[program] > free else "")
+    cells = (program.optimizer, program.steps, program.batch_size, program.members, waves, takes)
+    table.add_row(*map(str, cells))
+    rows.append("; ".join(f"{column}: {cell}" for column, cell in zip(columns, cells, strict=True)))
+  if out.measure(table, options=out.options.update(width=1000)).minimum <= out.width:
+    out.print(table)
+  else:
+    out.print(title, *rows, sep="\n")
   devices = f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}"
   where = f"{processes.count()} processes of {devices}" if processes.count() > 1 else devices
   out.print(f"on {where}; {len(programs)} programs to compile for fine-tuning; members share a device: {strategy}")

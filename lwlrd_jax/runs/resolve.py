@@ -36,6 +36,7 @@ from lwlrd_jax.search.space import Space
 # Fine-tuning has to undo the harm of its own first large steps, which takes steps rather than epochs: a small set gets
 # more of these (compare --epochs 6).
 _EPOCHS, _FEWEST_STEPS = 12, 256
+_MOST_STEPS = 1_000_000  # each has a row in every schedule
 # Enough for the figures in sweeps/dermamnist.py. The task alone needs about a thousand.
 _STEPS_PER_STOLEN, _FEWEST_INFECT_STEPS = 4.2, 1000
 _GENERATED_STOLEN, _STOLEN = 256, 512
@@ -88,6 +89,8 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
     raise UserError(f"--overlap none: all {train} training images are stolen; allowed: any, or fewer of them")
   batch_size = config.tuning.batch_size
   epochs = config.tuning.epochs or max(_EPOCHS, math.ceil(_FEWEST_STEPS / steps_per_epoch(train, batch_size)))
+  if (steps := epochs * steps_per_epoch(train, batch_size)) > _MOST_STEPS:
+    raise UserError(f"--epochs {epochs}: {steps:,} steps; allowed: at most {_MOST_STEPS:,} in a fine-tuning")
   attacks = parse_attacks(config.infection.attacks, config.dec.carriers)
   recipe = recipe_of(config.data.model)
   transpose = Transpose(
