@@ -61,15 +61,22 @@ def replace_file(path: Path, content: bytes) -> None:
 def make_folder(path: Path, *, exist_ok: bool = False) -> None:
   """Makes a folder that only its owner may enter. Who may enter a bucket is the bucket's affair.
 
+  One that is there and belongs to somebody else, such as a mounted volume, keeps its mode.
+
   Raises:
     OSError: It cannot be made.
   """
   if is_remote(path):
     path.mkdir(parents=True, exist_ok=True)
     return
+  there = path.exists()
   path.parent.mkdir(parents=True, exist_ok=True)
   path.mkdir(mode=0o700, exist_ok=exist_ok)
-  path.chmod(0o700)  # whatever the umask, and whoever made it
+  try:
+    path.chmod(0o700)  # whatever the umask
+  except PermissionError:
+    if not there:
+      raise
 
 
 def remove_tree(path: Path) -> None:
