@@ -1,6 +1,7 @@
 """Files on disk and in buckets: a reader sees the old one or the new one, never a part."""
 
 import contextlib
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -77,6 +78,24 @@ def make_folder(path: Path, *, exist_ok: bool = False) -> None:
   except PermissionError:
     if not there:
       raise
+
+
+def check_writable(folder: Path) -> None:
+  """Looks whether a folder can be written to, or made if it is not there; touches nothing. Buckets are not asked.
+
+  Raises:
+    OSError: It cannot.
+  """
+  if is_remote(folder):
+    return
+  there = Path(os.path.realpath(folder))
+  while not there.exists():
+    there = there.parent
+  why = 0 if there.is_dir() else errno.ENOTDIR
+  if not why and not os.access(there, os.W_OK | os.X_OK):
+    why = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+  if why:
+    raise OSError(why, os.strerror(why), str(there))
 
 
 def remove_tree(path: Path) -> None:

@@ -20,7 +20,7 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
     flag: A key of `MEDMNIST`.
     image_size: Side in pixels, one of `SIZES`.
     data_dir: Where the user keeps `<flag>.npz` (28 pixels) or `<flag>_<size>.npz`; only read. Other spellings of the
-      name, such as `DermaMNIST-28.npz`, are looked for where there is none of that. Default: `data` in the cache folder.
+      name, such as `DermaMNIST-28.npz`, count where there is none of that. Default: `data` in the cache folder.
 
   Returns:
     The data set in the official order, images u8[N, S, S, C], labels i32[N], or u8[N, 14] for chestmnist.

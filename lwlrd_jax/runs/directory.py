@@ -17,7 +17,7 @@ import pandas as pd
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.progress import console
 from lwlrd_jax.runs.results import results_table
-from lwlrd_jax.storage import is_remote, make_folder, remove_tree, replace_file
+from lwlrd_jax.storage import check_writable, is_remote, make_folder, remove_tree, replace_file
 
 # What a sweep that writes here holds on to.
 _LOCK, _WRITER = ".lock", ".writer.json"
@@ -65,6 +65,12 @@ class RunDirectory:
       _check(path, resume=resume, overwrite=overwrite)
     except OSError as error:  # a loop of links, a folder that may not be read, a share that is not there
       raise UserError(f"--out {path}: cannot be read ({error.strerror}); allowed: a folder you can write") from error
+    try:
+      check_writable(path)
+    except OSError as error:
+      if resume or path.exists():
+        raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
+      raise UserError(f"--out {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
 
   @classmethod
   def create(cls, path: Path, *, overwrite: bool) -> "RunDirectory":

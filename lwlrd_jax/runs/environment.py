@@ -8,7 +8,9 @@ from typing import Any
 
 import jax
 
-_LIBRARIES = ("lwlrd_jax", "jax", "jaxlib", "flax", "optax", "optuna")
+import lwlrd_jax
+
+_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "optuna")
 
 
 def environment() -> dict[str, Any]:
@@ -25,7 +27,8 @@ def environment() -> dict[str, Any]:
 
 @functools.cache
 def _versions() -> dict[str, str]:
-  return {name: metadata.version(name) for name in _LIBRARIES}
+  # What runs is this version, whether or not it, or another, is installed.
+  return {"lwlrd_jax": lwlrd_jax.__version__, **{name: metadata.version(name) for name in _LIBRARIES}}
 
 
 @functools.cache

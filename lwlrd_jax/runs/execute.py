@@ -58,23 +58,10 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   """
   started = time.monotonic()
   now = datetime.datetime.now(datetime.UTC)
-  name = f"{now:%Y%m%d-%H%M%S}-{config.data.dataset}-{short_name(config.data.model)}"
-  out = path_of(config.run.out or Path("runs") / name)
-  resume = config.run.resume
-  if config.run.restartable:
-    # The first process may have begun it by the time that another one looks.
-    resume = processes.say(lambda: str((out / "config.json").is_file())) == "True"
-  if processes.is_first():
-    RunDirectory.check(out, resume=resume, overwrite=config.run.overwrite)
+  out, resume = _directory(config, now)
   resolved, setting, jobs = _plan(config)
   _check_same(config, setting)
-
-  description = {
-    **describe(setting, resolved),
-    "infection": {attack.name: describe_attack(setting.origin, attack) for attack in setting.attacks},
-    "knows": {attack.name: knows_of(attack.name) for attack in setting.attacks},
-    **describe_members(setting, jobs),
-  }
+  description = _description(setting, resolved, jobs)
   record = {"command": " ".join(command), "started": now.isoformat(timespec="milliseconds"), **environment()}
   order = table_order(setting.attacks, jobs, setting.seeds)
   with contextlib.ExitStack() as stack:
@@ -115,6 +102,30 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     event("run_done", members=len(store.rows), seconds=round(time.monotonic() - started, 1))
     processes.wait("the report is written")
   return out
+
+
+def _directory(config: SweepConfig, now: datetime.datetime) -> tuple[Path, bool]:
+  """Where the run is or will be, checked, and whether it is one to go on with."""
+  name = f"{now:%Y%m%d-%H%M%S}-{config.data.dataset}-{short_name(config.data.model)}"
+  out = path_of(config.run.out or Path("runs") / name)
+  resume = config.run.resume
+  if config.run.restartable:
+    # The first process may have begun it by the time that another one looks.
+    resume = processes.say(lambda: str((out / "config.json").is_file())) == "True"
+  if processes.is_first():
+    RunDirectory.check(out, resume=resume, overwrite=config.run.overwrite)
+  return out, resume
+
+
+def _description(setting: Setting, resolved: Resolved, jobs: list[Job]) -> dict[str, Any]:
+  """What config.json says of the run; of attacks whose codec is not trained yet, nothing."""
+  known = [attack for attack in setting.attacks if setting.size_is_known(attack)]
+  return {
+    **describe(setting, resolved),
+    "infection": {attack.name: describe_attack(setting.origin, attack) for attack in known},
+    "knows": {attack.name: knows_of(attack.name) for attack in setting.attacks},
+    **describe_members(setting, jobs),
+  }
 
 
 def _store(config: SweepConfig, setting: Setting, directory: RunDirectory, elapsed: Callable[[], float]) -> Store:
@@ -178,9 +189,9 @@ def check(config: SweepConfig) -> None:
   _plan(config)
 
 
-def _plan(config: SweepConfig) -> tuple[Resolved, Setting, list[Job]]:
+def _plan(config: SweepConfig, *, dry: bool = False) -> tuple[Resolved, Setting, list[Job]]:
   data, resolved = _data(config)
-  setting = Setting(config, data, resolved)
+  setting = Setting(config, data, resolved, dry=dry)
   return resolved, setting, jobs_of(config, resolved, len(data.train), setting.network)
 
 
@@ -188,10 +199,13 @@ def forecast(config: SweepConfig) -> None:
   """Prints what a sweep would do; as `execute`, but nothing is trained and nothing written.
 
   Raises:
-    UserError: See `execute`.
+    UserError: As `execute`, as far as it can be known without a trained image codec.
   """
-  data, resolved = _data(config)
-  print_forecast(config, data, resolved)
+  out, resume = _directory(config, datetime.datetime.now(datetime.UTC))
+  resolved, setting, jobs = _plan(config, dry=True)
+  if resume:
+    check_resumable(RunDirectory(out).read_config(), {**environment(), **_description(setting, resolved, jobs)})
+  print_forecast(setting, resolved, jobs)
 
 
 def _data(config: SweepConfig) -> tuple[Dataset, Resolved]:
