@@ -59,6 +59,11 @@ def replace_file(path: Path, content: bytes) -> None:
     raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+def printable(text: object) -> str:
+  """A text, or a path as one, with the bytes of names that are not UTF-8 escaped: all of it can be encoded."""
+  return str(text).encode(errors="backslashreplace").decode()
+
+
 def make_folder(path: Path, *, exist_ok: bool = False) -> None:
   """Makes a folder that only its owner may enter. Who may enter a bucket is the bucket's affair.
 

@@ -1,13 +1,16 @@
 """Orbax checkpoints of plain trees of arrays, with checksums. The only module that knows Orbax."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
 import re
 import secrets
 import shutil
+import sys
 import tempfile
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +105,25 @@ def clear_unfinished(folder: Path) -> None:
 
 
 def _write(folder: Path, host: dict[str, Any]) -> None:
+  if _can_be_named(folder):
+    _write_here(folder, host)
+    return
+  with tempfile.TemporaryDirectory() as local:
+    _write_here(Path(local) / "tree", host)
+    shutil.copytree(Path(local) / "tree", folder)
+
+
+def _can_be_named(path: Path) -> bool:
+  """Whether TensorStore takes a path on disk: names may be any bytes, but it wants UTF-8."""
+  try:
+    str(path.absolute()).encode()
+  except UnicodeEncodeError:
+    return False
+  return True
+
+
+def _write_here(folder: Path, host: dict[str, Any]) -> None:
+  _ignore_late_answers()
   # Not the asynchronous one, whose threads outlive an error.
   with _quiet(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
     checkpointer.save(folder.absolute(), args=ocp.args.StandardSave({"schema": np.int32(SCHEMA), **host}))
@@ -130,9 +152,21 @@ def _load(path: Path) -> dict[str, Any]:
   return tree
 
 
+@functools.cache
+def _ignore_late_answers() -> None:
+  """After one write has failed Orbax waits for no other; TensorStore's threads print that nobody takes their answer."""
+  before = sys.excepthook
+
+  def hook(kind: type[BaseException], error: BaseException, traceback: types.TracebackType | None) -> None:
+    if not (kind is RuntimeError and str(error) == "Event loop is closed"):
+      before(kind, error, traceback)
+
+  sys.excepthook = hook
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Keeps Orbax from logging pages of what it raises as well; TensorStore's threads may still print some lines."""
+  """Keeps Orbax from logging pages of what it raises as well."""
   before = logging.root.manager.disable
   logging.disable(logging.CRITICAL)
   try:
@@ -143,8 +177,8 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _on_disk(path: Path) -> Iterator[Path]:
-  """The checkpoint's folder; a copy, if it is in a bucket."""
-  if not is_remote(path):
+  """The checkpoint's folder; a copy, if it is in a bucket or has a name that TensorStore does not take."""
+  if not is_remote(path) and _can_be_named(path):
     yield path
     return
   with tempfile.TemporaryDirectory() as local:
@@ -194,5 +228,5 @@ def _checksum(file: Path) -> str:
 def _first_line(error: Exception) -> str:
   """What is wrong. TensorStore says at length where, and last and with a number what the system said."""
   first = str(error).strip().split("\n")[0]
-  said = re.search(r"([^:]+) \[os_error_code='\d+'", first)
+  said = re.search(r"([^:]+) \[os_error_code='\d+'", first) or re.search(r"\[Errno \d+\] ([^:]+)", first)
   return said[1].strip() if said else first[:300] or type(error).__name__

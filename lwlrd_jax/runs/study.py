@@ -20,10 +20,13 @@ from lwlrd_jax.runs.compiled import keep_compiled
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.execute import check, execute, forecast
 from lwlrd_jax.runs.track import check_ready
-from lwlrd_jax.storage import check_writable, make_folder, path_of
+from lwlrd_jax.storage import check_writable, make_folder, path_of, printable
 
 # Errors that are no fault of ours.
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+_OF_THE_DISK = {
+  *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG),
+  *(errno.EBUSY, errno.ENOTEMPTY, errno.ESTALE, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP),
+}
 
 
 @recording()
@@ -58,6 +61,10 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | N
       if error.errno not in _OF_THE_DISK:
         raise
       raise UserError(f"{error.filename or 'disk'}: {error.strerror}") from error
+    except UnicodeEncodeError as error:  # a library that wants a path as text
+      raise UserError(
+        f"{printable(error.object)}: cannot be used as a path, it is no text in {error.encoding}; allowed: another name"
+      ) from error
 
 
 def _execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | None:
