@@ -242,7 +242,7 @@ def _comparable(first: Run, other: Run, attack: str) -> bool:
     # Controls without an attack go with the first one.
     infections = run.config["infection"]
     settings = infections.get(attack) if attack != "none" else next(iter(infections.items()), None)
-    model = run.config["config"].get("model")
+    model = run.config.get("model", run.config["config"].get("model"))  # of a file, by what is in it
     return [run.config["dataset"].get("sha256"), model, sorted(run.table.seed.unique()), settings, run.stolen]
 
   return about(first) == about(other) and first.config["dataset"].get("sha256") is not None

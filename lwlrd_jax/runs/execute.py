@@ -17,6 +17,7 @@ from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.log import event, write_to
 from lwlrd_jax.model_name import short_name
+from lwlrd_jax.models.own import identity
 from lwlrd_jax.progress import console
 from lwlrd_jax.report import write_report
 from lwlrd_jax.runs import parts
@@ -39,7 +40,7 @@ from lwlrd_jax.runs.watched import WatchedStore
 from lwlrd_jax.storage import path_of
 
 # Flags that processes of one run may differ in: who they are, and where their files lie.
-_OF_A_PROCESS = {"process_id", "npz", "data_dir", "mimic_dir", "codec_npz", "config"}
+_OF_A_PROCESS = {"process_id", "model", "npz", "data_dir", "mimic_dir", "codec_npz", "config"}
 
 
 def execute(config: SweepConfig, command: list[str]) -> Path:
@@ -156,6 +157,7 @@ def _begin(directory: RunDirectory, description: dict[str, Any], *, resume: bool
 def _check_same(config: SweepConfig, setting: Setting) -> None:
   """Refuses processes that were started otherwise, or have other images."""
   own = {name: str(value) for name, value in config.flat().items() if name not in _OF_A_PROCESS}
+  own["model"] = identity(config.data.model)
   own["images and labels"] = setting.origin.digest
   for name, value in json.loads(processes.say(lambda: json.dumps(own))).items():
     if own[name] != value:
