@@ -78,7 +78,7 @@ class Net(nnx.Module):
     (["--attacks", "dec"], "--codec learned: 30 images to train the external codec on"),
     (["--attacks", "dec", "--codec", "png", "--stolen", "100"], "--stolen 100: the payload of dec takes "),
     (
-      ["--attacks", "dec", "--scenario", "internal", "--stolen", "100", "--planes", "0"],
+      ["--attacks", "dec", "--scenario", "internal", "--stolen", "100", "--planes", "1"],
       "--stolen 100: the payload of dec takes at least ",
     ),
     (
