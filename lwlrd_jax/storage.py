@@ -59,6 +59,15 @@ def replace_file(path: Path, content: bytes) -> None:
     raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+def is_text(path: Path) -> bool:
+  """Whether a path is UTF-8, which libraries that are not Python's own want; names on disk may be any bytes."""
+  try:
+    str(path.absolute()).encode()
+  except UnicodeEncodeError:
+    return False
+  return True
+
+
 def printable(text: object) -> str:
   """A text, or a path as one, with the bytes of names that are not UTF-8 escaped: all of it can be encoded."""
   return str(text).encode(errors="backslashreplace").decode()

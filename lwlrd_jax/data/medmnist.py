@@ -45,9 +45,10 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
 
   # Half a second that others need not spend.
   from lwlrd_jax.data import medmnist_builder as tfds_side  # noqa: PLC0415
-  from lwlrd_jax.data.record_files import is_prepared  # noqa: PLC0415
+  from lwlrd_jax.data.record_files import check_place, is_prepared  # noqa: PLC0415
 
   folder = private_folder("tfds")
+  check_place(folder, "$LWLRD_JAX_CACHE")
   builder = tfds_side.open_builder(folder, info, image_size, file=file, found=found)
   if not is_prepared(builder):
     tfds_side.prepare(builder, folder)

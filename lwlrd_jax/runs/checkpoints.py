@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.runs import aside
-from lwlrd_jax.storage import is_remote, make_folder, remove_tree
+from lwlrd_jax.storage import is_remote, is_text, make_folder, remove_tree
 
 # Of what is inside a checkpoint: {"schema": i32[], and what was saved}. A reader refuses what it does not know.
 SCHEMA = 2
@@ -105,21 +105,12 @@ def clear_unfinished(folder: Path) -> None:
 
 
 def _write(folder: Path, host: dict[str, Any]) -> None:
-  if _can_be_named(folder):
+  if is_text(folder):  # TensorStore takes no other names
     _write_here(folder, host)
     return
   with tempfile.TemporaryDirectory() as local:
     _write_here(Path(local) / "tree", host)
     shutil.copytree(Path(local) / "tree", folder)
-
-
-def _can_be_named(path: Path) -> bool:
-  """Whether TensorStore takes a path on disk: names may be any bytes, but it wants UTF-8."""
-  try:
-    str(path.absolute()).encode()
-  except UnicodeEncodeError:
-    return False
-  return True
 
 
 def _write_here(folder: Path, host: dict[str, Any]) -> None:
@@ -178,7 +169,7 @@ def _quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def _on_disk(path: Path) -> Iterator[Path]:
   """The checkpoint's folder; a copy, if it is in a bucket or has a name that TensorStore does not take."""
-  if not is_remote(path) and _can_be_named(path):
+  if not is_remote(path) and is_text(path):
     yield path
     return
   with tempfile.TemporaryDirectory() as local:

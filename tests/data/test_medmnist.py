@@ -1,6 +1,8 @@
 import contextlib
 import functools
 import http.server
+import os
+import resource
 import socket
 import threading
 import time
@@ -356,3 +358,21 @@ def test_official_file_under_another_name(realdata, tmp_path, monkeypatch):
   monkeypatch.setenv("LWLRD_JAX_CACHE", str(tmp_path / "cache"))
   (tmp_path / "PneumoniaMNIST-28.NPZ").symlink_to(realdata / "pneumoniamnist.npz")
   assert len(load_medmnist("pneumoniamnist", data_dir=tmp_path).train) == 4708
+
+
+def test_a_disk_that_is_limited(world):
+  world.put()
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+  try:
+    said = refused(world, "--dataset toymnist: cannot prepare it in ")
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+  assert said.endswith("(File too large); make room there")
+  world.check(world.load())
+
+
+def test_a_cache_that_records_cannot_be_written_below(world, tmp_path, monkeypatch):
+  world.put()
+  monkeypatch.setenv("LWLRD_JAX_CACHE", str(tmp_path / os.fsdecode(b"caf\xe9")))
+  refused(world, f"$LWLRD_JAX_CACHE: {tmp_path}/caf\\udce9/tfds: is not UTF-8; ")
