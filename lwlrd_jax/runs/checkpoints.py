@@ -1,5 +1,6 @@
 """Orbax checkpoints of plain trees of arrays, with checksums. The only module that knows Orbax."""
 
+import asyncio
 import contextlib
 import functools
 import hashlib
@@ -10,7 +11,6 @@ import secrets
 import shutil
 import sys
 import tempfile
-import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,14 +145,29 @@ def _load(path: Path) -> dict[str, Any]:
 
 @functools.cache
 def _ignore_late_answers() -> None:
-  """After one write has failed Orbax waits for no other; TensorStore's threads print that nobody takes their answer."""
-  before = sys.excepthook
+  """Keeps TensorStore's threads from printing tracebacks after one write of a checkpoint has failed.
 
-  def hook(kind: type[BaseException], error: BaseException, traceback: types.TracebackType | None) -> None:
-    if not (kind is RuntimeError and str(error) == "Event loop is closed"):
-      before(kind, error, traceback)
+  Orbax closes its event loops then, in threads that may outlive the call, and waits for no other write; those that end
+  later print that nobody takes their answer.
+  """
+  new_event_loop = asyncio.new_event_loop
 
-  sys.excepthook = hook
+  def new() -> asyncio.AbstractEventLoop:
+    loop = new_event_loop()
+    call = loop.call_soon_threadsafe
+
+    def call_if_open(*args: Any, **options: Any) -> Any:
+      try:
+        return call(*args, **options)
+      except RuntimeError:
+        if not loop.is_closed():
+          raise
+
+    if sys._getframe(1).f_globals.get("__name__", "").startswith("orbax."):
+      loop.call_soon_threadsafe = call_if_open  # type: ignore[method-assign]
+    return loop
+
+  asyncio.new_event_loop = new
 
 
 @contextlib.contextmanager
