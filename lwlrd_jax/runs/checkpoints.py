@@ -164,7 +164,7 @@ def _ignore_late_answers() -> None:
           raise
 
     if sys._getframe(1).f_globals.get("__name__", "").startswith("orbax."):
-      loop.call_soon_threadsafe = call_if_open  # type: ignore[method-assign]
+      loop.call_soon_threadsafe = call_if_open  # type: ignore[assignment, method-assign]
     return loop
 
   asyncio.new_event_loop = new

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import orbax.checkpoint as ocp
@@ -153,9 +154,9 @@ def test_names_that_are_not_text_can_be_written_below(tmp_path):
 def test_threads_that_answer_too_late_print_nothing(monkeypatch):
   monkeypatch.setattr(asyncio, "new_event_loop", asyncio.new_event_loop)  # put back afterwards
   checkpoints._ignore_late_answers.__wrapped__()
-  told = []
+  told: list[str] = []
   for module, refused in (("orbax.checkpoint", False), ("another", True)):
-    made = {"__name__": module}
+    made: dict[str, Any] = {"__name__": module}
     exec("import asyncio; loop = asyncio.new_event_loop()", made)
     loop = made["loop"]
     loop.call_soon_threadsafe(told.append, module)

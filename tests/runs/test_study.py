@@ -8,7 +8,7 @@ from lwlrd_jax.runs import study
 @pytest.fixture
 def told(monkeypatch):
   """The configurations that would have been told of."""
-  seen = []
+  seen: list[SweepConfig] = []
   monkeypatch.setattr(study, "forecast", seen.append)
   return seen
 
