@@ -28,7 +28,7 @@ def path_of(name: str | Path) -> Path:
   try:
     fsspec.get_filesystem_class(str(name).partition("://")[0])
     return cast(Path, epath.Path(name))
-  except (ImportError, ValueError) as error:  # an unknown kind, or one whose package is missing
+  except (ImportError, ValueError, KeyError) as error:  # an unknown kind, or one whose package is missing
     raise UserError(f"{name}: buckets of this kind cannot be reached ({error})") from error
 
 
