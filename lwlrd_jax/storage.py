@@ -1,6 +1,7 @@
 """Files on disk and in buckets: a reader sees the old one or the new one, never a part."""
 
 import contextlib
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -29,7 +30,7 @@ def path_of(name: str | Path) -> Path:
   try:
     fsspec.get_filesystem_class(str(name).partition("://")[0])
     return cast(Path, epath.Path(name))
-  except (ImportError, ValueError) as error:  # an unknown kind, or one whose package is missing
+  except (ImportError, ValueError, KeyError) as error:  # an unknown kind, or one whose package is missing
     raise UserError(f"{name}: buckets of this kind cannot be reached ({error})") from error
 
 
@@ -77,8 +78,24 @@ def replace_file(path: Path, content: bytes) -> None:
     raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+def is_text(path: Path) -> bool:
+  """Whether a path is UTF-8, which libraries that are not Python's own want; names on disk may be any bytes."""
+  try:
+    str(path.absolute()).encode()
+  except UnicodeEncodeError:
+    return False
+  return True
+
+
+def printable(text: object) -> str:
+  """A text, or a path as one, with the bytes of names that are not UTF-8 escaped: all of it can be encoded."""
+  return str(text).encode(errors="backslashreplace").decode()
+
+
 def make_folder(path: Path, *, exist_ok: bool = False) -> None:
   """Makes a folder that only its owner may enter. Who may enter a bucket is the bucket's affair.
+
+  One that is there and belongs to somebody else, such as a mounted volume, keeps its mode.
 
   Raises:
     OSError: It cannot be made.
@@ -86,9 +103,32 @@ def make_folder(path: Path, *, exist_ok: bool = False) -> None:
   if is_remote(path):
     path.mkdir(parents=True, exist_ok=True)
     return
+  there = path.exists()
   path.parent.mkdir(parents=True, exist_ok=True)
   path.mkdir(mode=0o700, exist_ok=exist_ok)
-  path.chmod(0o700)  # whatever the umask, and whoever made it
+  try:
+    path.chmod(0o700)  # whatever the umask
+  except PermissionError:
+    if not there:
+      raise
+
+
+def check_writable(folder: Path) -> None:
+  """Looks whether a folder can be written to, or made if it is not there; touches nothing. Buckets are not asked.
+
+  Raises:
+    OSError: It cannot.
+  """
+  if is_remote(folder):
+    return
+  there = Path(os.path.realpath(folder))
+  while not there.exists():
+    there = there.parent
+  why = 0 if there.is_dir() else errno.ENOTDIR
+  if not why and not os.access(there, os.W_OK | os.X_OK):
+    why = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+  if why:
+    raise OSError(why, os.strerror(why), str(there))
 
 
 def remove_tree(path: Path) -> None:

@@ -188,14 +188,14 @@ class Run:
   """Run."""
 
   out: str | None = None
-  """Run directory to create, on disk or in a bucket (gs://BUCKET/FOLDER; needs the package gcsfs). Default:
-  runs/<date>-<dataset>-<model>; of a study runs/<date>-<name of its file>."""
+  """Run directory to create, or an empty folder, on disk or in a bucket (gs://BUCKET/FOLDER; needs the package gcsfs).
+  Default: runs/<date>-<dataset>-<model>; of a study runs/<date>-<name of its file>."""
   resume: bool = False
   """Go on with the stopped run in --out; the other flags must be those it was started with."""
   restartable: bool = False
   """Go on with the run in --out if there is one, else begin it: for schedulers that start the same command again."""
   overwrite: bool = False
-  """Replace the run in --out."""
+  """Replace the run in --out; the old one is deleted when the new one is finished."""
   members_per_wave: int | None = None
   """Members trained at once by a process. Default: as many as half of the free memory holds, with what each keeps of a
   batch, on a CPU 16 at most. Halved as often as it has to be where the compiled program needs more than there is."""
@@ -203,7 +203,7 @@ class Run:
   """Minutes between two snapshots of members that are being fine-tuned: what a kill can cost at most. They are taken
   too when the run is asked to stop, by Ctrl-C or SIGTERM."""
   dry_run: bool = False
-  """Print what would be done, and what memory it takes, and end."""
+  """Print what would be done, and what memory it takes, or what a run would be refused for, and end."""
   strategy: str = "auto"
   """How a device trains its members, and infections of several seeds: loop (one after another), vmap (side by side), a
   number (so many at a time), or auto (loop on a CPU, whose cache holds one of them, unless the network is very small;

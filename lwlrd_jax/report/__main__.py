@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lwlrd_jax.cli import failed, parse_command_line, run_main
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.storage import path_of
+from lwlrd_jax.storage import path_of, printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
     if reports.claims is not None:
       check_claims(reports.claims)
     for run in runs:
-      print(write_report(run))
+      print(printable(write_report(run)))
     if len(runs) > 1:
-      print(write_comparison(runs, out))
+      print(printable(write_comparison(runs, out)))
     if reports.claims is not None:
-      print(write_claims(runs, reports.claims))
+      print(printable(write_claims(runs, reports.claims)))
   except UserError as error:
     return failed(error)
   return 0

@@ -10,6 +10,7 @@ from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.measure import MEASURES
 from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS
 from lwlrd_jax.metrics.utility import absent_classes
+from lwlrd_jax.model_name import own_model
 from lwlrd_jax.models.identity import identity
 from lwlrd_jax.runs.jobs import Job
 from lwlrd_jax.runs.resolve import Resolved
@@ -84,7 +85,13 @@ def describe_members(setting: Setting, jobs: Sequence[Job]) -> dict[str, Any]:
 
 
 def _meant(flag: str, value: Any, run: dict[str, Any]) -> Any:
-  """What a flag comes to in a run: a default by the kind of network is as good as the same value given."""
+  """What a flag comes to in a run: a default by the kind of network is as good as the same value given.
+
+  Where the file of a network lies is not compared: what is in it is, as the model's identity.
+  """
+  if flag == "model":
+    own = own_model(value)
+    return own.name if own else value
   if flag not in {"lrs", "granularity"} or value is not None:
     return value
   found = run["fine_tuning"][flag]

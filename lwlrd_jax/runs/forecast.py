@@ -9,25 +9,14 @@ import numpy as np
 from rich.table import Table
 
 from lwlrd_jax import processes
-from lwlrd_jax.attacks.base import Attack
-from lwlrd_jax.config import SweepConfig
-from lwlrd_jax.data import Dataset
-from lwlrd_jax.data.copies import find_copies
-from lwlrd_jax.data.device import to_device
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.memory import free_on_device, taken_by
 from lwlrd_jax.engine.population import compile_finetune
-from lwlrd_jax.models import build_model
 from lwlrd_jax.models.task import Compute
 from lwlrd_jax.progress import PlainConsole
 from lwlrd_jax.runs.jobs import Job, controls_of, table_order, waves_of
-from lwlrd_jax.runs.resolve import Resolved, check_network, jobs_of, members_per_wave, strategy_of
-
-
-class _Named(NamedTuple):
-  """An attack as far as names go. It need not be made, nor its codec trained."""
-
-  name: str
+from lwlrd_jax.runs.resolve import Resolved, members_per_wave
+from lwlrd_jax.runs.setting import Setting
 
 
 class _Program(NamedTuple):
@@ -39,27 +28,22 @@ class _Program(NamedTuple):
   members: int
 
 
-def print_forecast(config: SweepConfig, data: Dataset, resolved: Resolved) -> None:
+def print_forecast(setting: Setting, resolved: Resolved, jobs: Sequence[Job]) -> None:
   """Prints what a sweep would do.
 
   Args:
-    config: The flags.
-    data: The data set.
-    resolved: Defaults that depend on it.
+    setting: What its parts share.
+    resolved: Defaults that depend on the data.
+    jobs: What it would do with every infected model.
   """
-  network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
-  check_network(config, resolved, network, params, data)
-  strategy = strategy_of(config.run.strategy, network, params, resolved.batch_size)
-  jobs = jobs_of(config, resolved, len(data.train), network)
-  attacks = [cast(Attack, _Named(name)) for name in resolved.attacks]
-  seeds = config.infection.seeds
-  train = to_device(data.train, stream=resolved.stream)
+  config, data, network, attacks = setting.config, setting.data, setting.network, setting.attacks
+  seeds, params, strategy = setting.seeds, setting.declared, setting.strategy
 
   def needs(program: _Program) -> int:
     compiled = compile_finetune(
       params,
       np.zeros((program.members, program.steps, len(network.layers)), np.float32),
-      train,
+      setting.train,
       member=Member(network, program.optimizer, 0.0, cast(Compute, config.tuning.compute)),
       batch_size=program.batch_size,
       augment=config.data.augment,
@@ -80,10 +64,12 @@ def print_forecast(config: SweepConfig, data: Dataset, resolved: Resolved) -> No
   controls = sum(len(controls_of(attack, attacks, seed)) for attack in attacks for seed in range(seeds))
   of_model = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
   out = PlainConsole(highlight=False, quiet=not processes.is_first())
-  for note in filter(None, (*data.notes, find_copies(data.train.images).note)):
+  for note in filter(None, (*data.notes, setting.copies.note)):
     out.print(note, soft_wrap=True)
   out.print(f"{data.name}, {config.data.model}: {len(attacks)} attacks ({', '.join(resolved.attacks)}), seeds: {seeds}")
   out.print(f"members: {len(order) - controls}, and {controls} controls; checkpoints: {_size(of_model * len(order))}")
+  if unknown := [attack.name for attack in attacks if not setting.size_is_known(attack)]:
+    out.print(f"payload of {', '.join(unknown)}: its size is not known before the image codec is trained")
   if config.searching.search is not None:
     out.print(f"beside them the search's {config.searching.search} schedules, which only the search itself will know")
   room = "memory that is free is not known" if free is None else f"of {_size(free)} that a device has free"

@@ -6,6 +6,7 @@ import sys
 import jax
 
 from lwlrd_jax.attacks.base import Attack
+from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.attacks.transpose import Restorer
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.data import Dataset
@@ -41,11 +42,17 @@ class Setting:
     most_members: Members of a wave that there is known to be room for; lowered likewise.
     may_show: Whether pictures of reconstructions may be kept.
 
+  Args:
+    config: See above.
+    data: See above.
+    resolved: Defaults that were filled in.
+    dry: Whether nothing may be trained: then a codec that is not in the cache stays untrained.
+
   Raises:
     UserError: An attack cannot carry what it is to steal.
   """
 
-  def __init__(self, config: SweepConfig, data: Dataset, resolved: Resolved):
+  def __init__(self, config: SweepConfig, data: Dataset, resolved: Resolved, *, dry: bool = False):
     self.config = config
     self.data = data
     self.copies: Copies = find_copies(data.train.images)
@@ -70,7 +77,7 @@ class Setting:
     if backwards:
       self._check_capacity(resolved.transpose)  # before anybody waits for a codec to be trained
     hides_codes = any(name.startswith("dec") for name in resolved.attacks)
-    coding = make_coding(config, data, stream=resolved.stream) if hides_codes else None
+    coding = make_coding(config, data, stream=resolved.stream, dry=dry) if hides_codes else None
     self.origin = dataclasses.replace(self.origin, coding=coding)
     self.attacks: list[Attack] = [
       self._with_pilots(attack) for attack in make_attacks(config, resolved, coding, len(data.val))
@@ -81,6 +88,10 @@ class Setting:
     self.measured_together = measured_together(self.network, self.declared, resolved.transpose.stolen)
     self.most_members = sys.maxsize
     self.may_show = data.openly_licensed or config.run.show_stolen
+
+  def size_is_known(self, attack: Attack) -> bool:
+    """Whether it is known what an attack's payload takes: with a codec only once that is trained."""
+    return not isinstance(attack, DEC) or (self.origin.coding is not None and self.origin.coding.trained)
 
   def _check_capacity(self, attack: Attack) -> None:
     for seed in range(self.seeds):

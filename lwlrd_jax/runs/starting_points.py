@@ -110,8 +110,9 @@ def check_capacity(origin: Origin, attack: Attack, seed: int) -> None:
       if needed > room:
         numbers = attack.carrier.sends_numbers
         sizes = [f"{size:,} weights" if numbers else f"{size / 8e3:,.1f} kB" for size in (needed, room)]
+        least = "" if origin.coding.trained else "at least "
         raise ValueError(
-          f"the payload of {attack.name} takes {sizes[0]}, its carrier in this {short_name(origin.model)} holds "
+          f"the payload of {attack.name} takes {least}{sizes[0]}, its carrier in this {short_name(origin.model)} holds "
           f"{sizes[1]}; allowed: about {int(origin.recipe.stolen * room / needed)} images, or another attack"
         )
   except ValueError as error:

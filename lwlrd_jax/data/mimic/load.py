@@ -53,7 +53,9 @@ def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | No
 
   # Half a second that others need not spend.
   from lwlrd_jax.data.mimic import builder as tfds_side  # noqa: PLC0415
-  from lwlrd_jax.data.record_files import is_prepared  # noqa: PLC0415
+  from lwlrd_jax.data.record_files import check_place, is_prepared  # noqa: PLC0415
+
+  check_place(data_dir, "--data-dir")
 
   builder = tfds_side.open_builder(data_dir, tables, image_size)
   if not is_prepared(builder):
