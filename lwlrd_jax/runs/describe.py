@@ -41,6 +41,7 @@ def describe(setting: Setting, resolved: Resolved) -> dict[str, Any]:
       "sha256": setting.origin.digest,
     },
     "model": identity(config.data.model),
+    "unused_parameters": list(setting.network.unused),
     "absent_classes": [data.label_names[i] for i in absent_classes(data.test.labels, data.num_outputs)],
     "stolen": resolved.transpose.stolen,
     "attacks": list(resolved.attacks),

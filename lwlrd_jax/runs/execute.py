@@ -89,6 +89,8 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     if processes.is_first():
       write_to(out)
     event("run_resumed" if resume else "run_begun", command=record["command"], **environment())
+    if message := setting.network.unused_message():
+      console.print(message)
     directory = RunDirectory(out)
     elapsed = directory.read_config()["elapsed_seconds"] - started
     store = _store(config, setting, directory, lambda: elapsed + time.monotonic())
@@ -130,7 +132,7 @@ def _begin(directory: RunDirectory, description: dict[str, Any], *, resume: bool
   Returns:
     When the run began, by which other processes know that they see the same directory.
   """
-  kept: dict[str, Any] = {"stripped": {}, "elapsed_seconds": 0.0, "tracked": {}}
+  kept: dict[str, Any] = {"stripped": {}, "kept": {}, "elapsed_seconds": 0.0, "tracked": {}}
   if resume:
     before = directory.read_config()
     check_resumable(before, description)

@@ -79,6 +79,8 @@ def print_forecast(config: SweepConfig, data: Dataset, resolved: Resolved) -> No
   of_model = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
   out = Console(highlight=False, quiet=not processes.is_first())
   out.print(f"{data.name}, {config.data.model}: {len(attacks)} attacks ({', '.join(resolved.attacks)}), seeds: {seeds}")
+  if message := network.unused_message():
+    out.print(message)
   out.print(f"members: {len(order) - controls}, and {controls} controls; checkpoints: {_size(of_model * len(order))}")
   if config.searching.search is not None:
     out.print(f"beside them the search's {config.searching.search} schedules, which only the search itself will know")
