@@ -70,12 +70,13 @@ def choose_planes(
   """
   layers = len(live_counts)
   known: dict[tuple[int, int], float] = {}
+  unavoidable = loss_of((0,) * layers)
 
   def alone(layer: int, level: int) -> float:
     if (layer, level) not in known:
       planes = [0] * layers
       planes[layer] = LEVELS[level]
-      known[layer, level] = max(loss_of(tuple(planes)), 0.0)
+      known[layer, level] = max(loss_of(tuple(planes)) - unavoidable, 0.0)
     return known[layer, level]
 
   def saving(layer: int, level: list[int]) -> float:
@@ -91,7 +92,7 @@ def choose_planes(
       break
     levels[max(open_layers, key=lambda layer: saving(layer, levels))] += 1
     # Losses add up, roughly: a joint measurement is only worth its time when their sum says it may do.
-    if sum(alone(layer, level) for layer, level in enumerate(levels)) <= max_loss:
+    if unavoidable + sum(alone(layer, level) for layer, level in enumerate(levels)) <= max_loss:
       predicted = loss_of(tuple(LEVELS[level] for level in levels))
   return tuple(LEVELS[level] for level in levels)
 
