@@ -147,18 +147,20 @@ def time_steps(settings: Rates) -> Iterator[dict[str, Any]]:
     check_room(compiled, devices)
 
   population.check_room = noting
-  for model in settings.models.split(","):
-    for members in map(int, settings.members.split(",")):
-      problem = make_problem(model, members, settings.calls * _STEPS_PER_CALL, settings.batch_size, Shape())
-      for compute in settings.computes.split(","):
-        for strategy in settings.strategies.split(","):
-          row = {"model": model, "members": members, "compute": compute, "strategy": strategy}
-          try:
-            yield {**row, **_timed(problem, compute, strategy), "program_bytes": programs[-1]}
-          # Whatever a combination cannot do here is its result, lack of memory above all.
-          except Exception as error:
-            yield {**row, "failed": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"}
-  population.check_room = check_room
+  try:
+    for model in settings.models.split(","):
+      for members in map(int, settings.members.split(",")):
+        problem = make_problem(model, members, settings.calls * _STEPS_PER_CALL, settings.batch_size, Shape())
+        for compute in settings.computes.split(","):
+          for strategy in settings.strategies.split(","):
+            row = {"model": model, "members": members, "compute": compute, "strategy": strategy}
+            try:
+              yield {**row, **_timed(problem, compute, strategy), "program_bytes": programs[-1]}
+            # Whatever a combination cannot do here is its result, lack of memory above all.
+            except Exception as error:
+              yield {**row, "failed": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"}
+  finally:
+    population.check_room = check_room
 
 
 def _timed(problem: Problem, compute: str, strategy: str) -> dict[str, Any]:
