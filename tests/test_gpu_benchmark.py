@@ -12,7 +12,7 @@ from benchmarks.gpu import Rates, Summary, main, time_steps
 @pytest.fixture(autouse=True)
 def _precision_is_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
   monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # what the benchmark would set for good
-  before = jax.config.jax_default_matmul_precision
+  before = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
   yield
   jax.config.update("jax_default_matmul_precision", before)
 

@@ -42,7 +42,7 @@ def test_operations_are_counted_by_the_cpu(tiny_network, monkeypatch):
   count, seen = jax.stages.Lowered.cost_analysis, []
 
   def counted(lowered):
-    seen.append(jax.config.jax_default_device)
+    seen.append(jax.config.jax_default_device)  # type: ignore[attr-defined]
     return count(lowered)
 
   monkeypatch.setattr(jax.stages.Lowered, "cost_analysis", counted)
