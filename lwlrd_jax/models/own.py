@@ -128,7 +128,7 @@ def _check_gradients(model: str, module: nnx.Module, image_shape: tuple[int, int
   graphdef, params, *rest = nnx.split(module, nnx.Param, ...)
 
   def run(params: nnx.State, images: jax.Array, codes: jax.Array) -> jax.Array:
-    bound = nnx.merge(graphdef, params, *rest)
+    bound: Any = nnx.merge(graphdef, params, *rest)
     back = bound.transpose(codes).sum() if hasattr(module, "transpose") else 0.0
     return bound(images).sum() + back
 
