@@ -327,7 +327,7 @@ def _check_gradients(model: str, module: nnx.Module, image_shape: tuple[int, int
   graphdef, params, rest = parts
 
   def run(params: nnx.State, images: jax.Array, codes: jax.Array) -> jax.Array:
-    bound = nnx.merge(graphdef, params, rest)
+    bound: Any = nnx.merge(graphdef, params, rest)
     bound.eval()
     back = bound.transpose(codes).sum() if hasattr(module, "transpose") else 0.0
     return bound(images).sum() + back
