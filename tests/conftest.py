@@ -41,6 +41,12 @@ def _as_written(fn):
 optax.tree.bias_correction = _as_written(optax.tree.bias_correction)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """Whole sweeps first: a long file that begins last keeps one worker waiting for the other."""
+  long = ("multihost", "sweep")
+  items.sort(key=lambda item: long.index(item.path.parent.name) if item.path.parent.name in long else len(long))
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
   """A folder that all processes of a run of the suite have in common."""
