@@ -36,8 +36,8 @@ CARRIERS: dict[str, Carrier] = {
 }
 # A thousand images once in each model; fewer elsewhere, to be quick.
 CASES = [
-  *(("mlp", "all", 1000), ("mlp", "early", 200), ("mlp", "late", 200), ("mlp", "dead", 200)),
-  *(("cnn", "all", 1000), ("cnn", "dead", 200)),
+  *(("mlp", "all", 200), ("mlp", "early", 200), ("mlp", "late", 200), ("mlp", "dead", 200), ("cnn", "dead", 200)),
+  *(pytest.param(model, "all", 1000, marks=pytest.mark.slow) for model in ("mlp", "cnn")),
 ]
 
 
