@@ -10,8 +10,9 @@ import re
 import sys
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from lwlrd_jax.errors import UserError, did_you_mean, nearest
 
@@ -35,49 +36,97 @@ def run_file(file: Path, name: str, what: str) -> types.ModuleType:
   spec = importlib.util.spec_from_loader(name, loader)
   assert spec is not None
   module = importlib.util.module_from_spec(spec)
-  said = io.StringIO()  # a parser of the file's own explains itself in several lines
+  before = set(sys.modules)
   try:
-    with _as_script(path), contextlib.redirect_stderr(said):
+    with as_script(path) as printed:
       sys.modules[name] = module  # where dataclasses look their own annotations up
       loader.exec_module(module)
   except SystemExit as stop:
-    last = (said.getvalue().strip().splitlines() or [str(stop)])[-1]
+    last = printed.last_line() or str(stop)
     raise UserError(f"{what}: the file ends the program ({last}); allowed: a file that can be imported") from stop
   except Exception as error:  # whatever the user's own file raises
-    sys.stderr.write(said.getvalue())
     raise UserError(f"{what}: {_in_a_line(error, path)}{_hint(error, module)}") from error
-  sys.stderr.write(said.getvalue())
+  finally:
+    # A file of another folder may have other modules of the same names.
+    for imported in imported_beside(path, before):
+      del sys.modules[imported]
   return module
 
 
 @contextlib.contextmanager
-def _as_script(path: Path) -> Iterator[None]:
-  """Its folder comes first where modules are looked for, and it has no arguments.
+def as_script(path: Path) -> Iterator["Held"]:
+  """Has a user's code find what it would find as a script without arguments: its folder comes first for modules.
 
-  What it imported from there is forgotten: a file of another folder may have other modules of the same names. Not so
-  parts of packages that were known before, as ours are where a checkout is that folder.
+  What it prints as errors is held back, and dropped if it ends the program: a parser of its own explains itself in
+  several lines.
   """
-  folder, before, arguments = str(path.parent), set(sys.modules), sys.argv
+  folder, arguments, errors = str(path.resolve().parent), sys.argv, sys.stderr
+  held = Held(errors)
+  sys.argv, sys.stderr = [str(path)], held
   sys.path.insert(0, folder)
-  sys.argv = [str(path)]
   importlib.invalidate_caches()
   try:
-    yield
+    yield held
+  except (SystemExit, UserError):
+    held.drop()
+    raise
   finally:
-    sys.argv = arguments
     with contextlib.suppress(ValueError):  # the file may have taken it out itself
       sys.path.remove(folder)
-    for name in (name for name in set(sys.modules) - before if name.partition(".")[0] not in before):
-      origin = getattr(sys.modules[name], "__file__", None) or next(
-        iter(getattr(sys.modules[name], "__path__", [])), ""
-      )
-      if Path(origin).is_relative_to(folder) and not _is_installed(origin):
-        del sys.modules[name]
+    sys.argv, sys.stderr = arguments, errors
+    held.release()
 
 
-def _is_installed(origin: str) -> bool:
-  """Whether it lies in an environment, which may well lie beside the file."""
-  return any(origin.startswith(place) for place in sys.path if "site-packages" in place)
+def imported_beside(path: Path, before: Collection[str]) -> dict[str, Path]:
+  """Modules and packages from the folder of a file that are known now and were not before, and where they lie.
+
+  Not parts of packages that were known before, as ours are where a checkout is that folder.
+  """
+  folder = path.resolve().parent
+  found = {}
+  for name in set(sys.modules) - set(before):
+    module, top = sys.modules[name], name.partition(".")[0]
+    origin = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), None)
+    if origin is None or top in before:
+      continue
+    place = Path(origin).resolve()
+    # An environment may lie there as well, and is none of the user's code.
+    if place.is_relative_to(folder) and place.relative_to(folder).parts[:1] in ((top,), (f"{top}.py",)):
+      found[name] = place
+  return found
+
+
+class Held(io.TextIOBase):
+  """A stream that keeps what is written to it until it is released; from then on it hands it on."""
+
+  def __init__(self, stream: Any):
+    self._stream = stream
+    self._text: list[str] | None = []
+    self._last = ""
+
+  def __getattr__(self, name: str) -> Any:
+    return getattr(self._stream, name)
+
+  def write(self, text: str) -> int:
+    """Keeps a text, or hands it on."""
+    if self._text is None:
+      return self._stream.write(text)
+    self._text.append(text)
+    return len(text)
+
+  def last_line(self) -> str:
+    """The last line that is held, or was before it was dropped; empty if there is none."""
+    return ("".join(self._text or []).strip().splitlines() or [self._last])[-1].strip()
+
+  def drop(self) -> None:
+    """Forgets what is held but for its last line."""
+    self._last, self._text = self.last_line(), []
+
+  def release(self) -> None:
+    """Hands on what is held, and all that comes."""
+    text, self._text = "".join(self._text or []), None
+    if text:
+      self._stream.write(text)
 
 
 def _in_a_line(error: Exception, path: Path) -> str:

@@ -1,16 +1,14 @@
 """Networks of a user's own, named on the command line as FILE.py:NAME."""
 
-import contextlib
 import functools
 import hashlib
 import importlib
 import importlib.util
 import inspect
-import io
 import itertools
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
@@ -25,6 +23,7 @@ from lwlrd_jax.model_name import ALLOWED, OwnModel, own_model
 from lwlrd_jax.models.network import Network, Params, split_model
 from lwlrd_jax.models.task import Compute, task_gradient
 from lwlrd_jax.stopping import Stopped
+from lwlrd_jax.user_file import Held, as_script, imported_beside
 
 T = TypeVar("T")
 
@@ -52,7 +51,7 @@ def load_own(model: str) -> Callable[..., nnx.Module]:
   loaded = _loaded(model)
 
   def build(image_shape: tuple[int, int, int], num_outputs: int, *, rngs: nnx.Rngs) -> nnx.Module:
-    with _as_a_script(_own(model).file) as printed:
+    with as_script(_own(model).file) as printed:
       module = _attempt(
         model, "cannot be built", lambda: loaded.found(image_shape, num_outputs, rngs=rngs), printed=printed
       )
@@ -143,88 +142,26 @@ def _run(model: str, own: OwnModel) -> _Loaded:
   for other in _beside:
     sys.modules.pop(other, None)
   _beside.clear()
-  importlib.invalidate_caches()
   known = set(sys.modules)
   sys.modules[name] = module  # dataclasses look there for the module that they are defined in
 
   def execute() -> None:
     exec(compile(source, str(own.file), "exec", dont_inherit=True), vars(module))
 
-  with _as_a_script(own.file) as printed:
+  with as_script(own.file) as printed:
     _attempt(model, "the file cannot be run", execute, printed=printed)
   folder = own.file.resolve().parent
   if str(folder) not in sys.path:
     sys.path.append(str(folder))  # for what is imported only when it is needed; it hides nothing of ours
-  _beside.update(_imported_from(folder, set(sys.modules) - known))
+  _beside.update(imported_beside(own.file, known))
   found = getattr(module, own.name, None)
   if not callable(found):
     names = [key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nnx.Module)]
     there = f"it has {', '.join(names)}" if names else "nor any flax.nnx.Module"
     raise UserError(f"--model {model}: the file has no {own.name}; {there}")
   files = {own.file.resolve(): hashlib.sha256(source).hexdigest()}
-  files |= {file: _digest(file) for file in sorted(set(_beside.values()))}
+  files |= {file: _digest(file) for file in sorted(set(_beside.values())) if file.is_file()}
   return _Loaded(found, files, set())
-
-
-def _imported_from(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
-  """Of modules those that lie in a folder, or in a package in it, and their files."""
-  for name in names:
-    file, top = getattr(sys.modules[name], "__file__", None), name.partition(".")[0]
-    if file is None or top == __package__.partition(".")[0]:
-      continue
-    path = Path(file).resolve()
-    if path.is_relative_to(folder) and path.relative_to(folder).parts[0] in {top, f"{top}.py"}:
-      yield name, path
-
-
-@contextlib.contextmanager
-def _as_a_script(file: Path) -> Iterator["_Held"]:
-  """Has a user's code find what it would find as a script without arguments; what it prints as errors is held back."""
-  folder, arguments, errors = str(file.resolve().parent), sys.argv, sys.stderr
-  held = _Held(errors)
-  sys.argv, sys.stderr = [str(file)], held
-  sys.path.insert(0, folder)
-  try:
-    yield held
-  except BaseException:
-    held.drop()
-    raise
-  finally:
-    with contextlib.suppress(ValueError):
-      sys.path.remove(folder)
-    sys.argv, sys.stderr = arguments, errors
-    held.release()
-
-
-class _Held(io.TextIOBase):
-  """A stream that keeps what is written to it until it is released; from then on it hands it on."""
-
-  def __init__(self, stream: Any):
-    self._stream = stream
-    self._text: list[str] | None = []
-
-  def __getattr__(self, name: str) -> Any:
-    return getattr(self._stream, name)
-
-  def write(self, text: str) -> int:
-    if self._text is None:
-      return self._stream.write(text)
-    self._text.append(text)
-    return len(text)
-
-  def last_line(self) -> str:
-    """The last line that is held; empty if there is none."""
-    return ("".join(self._text or []).strip().splitlines() or [""])[-1].strip()
-
-  def drop(self) -> None:
-    """Forgets what is held."""
-    self._text = []
-
-  def release(self) -> None:
-    """Hands on what is held, and all that comes."""
-    text, self._text = "".join(self._text or []), None
-    if text:
-      self._stream.write(text)
 
 
 def _check_variables(model: str, module: nnx.Module) -> None:
@@ -380,9 +317,7 @@ def _described(value: Any) -> str:
   return f"{value.dtype}{list(value.shape)}" if hasattr(value, "shape") else type(value).__name__
 
 
-def _attempt(
-  model: str, failure: str, call: Callable[[], T], *, printed: "_Held | None" = None, allowed: str = ""
-) -> T:
+def _attempt(model: str, failure: str, call: Callable[[], T], *, printed: Held | None = None, allowed: str = "") -> T:
   """What a call into a user's code gives; whatever it raises ends in one line."""
   try:
     return call()
