@@ -14,15 +14,16 @@ Figures are GFLOP/s; the best of each row is marked. Ways are timed in turns.
 import dataclasses
 import functools
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import tyro
 from rich.table import Table
 
+from lwlrd_jax.cli import parse_command_line, run_main
 from lwlrd_jax.engine.mapping import Strategy, map_members
 from lwlrd_jax.models.layers import convolve, convolve_down
 from lwlrd_jax.progress import console
@@ -175,4 +176,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-  main(tyro.cli(Settings))
+  run_main(lambda: main(parse_command_line(Settings, sys.argv[1:], program="python -m benchmarks.convolutions")))

@@ -18,6 +18,7 @@ that of the mean image in every place.
 
 import dataclasses
 import functools
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 
 from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.attacks.transpose.training import Memory
+from lwlrd_jax.cli import parse_command_line, run_main
 from lwlrd_jax.data import load_dataset
 from lwlrd_jax.data.device import to_device
 from lwlrd_jax.metrics.ssim import ssim
@@ -102,4 +103,4 @@ def advance(network: Network, attack: Transpose, steps: int, state: Any, memory:
 
 
 if __name__ == "__main__":
-  main(tyro.cli(Settings))
+  run_main(lambda: main(parse_command_line(Settings, sys.argv[1:], program="python -m benchmarks.memorise")))

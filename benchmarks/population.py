@@ -20,6 +20,7 @@ import importlib.metadata
 import json
 import os
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from rich.table import Table
 
 from benchmarks.problem import Engine, Problem, Shape, make_problem
+from lwlrd_jax.cli import parse_command_line, run_main
 from lwlrd_jax.models.cost import training_flops
 from lwlrd_jax.progress import console
 
@@ -220,4 +221,4 @@ def _plot(rows: list[dict[str, Any]], file: Path) -> None:
 
 
 if __name__ == "__main__":
-  main(tyro.cli(Settings))
+  run_main(lambda: main(parse_command_line(Settings, sys.argv[1:], program="python -m benchmarks.population")))

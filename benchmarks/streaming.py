@@ -10,6 +10,7 @@ models to the last bit.
 
 import dataclasses
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +18,8 @@ from typing import Any
 
 import jax
 import numpy as np
-import tyro
 
+from lwlrd_jax.cli import parse_command_line, run_main
 from lwlrd_jax.data import Split, load_dataset
 from lwlrd_jax.data.device import DeviceSplit, to_device
 from lwlrd_jax.engine import population
@@ -120,4 +121,4 @@ def _timed(read: Callable[..., Iterator[Any]], waits: list[float]) -> Callable[.
 
 
 if __name__ == "__main__":
-  main(tyro.cli(Settings))
+  run_main(lambda: main(parse_command_line(Settings, sys.argv[1:], program="python -m benchmarks.streaming")))

@@ -19,14 +19,15 @@ Ours on 2 CPU cores, DermaMNIST's images rebuilt from HAM10000, PneumoniaMNIST t
 """
 
 import dataclasses
+import sys
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
-import tyro
 
 from lwlrd_jax.attacks.transpose import Transpose
+from lwlrd_jax.cli import parse_command_line, run_main
 from lwlrd_jax.data import load_dataset
 from lwlrd_jax.data.device import to_device
 from lwlrd_jax.defenses.plan import steps_per_epoch
@@ -101,4 +102,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-  main(tyro.cli(Settings))
+  run_main(lambda: main(parse_command_line(Settings, sys.argv[1:], program="python -m benchmarks.utility")))

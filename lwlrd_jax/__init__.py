@@ -1,5 +1,6 @@
 """Layer-wise learning-rate-decay fine-tuning against data exfiltration in model weights."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -7,6 +8,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["load_run"]
+
+if sys.argv[:1] == ["-m"]:  # what Python puts there while it looks for the module that it is to run
+  from lwlrd_jax.dependencies import check_installed
+
+  check_installed()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,18 +1,24 @@
 """The one folder outside run directories in which the package keeps anything."""
 
+import functools
 import os
+import sys
+import tempfile
 from pathlib import Path
 
 import platformdirs
 
 from lwlrd_jax.errors import UserError
 
+_REMEDY = "set it to a folder you may write to"
+
 
 def cache_dir() -> Path:
   """The cache folder, made if need be: `$LWLRD_JAX_CACHE`, or the platform's place for caches.
 
   It holds data sets and infected models, as sensitive as patients' images: a folder made here is its owner's alone. One
-  that exists keeps its mode, which is its owner's choice; `private_folder` makes what lies inside.
+  that exists keeps its mode, which is its owner's choice; `private_folder` makes what lies inside. A user without a
+  home, such as the one that a container was started as, has it in the folder for temporary files, and is told so.
 
   Returns:
     An absolute path to an existing folder.
@@ -21,14 +27,17 @@ def cache_dir() -> Path:
     UserError: The folder cannot be made.
   """
   configured = os.environ.get("LWLRD_JAX_CACHE")
-  folder = Path(configured or platformdirs.user_cache_dir("lwlrd_jax")).expanduser().absolute()
   try:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _made(Path(configured or platformdirs.user_cache_dir("lwlrd_jax")).expanduser())
+  except RuntimeError as error:  # there is no home to be found
+    if configured:
+      raise UserError(f"$LWLRD_JAX_CACHE: {configured}: there is no such home; {_REMEDY}") from error
   except OSError as error:
-    raise UserError(
-      f"$LWLRD_JAX_CACHE: cannot make the cache folder {folder} ({error.strerror}); set it to a folder you may write to"
-    ) from error
-  return folder
+    if configured:
+      raise UserError(
+        f"$LWLRD_JAX_CACHE: cannot make the cache folder {Path(configured).absolute()} ({error.strerror}); {_REMEDY}"
+      ) from error
+  return _temporary()
 
 
 def private_folder(name: str) -> Path:
@@ -41,5 +50,31 @@ def private_folder(name: str) -> Path:
   try:
     folder.mkdir(mode=0o700, exist_ok=True)
   except OSError as error:
-    raise UserError(f"$LWLRD_JAX_CACHE: cannot make the folder {folder} ({error.strerror})") from error
+    raise UserError(f"$LWLRD_JAX_CACHE: cannot make the folder {folder} ({error.strerror}); {_REMEDY}") from error
   return folder
+
+
+def _made(folder: Path) -> Path:
+  folder = folder.absolute()
+  folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+  return folder
+
+
+def _temporary() -> Path:
+  """The cache of a user who has no home that may be written; theirs alone, or none."""
+  uid = os.getuid()
+  try:
+    folder = _made(Path(tempfile.gettempdir()) / f"lwlrd_jax-{uid}")
+    found = folder.lstat()
+  except OSError as error:
+    raise UserError(f"$LWLRD_JAX_CACHE: not set, and no home to write to ({error.strerror}); {_REMEDY}") from error
+  # Anybody may write to the folder above it, and can have made this one.
+  if folder.is_symlink() or found.st_uid != uid or found.st_mode & 0o077:
+    raise UserError(f"$LWLRD_JAX_CACHE: not set, no home to write to, and {folder} is not yours alone; {_REMEDY}")
+  _say_once(f"no home to write to: the cache is {folder}; $LWLRD_JAX_CACHE may name another")
+  return folder
+
+
+@functools.cache
+def _say_once(line: str) -> None:
+  print(line, file=sys.stderr)

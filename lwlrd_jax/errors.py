@@ -1,4 +1,7 @@
-"""The one exception that ends a command line with a sentence instead of a traceback."""
+"""The one exception that ends a command line with a sentence instead of a traceback, and how it names what is near."""
+
+import difflib
+from collections.abc import Iterable
 
 INTERRUPTED = "interrupted; --resume goes on from the last finished wave"
 
@@ -19,3 +22,60 @@ class TemporaryFailure(Exception):  # noqa: N818  # as sysexits.h has it
 
 
 EXIT_MISTAKE, EXIT_TEMPORARY = 2, 75
+_LONGEST = 60  # characters of what was given that a message repeats
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+  """The one of several names that was probably meant; None if nothing is near.
+
+  >>> nearest("ResNet18", ["mlp", "resnet18"]), nearest("epoch", ["epochs", "seeds"]), nearest("fog", ["mlp"])
+  ('resnet18', 'epochs', None)
+  """
+  names, key = list(names), name.strip().lower().replace("_", "-")
+  # A beginning is the surer sign: of `data` difflib would make any other word of its letters.
+  begun = [one for one in names if min(len(one), len(key)) > 2 and (one.startswith(key) or key.startswith(one))]
+  near = sorted(begun, key=lambda one: abs(len(one) - len(key))) or difflib.get_close_matches(key, names, n=1)
+  return near[0] if near else None
+
+
+def did_you_mean(name: str | None) -> str:
+  """The part of a message that offers a name.
+
+  >>> did_you_mean("adam"), did_you_mean(None)
+  ('did you mean adam? ', '')
+  """
+  return f"did you mean {name}? " if name else ""
+
+
+def shown(text: str) -> str:
+  """What was given, as a message repeats it: quoted if it is empty, its beginning if it is long.
+
+  >>> shown("0.5"), shown(" "), len(shown("0.5," * 10**6))
+  ('0.5', "' '", 63)
+  """
+  return repr(text) if not text.strip() else text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def not_known(flag: str, text: str, allowed: Iterable[str], *, name: str | None = None, others: str = "") -> UserError:
+  """The mistake of a name that is none of an enumeration.
+
+  Args:
+    flag: The flag.
+    text: What was given.
+    allowed: The names.
+    name: The one entry that is wrong, where `text` is a list.
+    others: What is allowed besides.
+
+  >>> print(not_known("--optimizer", "adamw", ["adam", "sgd"]))
+  --optimizer adamw: not known; did you mean adam? allowed: adam, sgd
+  >>> print(not_known("--attacks", "all", ["transpose", "dec"], name="all"))
+  --attacks all: 'all' is not known; all of them are transpose,dec; allowed: transpose, dec
+  """
+  allowed = tuple(allowed)
+  if name is None:
+    wrong, hint = "not known", did_you_mean(nearest(text, allowed))
+  else:
+    wrong, hint = f"'{shown(name)}' is not known", did_you_mean(nearest(name, allowed))
+    if name.lower() == "all":
+      hint = f"all of them are {','.join(allowed)}; "
+  return UserError(f"{flag} {shown(text)}: {wrong}; {hint}allowed: {', '.join(allowed)}{others}")

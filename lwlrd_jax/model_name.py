@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from lwlrd_jax.errors import UserError, not_known
+
 MODEL_NAMES = ("mlp", "cnn", "resnet18", "vit", "vit-small")
 ALLOWED = f"allowed: {', '.join(MODEL_NAMES)}, or FILE.py:NAME"
 
@@ -28,6 +30,21 @@ def own_model(model: str) -> OwnModel | None:
   """
   file, found, name = model.rpartition(".py:")
   return OwnModel(Path(f"{file}.py"), name) if found else None
+
+
+def check_model(model: str) -> None:
+  """Refuses what is neither a network of ours nor one of a file that is there.
+
+  Raises:
+    UserError: One line.
+  """
+  own = own_model(model)
+  if own is not None and not own.file.is_file():
+    raise UserError(f"--model {model}: there is no such file; {ALLOWED}")
+  if own is None and model.endswith(".py"):
+    raise UserError(f"--model {model}: names no network of that file; did you mean {model}:NAME? {ALLOWED}")
+  if own is None and model not in MODEL_NAMES:
+    raise not_known("--model", model, MODEL_NAMES, others=", or FILE.py:NAME")
 
 
 def short_name(model: str) -> str:

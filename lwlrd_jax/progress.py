@@ -1,4 +1,7 @@
-"""What a user sees while waiting: a bar on a terminal, a line a phase everywhere. The log is told the same."""
+"""What a user sees while waiting: a bar on a terminal that can show it, a line a phase everywhere.
+
+The log is told the same.
+"""
 
 import contextlib
 import time
@@ -13,8 +16,21 @@ from lwlrd_jax import stopping
 from lwlrd_jax.log import event
 
 
+class PlainConsole(Console):
+  """A console that fails as `print` does once nobody reads."""
+
+  def on_broken_pipe(self) -> None:
+    """Raises what `print` raises; rich would end the process with its own exit code."""
+    raise BrokenPipeError
+
+
 class _LoggedConsole(Console):
   """A console whose lines of text are in the log too. What draws a bar is no text."""
+
+  def on_broken_pipe(self) -> None:
+    """Once nobody reads, what is under way is saved first."""
+    self.quiet = True
+    stopping.request("its messages' reader went away", stopping.EXIT_PIPE)
 
   def print(self, *objects: Any, **options: Any) -> None:
     self.show(*objects, **options)
@@ -26,7 +42,14 @@ class _LoggedConsole(Console):
     super().print(*objects, **options)
 
 
+_NARROWEST = 50  # columns
 console = _LoggedConsole(stderr=True, highlight=False)
+
+
+def _can_draw() -> bool:
+  """Whether a bar can be seen: on a terminal that is no dumb one, has its characters, and has room for it."""
+  fit = console.encoding.startswith("utf") and console.width >= _NARROWEST
+  return console.is_terminal and not console.is_dumb_terminal and fit
 
 
 class _Rate(ProgressColumn):
@@ -62,7 +85,7 @@ def phase(title: str, steps: int, *, members: int = 1, unit: str = "steps") -> I
     TimeRemainingColumn(compact=True),
     console=console,
     transient=True,
-    disable=not console.is_terminal,
+    disable=not _can_draw(),
   )
   with bar:
     name = title if members == 1 else f"{title}, {members} members"

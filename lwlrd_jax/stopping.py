@@ -8,8 +8,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-# 128 + the signal's number, as shells and schedulers have it.
-EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
+# 128 + the signal's number, as shells and schedulers have it; that of a pipe whose reader went away is SIGPIPE's.
+EXIT_INTERRUPTED, EXIT_PIPE, EXIT_TERMINATED = 130, 141, 143
 _SIGNALS = {signal.SIGINT: ("an interrupt", EXIT_INTERRUPTED), signal.SIGTERM: ("SIGTERM", EXIT_TERMINATED)}
 
 

@@ -1,6 +1,7 @@
 """Files on disk and in buckets: a reader sees the old one or the new one, never a part."""
 
 import contextlib
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -15,11 +16,13 @@ def path_of(name: str | Path) -> Path:
   Of what a bucket's paths can do only what `pathlib.Path` has too is used here, so they pass as such. Buckets need the
   fsspec package of their kind, `gcsfs` for `gs://`.
 
+  A leading `~` is the user's home.
+
   Raises:
-    UserError: That package is missing.
+    UserError: That package is missing, or that home is not known.
   """
   if not is_remote(name):
-    return Path(name)
+    return Path(in_home(str(name)))
   # Few runs need these.
   import fsspec  # noqa: PLC0415
   from etils import epath  # noqa: PLC0415
@@ -27,8 +30,25 @@ def path_of(name: str | Path) -> Path:
   try:
     fsspec.get_filesystem_class(str(name).partition("://")[0])
     return cast(Path, epath.Path(name))
-  except (ImportError, ValueError) as error:  # an unknown kind, or one whose package is missing
+  except (ImportError, ValueError, KeyError) as error:  # an unknown kind, or one whose package is missing
     raise UserError(f"{name}: buckets of this kind cannot be reached ({error})") from error
+
+
+def in_home(name: str) -> str:
+  """A name with the home folder in place of a leading `~` or `~user`; any other as it is.
+
+  Raises:
+    UserError: Whose home it is is not known.
+
+  >>> in_home("runs/~x")
+  'runs/~x'
+  """
+  if not name.startswith("~"):
+    return name
+  try:
+    return str(Path(name).expanduser())
+  except RuntimeError as error:
+    raise UserError(f"{name}: that home folder is not known; allowed: a path in full") from error
 
 
 def is_remote(path: str | Path) -> bool:
@@ -58,8 +78,24 @@ def replace_file(path: Path, content: bytes) -> None:
     raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+def is_text(path: Path) -> bool:
+  """Whether a path is UTF-8, which libraries that are not Python's own want; names on disk may be any bytes."""
+  try:
+    str(path.absolute()).encode()
+  except UnicodeEncodeError:
+    return False
+  return True
+
+
+def printable(text: object) -> str:
+  """A text, or a path as one, with the bytes of names that are not UTF-8 escaped: all of it can be encoded."""
+  return str(text).encode(errors="backslashreplace").decode()
+
+
 def make_folder(path: Path, *, exist_ok: bool = False) -> None:
   """Makes a folder that only its owner may enter. Who may enter a bucket is the bucket's affair.
+
+  One that is there and belongs to somebody else, such as a mounted volume, keeps its mode.
 
   Raises:
     OSError: It cannot be made.
@@ -67,9 +103,32 @@ def make_folder(path: Path, *, exist_ok: bool = False) -> None:
   if is_remote(path):
     path.mkdir(parents=True, exist_ok=True)
     return
+  there = path.exists()
   path.parent.mkdir(parents=True, exist_ok=True)
   path.mkdir(mode=0o700, exist_ok=exist_ok)
-  path.chmod(0o700)  # whatever the umask, and whoever made it
+  try:
+    path.chmod(0o700)  # whatever the umask
+  except PermissionError:
+    if not there:
+      raise
+
+
+def check_writable(folder: Path) -> None:
+  """Looks whether a folder can be written to, or made if it is not there; touches nothing. Buckets are not asked.
+
+  Raises:
+    OSError: It cannot.
+  """
+  if is_remote(folder):
+    return
+  there = Path(os.path.realpath(folder))
+  while not there.exists():
+    there = there.parent
+  why = 0 if there.is_dir() else errno.ENOTDIR
+  if not why and not os.access(there, os.W_OK | os.X_OK):
+    why = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+  if why:
+    raise OSError(why, os.strerror(why), str(there))
 
 
 def remove_tree(path: Path) -> None:

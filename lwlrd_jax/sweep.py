@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from lwlrd_jax import jax_settings, stopping
-from lwlrd_jax.cli import parse_configs
+from lwlrd_jax.cli import failed, parse_configs, run_main
 from lwlrd_jax.config import SweepConfig, validate
 from lwlrd_jax.errors import EXIT_MISTAKE, EXIT_TEMPORARY, INTERRUPTED, TemporaryFailure, UserError
 
@@ -18,9 +18,11 @@ def main(arguments: list[str] | None = None) -> int:
 
   Returns:
     The exit code: 0; 2 after a user's mistake; 75 after what may go right when it is started again; 130 after an
-    interrupt and 143 after SIGTERM, once what was under way is saved.
+    interrupt, 141 once nobody reads what is printed, and 143 after SIGTERM, once what was under way is saved.
   """
   arguments = sys.argv[1:] if arguments is None else arguments
+  # Quiet XLA's and absl's start-up lines: they come before ours and tell a user nothing.
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
   try:
     configs = parse_configs(SweepConfig, arguments, program="python -m lwlrd_jax.sweep")
     for config in configs.values():
@@ -48,8 +50,15 @@ def main(arguments: list[str] | None = None) -> int:
   return 0
 
 
+def command(arguments: list[str] | None = None) -> int:
+  """As `main`, for a process of its own: no figure depends on what a shell sets of JAX."""
+  if ignored := jax_settings.pin(os.environ):
+    print(f"ignored: {', '.join(ignored)}; a sweep sets what its figures depend on itself", file=sys.stderr)
+  return main(arguments)
+
+
 def _failed(message: str, code: int) -> int:
-  print(f"error: {message}", file=sys.stderr)
+  failed(message)
   if (processes := _processes()) is not None:
     processes.fail(message, code)
   return code
@@ -61,8 +70,4 @@ def _processes() -> Any:
 
 
 if __name__ == "__main__":
-  # Quiet XLA's and absl's start-up lines: they come before ours and tell a user nothing.
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-  if ignored := jax_settings.pin(os.environ):
-    print(f"ignored: {', '.join(ignored)}; a sweep sets what its figures depend on itself", file=sys.stderr)
-  sys.exit(main())
+  run_main(command)

@@ -12,6 +12,7 @@ from lwlrd_jax.config.names import (
   COMPUTE_NAMES,
   DIRECTION_NAMES,
   GRANULARITY_NAMES,
+  LABELS_NAMES,
   OPTIMIZER_NAMES,
   OVERLAP_NAMES,
   PRECISION_NAMES,
@@ -20,6 +21,7 @@ from lwlrd_jax.config.names import (
   TRACKERS,
 )
 from lwlrd_jax.config.parse import (
+  MOST_MEMBERS,
   parse_attacks,
   parse_decays,
   parse_finish,
@@ -31,10 +33,11 @@ from lwlrd_jax.config.parse import (
   parse_track,
 )
 from lwlrd_jax.defenses.schedules import SHAPES
-from lwlrd_jax.errors import UserError
-from lwlrd_jax.model_name import ALLOWED as ALLOWED_MODELS
-from lwlrd_jax.model_name import MODEL_NAMES, own_model
+from lwlrd_jax.errors import UserError, not_known
+from lwlrd_jax.model_name import check_model
 from lwlrd_jax.storage import is_remote, path_of
+
+_LARGEST_COUNT = 2**31 - 1
 
 
 def validate(config: SweepConfig) -> None:
@@ -48,6 +51,7 @@ def validate(config: SweepConfig) -> None:
   _check_data(config.data)
   _check_counts(config)
   _check_ranges(config)
+  _check_size(config)
   _check_schedules(config)
   _check_codes(config)
   _check_directory(config)
@@ -80,6 +84,7 @@ def _check_names(config: SweepConfig) -> None:
     ("--shape", tuning.shape, SHAPES),
     ("--overlap", tuning.overlap, OVERLAP_NAMES),
     ("--granularity", tuning.granularity, GRANULARITY_NAMES),
+    ("--labels", config.data.labels, LABELS_NAMES),
     ("--augment", config.data.augment, AUGMENT_NAMES),
     ("--stream", config.run.stream, STREAM_NAMES),
     ("--matmul-precision", config.run.matmul_precision, PRECISION_NAMES),
@@ -88,7 +93,7 @@ def _check_names(config: SweepConfig) -> None:
     ("--scenario", dec.scenario, SCENARIO_NAMES),
   ):
     if name is not None and name not in allowed:
-      raise UserError(f"{flag} {name}: not known; allowed: {', '.join(allowed)}")
+      raise not_known(flag, name, allowed)
 
 
 def _check_data(data: Data) -> None:
@@ -101,9 +106,9 @@ def _check_data(data: Data) -> None:
     ):
       if choice != default:
         raise UserError(f"{flag} {choice}: goes with --dataset mimic-cxr only, not with --dataset {data.dataset}")
-  own = own_model(data.model)
-  if data.model not in MODEL_NAMES and not (own and own.file.is_file()):
-    raise UserError(f"--model {data.model}: {'there is no such file' if own else 'not known'}; {ALLOWED_MODELS}")
+  if data.dataset != "npz" and data.labels != Data.labels:
+    raise UserError(f"--labels {data.labels}: goes with --dataset npz only, not with --dataset {data.dataset}")
+  check_model(data.model)
 
 
 def _check_counts(config: SweepConfig) -> None:
@@ -121,8 +126,8 @@ def _check_counts(config: SweepConfig) -> None:
     ("--search", searching.search),
     ("--population", searching.population),
   ):
-    if number is not None and number < 1:
-      raise UserError(f"{flag} {number}: allowed: whole numbers from 1")
+    if number is not None and not 1 <= number <= _LARGEST_COUNT:
+      raise UserError(f"{flag} {number}: allowed: whole numbers from 1 to {_LARGEST_COUNT:,}")
 
 
 def _check_ranges(config: SweepConfig) -> None:
@@ -144,6 +149,31 @@ def _check_ranges(config: SweepConfig) -> None:
     raise UserError("--share 0.0: allowed: more than 0; there would be nothing to fine-tune on")
   if finishing.prune_share == 1:
     raise UserError("--prune-share 1.0: allowed: less than 1; all weights would go")
+
+
+def _check_size(config: SweepConfig) -> None:
+  """Refuses more members than a sweep takes, before a schedule of any is made."""
+  tuning, finishing = config.tuning, config.finishing
+  lrs = 1 if tuning.lrs is None else len(parse_lrs(tuning.lrs))
+  factors = {
+    "--decays": len(parse_decays(tuning.decays)),
+    "--lrs": lrs,
+    "--floors": len(parse_floors(tuning.floors)),
+    "--directions": len(parse_names("--directions", tuning.directions, DIRECTION_NAMES)),
+  }
+  if config.searching.search is not None:
+    factors = {"--search": config.searching.search}
+  baselines = {"--high-lrs": lrs if tuning.high_lrs is None else len(parse_lrs(tuning.high_lrs))}
+  for schedules in (factors, baselines if tuning.baselines else {}):
+    sizes = schedules | {
+      "--prepare": len(parse_finish("--prepare", finishing.prepare)),
+      "--finish": len(parse_finish("--finish", finishing.finish)),
+      "--attacks": len(parse_attacks(config.infection.attacks, config.dec.carriers)),
+      "--seeds": config.infection.seeds,
+    }
+    if (members := math.prod(sizes.values())) > MOST_MEMBERS:
+      which = " x ".join(f"{flag} ({size:,})" for flag, size in sizes.items() if size > 1)
+      raise UserError(f"{which}: {members:,} members; allowed: at most {MOST_MEMBERS:,} in a sweep")
 
 
 def _check_schedules(config: SweepConfig) -> None:
@@ -175,6 +205,8 @@ def _check_codes(config: SweepConfig) -> None:
 
 def _check_directory(config: SweepConfig) -> None:
   run = config.run
+  if run.out == "":
+    raise UserError("--out '': empty; allowed: a folder to create, or none given")
   if run.out is not None:
     try:
       path_of(run.out)

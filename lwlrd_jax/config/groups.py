@@ -2,21 +2,25 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated
 
 from lwlrd_jax.data.mimic.choices import Choices
+
+# What is a tuple to us is one word to a shell, and may be a list in a configuration file.
+CommaList = Annotated[str, "comma list"]
 
 
 @dataclasses.dataclass(frozen=True)
 class FineTuning:
   """Fine-tuning."""
 
-  decays: str = "0.1:0.9"
+  decays: CommaList = "0.1:0.9"
   """Learning-rate factors from one layer to the next, counted from the input: LO:HI (9 values, evenly spaced, both ends
   in), LO:HI:N, or a comma list; each in (0, 1]."""
-  lrs: str | None = None
+  lrs: CommaList | None = None
   """Largest learning rates (lr_max: of the layer that has the largest, at the first step), comma list; each above 0.
   Default, for Adam: 0.02, of resnet18 0.01, of vit and vit-small 0.005."""
-  high_lrs: str | None = None
+  high_lrs: CommaList | None = None
   """Learning rates of high-LR, the baseline without decay, comma list. Default: those of --lrs."""
   epochs: int | None = None
   """Passes over the training set. Default: 12, or as many as make 256 steps if that is more."""
@@ -29,9 +33,9 @@ class FineTuning:
   all that is measured are float32 in any case."""
   shape: str = "cosine"
   """Course of the learning rate over time: constant, linear or cosine (both fall to 0)."""
-  floors: str = "0"
+  floors: CommaList = "0"
   """Shares of lr_max below which no layer's rate falls, comma list; each in [0, 1]. 0 is no floor."""
-  directions: str = "early"
+  directions: CommaList = "early"
   """Which end of the network has the largest rates, comma list: early (the input: LWLRD), late (the output:
   reversed)."""
   granularity: str | None = None
@@ -50,10 +54,10 @@ class FineTuning:
 class Finishing:
   """Steps on the weights alone."""
 
-  finish: str = "none"
+  finish: CommaList = "none"
   """Steps after fine-tuning: none, noise, prune, quantize, scrub (random mantissas, dead weights drawn anew, extra
   tensors stripped), strip (extra tensors only), or several joined by +. A comma list measures each of its entries."""
-  prepare: str = "none"
+  prepare: CommaList = "none"
   """The same steps before fine-tuning, which then heals the task. A comma list fine-tunes from each of its entries."""
   scrub_loss: float = 0.005
   """AUC that scrubbing mantissas may cost on the validation split; as many planes go as that allows, and
@@ -88,6 +92,9 @@ class Data:
   dermamnist, mimic-cxr, or npz."""
   npz: Path | None = None
   """A file in MedMNIST's form, for --dataset npz; in a study, for those of its runs that have that data set."""
+  labels: str = "auto"
+  """What an npz file's labels of 0 and 1 in several columns are: classes (every row has one 1), findings (of which an
+  image may have several), or auto: classes if every row of every split has exactly one 1."""
   data_dir: Path | None = None
   """Where official MedMNIST files are kept, and where MIMIC-CXR-JPG is kept once prepared. Default: a folder in the
   user's cache."""
@@ -96,7 +103,7 @@ class Data:
   mimic_dir: Path | None = None
   """Your own copy of MIMIC-CXR-JPG, for --dataset mimic-cxr: the folder with files/ and the CSVs, each as .csv or
   .csv.gz. It is only read. Credentialed users get it from physionet.org/content/mimic-cxr-jpg."""
-  views: str = Choices.views
+  views: CommaList = Choices.views
   """Views of mimic-cxr to take: a comma list of ViewPosition values such as AP, PA, LATERAL or LL; frontal (AP and PA);
   or all, those without a value too."""
   uncertain: str = Choices.uncertain
@@ -126,7 +133,7 @@ class Data:
 class Infection:
   """Attack."""
 
-  attacks: str = "transpose,dec"
+  attacks: CommaList = "transpose,dec"
   """Attacks to defend against, comma list: transpose (memorised images, painted by the network run backwards), dec
   (compressed images, hidden in the weights). Thieves who know the defence: heavy, flat, rehearsed, restorer (of
   transpose), late, dead, redundant, spread (of dec; the last two have planes and redundancy of their own). A name of
@@ -147,7 +154,7 @@ class Infection:
 class Dec:
   """Compression attack (dec)."""
 
-  carriers: str = "all"
+  carriers: CommaList = "all"
   """Where codes hide, comma list, an attack of its own each: all, early or late (mantissa bits of those layers), dead
   (of weights the model does not use), values (the weights' own values), signs, dictionary (an extra tensor)."""
   planes: str = "8"
@@ -181,14 +188,14 @@ class Run:
   """Run."""
 
   out: str | None = None
-  """Run directory to create, on disk or in a bucket (gs://BUCKET/FOLDER; needs the package gcsfs). Default:
-  runs/<date>-<dataset>-<model>; of a study runs/<date>-<name of its file>."""
+  """Run directory to create, or an empty folder, on disk or in a bucket (gs://BUCKET/FOLDER; needs the package gcsfs).
+  Default: runs/<date>-<dataset>-<model>; of a study runs/<date>-<name of its file>."""
   resume: bool = False
   """Go on with the stopped run in --out; the other flags must be those it was started with."""
   restartable: bool = False
   """Go on with the run in --out if there is one, else begin it: for schedulers that start the same command again."""
   overwrite: bool = False
-  """Replace the run in --out."""
+  """Replace the run in --out; the old one is deleted when the new one is finished."""
   members_per_wave: int | None = None
   """Members trained at once by a process. Default: as many as half of the free memory holds, with what each keeps of a
   batch, on a CPU 16 at most. Halved as often as it has to be where the compiled program needs more than there is."""
@@ -196,7 +203,7 @@ class Run:
   """Minutes between two snapshots of members that are being fine-tuned: what a kill can cost at most. They are taken
   too when the run is asked to stop, by Ctrl-C or SIGTERM."""
   dry_run: bool = False
-  """Print what would be done, and what memory it takes, and end."""
+  """Print what would be done, and what memory it takes, or what a run would be refused for, and end."""
   strategy: str = "auto"
   """How a device trains its members, and infections of several seeds: loop (one after another), vmap (side by side), a
   number (so many at a time), or auto (loop on a CPU, whose cache holds one of them, unless the network is very small;
@@ -235,7 +242,7 @@ class Processes:
 class Watching:
   """Watching a run, beside its log.jsonl."""
 
-  track: str = "none"
+  track: CommaList = "none"
   """Where members are recorded too, a trial each, with settings and figures but no images: none, or a comma list of
   tensorboard (into the run directory, with HParams), wandb (sent to its server unless WANDB_MODE=offline) and mlflow
   (into the run directory, or to MLFLOW_TRACKING_URI). Each needs the extra of its name."""

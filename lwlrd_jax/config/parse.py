@@ -3,8 +3,10 @@
 import math
 
 from lwlrd_jax.config.names import ATTACKS, CARRIER_NAMES, FINISH_NAMES, STRATEGY_NAMES, TRACKERS
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.errors import UserError, not_known, shown
 
+# Of a sweep. Each is a model on disk, a row of the table, and a schedule in memory before anything is trained.
+MOST_MEMBERS = 100_000
 _DEFAULT_DECAYS = 9
 
 
@@ -28,25 +30,29 @@ def parse_decays(text: str) -> tuple[float, ...]:
   allowed = "allowed: LO:HI, LO:HI:N or a comma list, each value in (0, 1]"
   if ":" not in text:
     return _distinct_floats("--decays", text, 1.0, allowed)
-  parts = text.split(":")
+  parts, given = text.split(":"), f"--decays {shown(text)}"
+  if len(parts) > 3:
+    raise UserError(f"{given}: too many colons; {allowed}")
   try:
     low, high = float(parts[0]), float(parts[1])
-    count = int(parts[2]) if len(parts) == 3 else _DEFAULT_DECAYS
+    count = float(parts[2]) if len(parts) == 3 else _DEFAULT_DECAYS
   except ValueError:
-    raise UserError(f"--decays {text}: not numbers; {allowed}") from None
-  if len(parts) > 3:
-    raise UserError(f"--decays {text}: too many colons; {allowed}")
+    raise UserError(f"{given}: not numbers; {allowed}") from None
+  if not float(count).is_integer():
+    raise UserError(f"{given}: N is a whole number; {allowed}")
   if not (0 < low <= 1 and 0 < high <= 1):
-    raise UserError(f"--decays {text}: outside (0, 1]; {allowed}")
+    raise UserError(f"{given}: outside (0, 1]; {allowed}")
   if low >= high:
-    raise UserError(f"--decays {text}: LO must be below HI; {allowed}")
+    raise UserError(f"{given}: LO must be below HI; {allowed}")
   if count < 2:
-    raise UserError(f"--decays {text}: a range has 2 values or more; {allowed}")
+    raise UserError(f"{given}: a range has 2 values or more; {allowed}")
+  if count > MOST_MEMBERS:
+    raise UserError(f"{given}: {count:,.0f} values; allowed: at most {MOST_MEMBERS:,} members in a sweep")
   step = (high - low) / (count - 1)
   # Rounded, so that 0.1:0.9 has 0.3 in it and not 0.30000000000000004: decays are looked up by value.
-  values = tuple(round(low + i * step, 9) for i in range(count))
+  values = tuple(round(low + i * step, 9) for i in range(int(count)))
   if len(set(values)) < count or not values[0] > 0:
-    raise UserError(f"--decays {text}: too close together, or to 0, to tell apart; {allowed}")
+    raise UserError(f"{given}: too close together, or to 0, to tell apart; {allowed}")
   return values
 
 
@@ -68,7 +74,7 @@ def parse_names(flag: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ..
   names = [part.strip() for part in text.split(",")]
   for name in names:
     if name not in allowed:
-      raise UserError(f"{flag} {text}: '{name}' is not known; allowed: {', '.join(allowed)}")
+      raise not_known(flag, text, allowed, name=name)
   return tuple(dict.fromkeys(names))
 
 
@@ -90,7 +96,7 @@ def parse_strategy(text: str) -> str | int:
   if text in STRATEGY_NAMES:
     return text
   if not text.isdecimal() or int(text) < 1:
-    raise UserError(f"--strategy {text}: not known; allowed: {', '.join(STRATEGY_NAMES)}, or a number of members")
+    raise not_known("--strategy", text, STRATEGY_NAMES, others=", or a number of members")
   return int(text)
 
 
@@ -113,7 +119,7 @@ def parse_attacks(text: str, carriers: str) -> tuple[str, ...]:
     elif part in (*ATTACKS.values(), *of_carriers):
       found.append(part)
     else:
-      raise UserError(f"--attacks {text}: '{part}' is not known; allowed: {', '.join(ATTACKS)}")
+      raise not_known("--attacks", text, ATTACKS, name=part)
   return tuple(dict.fromkeys(found))
 
 
@@ -123,13 +129,12 @@ def parse_finish(flag: str, text: str) -> tuple[tuple[str, ...], ...]:
   >>> parse_finish("--finish", "none,noise+scrub")
   ((), ('noise', 'scrub'))
   """
-  allowed = f"allowed: none, or {', '.join(FINISH_NAMES)}, joined by +, in a comma list"
   found: dict[tuple[str, ...], None] = {}
   for part in text.split(","):
     steps = () if part.strip() == "none" else tuple(step.strip() for step in part.split("+"))
     for step in steps:
       if step not in FINISH_NAMES:
-        raise UserError(f"{flag} {text}: '{step}' is not known; {allowed}")
+        raise not_known(flag, text, ("none", *FINISH_NAMES), name=step, others=", joined by +, in a comma list")
     found[steps] = None
   return tuple(found)
 
@@ -154,19 +159,26 @@ def parse_planes(text: str) -> tuple[int, int]:
   try:
     numbers = [int(part) for part in parts]
   except ValueError:
-    raise UserError(f"--planes {text}: not whole numbers; {allowed}") from None
+    raise UserError(f"--planes {shown(text)}: not whole numbers; {allowed}") from None
   low, high = (0, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[-1])
   if len(numbers) > 2 or not 0 <= low < high <= 23:
-    raise UserError(f"--planes {text}: out of range; {allowed}")
+    raise UserError(f"--planes {shown(text)}: out of range; {allowed}")
   return low, high
 
 
 def _distinct_floats(flag: str, text: str, largest: float, allowed: str, *, zero: bool = False) -> tuple[float, ...]:
   """A comma list of distinct numbers in (0, largest], or [0, largest], finite."""
-  try:
-    values = tuple(float(part) for part in text.split(","))
-  except ValueError:
-    raise UserError(f"{flag} '{text}': not numbers; {allowed}") from None
-  if not all((value > 0 or (zero and value == 0)) and value <= largest and math.isfinite(value) for value in values):
-    raise UserError(f"{flag} {text}: out of range; {allowed}")
+  count = text.count(",") + 1
+  if count > MOST_MEMBERS:
+    raise UserError(f"{flag} {shown(text)}: {count:,} values; allowed: at most {MOST_MEMBERS:,} members in a sweep")
+  values = []
+  for part in text.split(","):
+    which = "" if part == text else f"'{shown(part)}' is "
+    try:
+      values.append(float(part))
+    except ValueError:
+      raise UserError(f"{flag} {shown(text)}: {which}no number; {allowed}") from None
+    value = values[-1]
+    if not ((value > 0 or (zero and value == 0)) and value <= largest and math.isfinite(value)):
+      raise UserError(f"{flag} {shown(text)}: {which}out of range; {allowed}")
   return tuple(dict.fromkeys(values))

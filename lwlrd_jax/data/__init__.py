@@ -1,6 +1,5 @@
 """Data sets by name. All reach the rest of the package as one type, `Dataset`."""
 
-import difflib
 from pathlib import Path
 
 from lwlrd_jax.data.dataset import Dataset, Split
@@ -9,7 +8,7 @@ from lwlrd_jax.data.medmnist_info import MEDMNIST
 from lwlrd_jax.data.mimic.choices import Choices
 from lwlrd_jax.data.npz import load_npz
 from lwlrd_jax.data.phantom import phantom, phantom_chest
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.errors import UserError, did_you_mean, nearest
 
 __all__ = ["Dataset", "Split", "dataset_names", "load_dataset"]
 
@@ -31,6 +30,7 @@ def load_dataset(
   npz: Path | None = None,
   data_dir: Path | None = None,
   image_size: int | None = None,
+  labels: str = "auto",
   seed: int = 0,
   mimic_dir: Path | None = None,
   mimic: Choices | None = None,
@@ -42,6 +42,7 @@ def load_dataset(
     npz: The file, if and only if the name is npz.
     data_dir: Where official MedMNIST files are kept, or the prepared MIMIC-CXR-JPG. Default: a folder in the cache.
     image_size: Side in pixels. Default: 28, or that of the images in the npz file.
+    labels: What 0/1 columns of an npz file are: `classes`, `findings`, or `auto`, by the rows.
     seed: Of the generated sets; the others have no use for it.
     mimic_dir: The user's copy of MIMIC-CXR-JPG, if and only if the name is mimic-cxr.
     mimic: What is chosen of it. Default: frontal views, CheXpert's labels, uncertain findings ignored.
@@ -56,13 +57,12 @@ def load_dataset(
   (28, 28, 3)
   """
   if name not in dataset_names():
-    close = difflib.get_close_matches(name.lower(), dataset_names(), n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
+    hint = did_you_mean(nearest(name, dataset_names()))
     raise UserError(f"--dataset {name}: there is no such data set; {hint}allowed: {', '.join(dataset_names())}")
   if name == "npz":
     if npz is None:
       raise UserError("--dataset npz: needs --npz FILE, a file in MedMNIST's form")
-    return load_npz(npz, image_size=image_size)
+    return load_npz(npz, image_size=image_size, labels=labels)
   if npz is not None:
     raise UserError(f"--npz {npz}: goes with --dataset npz only, not with --dataset {name}")
   size = 28 if image_size is None else image_size

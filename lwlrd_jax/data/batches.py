@@ -1,5 +1,6 @@
 """In which order training reads a split, and what it does to the images."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -8,8 +9,8 @@ import jax.numpy as jnp
 from lwlrd_jax.data.augment import draw_moves, move
 from lwlrd_jax.data.device import DeviceSplit, scale
 
-# No epoch has this number.
-_MOVES = 2**31 - 1
+# No epoch has these numbers.
+_MOVES, _KEYS = 2**31 - 1, 2**31 - 2
 
 
 class Batches(NamedTuple):
@@ -18,13 +19,17 @@ class Batches(NamedTuple):
   Attributes:
     positions: i32[steps, B], examples of a split.
     moves: i16[steps, B, 3], what is done to each image, see `data.augment`; None if nothing is.
+    keys: Random keys [steps] of what a network draws at each step; None for one that draws nothing.
   """
 
   positions: jax.Array
   moves: jax.Array | None
+  keys: jax.Array | None = None
 
 
-def task_batches(key: jax.Array, data: DeviceSplit, batch_size: int, steps: int, augment: str) -> Batches:
+def task_batches(
+  key: jax.Array, data: DeviceSplit, batch_size: int, steps: int, augment: str, *, is_random: bool = False
+) -> Batches:
   """What each step of training on the utility task reads.
 
   Args:
@@ -33,10 +38,21 @@ def task_batches(key: jax.Array, data: DeviceSplit, batch_size: int, steps: int,
     batch_size: Examples a step; see `batch_plan`.
     steps: Steps.
     augment: A name of `data.augment.AUGMENTATIONS`.
+    is_random: Whether the network that is trained draws random numbers.
   """
   positions = batch_plan(key, len(data), batch_size, steps)
   moves = draw_moves(jax.random.fold_in(key, _MOVES), augment, positions.shape, data.images.shape[1])
-  return Batches(positions, moves)
+  return Batches(positions, moves, step_keys(key, steps) if is_random else None)
+
+
+def step_keys(key: jax.Array, steps: int) -> jax.Array:
+  """Random keys [steps] of what a network draws at each training step; more steps begin like fewer.
+
+  Args:
+    key: Random key, of the batches as well.
+    steps: Steps.
+  """
+  return jax.vmap(functools.partial(jax.random.fold_in, jax.random.fold_in(key, _KEYS)))(jnp.arange(steps))
 
 
 def read(data: DeviceSplit, batch: Batches) -> tuple[jax.Array, jax.Array]:

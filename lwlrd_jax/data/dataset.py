@@ -43,6 +43,7 @@ class Dataset:
     test: For reporting.
     label_names: One name an output of the model, K in all.
     multi_label: Whether several of the K findings can be present at once.
+    notes: What a user has to know of how it was read, a line each.
     openly_licensed: Whether pictures of single images may be shown: generated data and open licences. A report shows
       reconstructions of other data only when asked to.
   """
@@ -54,6 +55,7 @@ class Dataset:
   label_names: tuple[str, ...]
   multi_label: bool
   openly_licensed: bool
+  notes: tuple[str, ...] = ()
 
   @property
   def num_outputs(self) -> int:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lwlrd_jax.data.copies import Copies
 from lwlrd_jax.data.dataset import Split
 from lwlrd_jax.data.host_images import HostImages
 
@@ -27,25 +28,27 @@ class DeviceSplit:
     images: u8[N, H, W, C], on the device or, if it does not hold them, on the host; scaled to [0, 1] only when read, a
       quarter of the memory.
     labels: i32[N], or u8[N, K] for multi-label data, as in `Split`.
+    copies: Which images are copies of each other. None where nobody looked: each counts as one of its own.
   """
 
   images: jax.Array | HostImages
   labels: jax.Array
+  copies: Copies | None = None
 
   def __len__(self) -> int:
     return len(self.images)
 
   def subset(self, positions: jax.Array) -> "DeviceSplit":
-    """Some of its examples, by position: i32[M] -> M of them. Images stay where they are."""
+    """Some of its examples, by position: i32[M] -> M of them, to train on. Images stay where they are."""
     if isinstance(self.images, HostImages):
       return DeviceSplit(self.images.subset(np.asarray(positions)), self.labels[positions])
     return DeviceSplit(self.images[positions], self.labels[positions])
 
 
-def to_device(split: Split, *, stream: bool = False) -> DeviceSplit:
-  """Copies a split to the default device; if it is to stream, its labels alone."""
+def to_device(split: Split, *, stream: bool = False, copies: Copies | None = None) -> DeviceSplit:
+  """Copies a split to the default device; if it is to stream, all but its images. `copies` is what it holds of them."""
   images = HostImages(split.images) if stream else jnp.asarray(split.images)
-  return DeviceSplit(images, jnp.asarray(split.labels))
+  return DeviceSplit(images, jnp.asarray(split.labels), jax.tree.map(jnp.asarray, copies))
 
 
 def scale(images: jax.Array) -> jax.Array:

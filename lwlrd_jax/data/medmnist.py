@@ -1,5 +1,6 @@
 """The official MedMNIST files: found or downloaded, always checked, prepared once, read whole."""
 
+import re
 from pathlib import Path
 
 from lwlrd_jax.cache import private_folder
@@ -18,8 +19,8 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
   Args:
     flag: A key of `MEDMNIST`.
     image_size: Side in pixels, one of `SIZES`.
-    data_dir: Where the user keeps `<flag>.npz` (28 pixels) or `<flag>_<size>.npz`; only read. Default: `data` in the
-      cache folder.
+    data_dir: Where the user keeps `<flag>.npz` (28 pixels) or `<flag>_<size>.npz`; only read. Other spellings of the
+      name, such as `DermaMNIST-28.npz`, count where there is none of that. Default: `data` in the cache folder.
 
   Returns:
     The data set in the official order, images u8[N, S, S, C], labels i32[N], or u8[N, 14] for chestmnist.
@@ -37,16 +38,17 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
       f"--data-dir {data_dir}: there is no such folder; allowed: one that holds {info.file_name(image_size)}"
     )
 
-  file = data_dir / info.file_name(image_size)
+  file = _file_in(data_dir, info, image_size)
   found = file.exists()
   if found:
     _check(file, info, image_size)
 
   # Half a second that others need not spend.
   from lwlrd_jax.data import medmnist_builder as tfds_side  # noqa: PLC0415
-  from lwlrd_jax.data.record_files import is_prepared  # noqa: PLC0415
+  from lwlrd_jax.data.record_files import check_place, is_prepared  # noqa: PLC0415
 
   folder = private_folder("tfds")
+  check_place(folder, "$LWLRD_JAX_CACHE")
   builder = tfds_side.open_builder(folder, info, image_size, file=file, found=found)
   if not is_prepared(builder):
     tfds_side.prepare(builder, folder)
@@ -60,7 +62,36 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
   if tuple(map(len, splits.values())) != info.samples:
     raise damage
   # The licences, CC BY 4.0 and CC BY-NC 4.0, both allow showing single images.
-  return Dataset(name=flag, **splits, label_names=info.label_names, multi_label=info.multi_label, openly_licensed=True)
+  return Dataset(
+    name=flag,
+    train=splits["train"],
+    val=splits["val"],
+    test=splits["test"],
+    label_names=info.label_names,
+    multi_label=info.multi_label,
+    openly_licensed=True,
+  )
+
+
+def _file_in(folder: Path, info: MedMNISTInfo, size: int) -> Path:
+  """Where the official file is, or has to be if it is not there.
+
+  Of several with other spellings of its name the official one counts, the first in order if none is.
+  """
+  file = folder / info.file_name(size)
+  names = {f"{info.flag}{size}", f"{info.flag}{size}x{size}"} | ({info.flag} if size == 28 else set())
+  try:
+    if file.exists():
+      return file
+    spelt = sorted(
+      other
+      for other in folder.iterdir()
+      if other.suffix.lower() == ".npz" and re.sub(r"[\W_]", "", other.stem).lower() in names and other.is_file()
+    )
+    official = (other for other in spelt if len(spelt) == 1 or md5_of(other) == info.md5[size])
+    return next(official, spelt[0] if spelt else file)
+  except OSError as error:
+    raise UserError(f"--data-dir {folder}: cannot be read ({error.strerror})") from error
 
 
 def _check(file: Path, info: MedMNISTInfo, size: int) -> None:

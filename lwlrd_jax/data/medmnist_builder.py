@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 
 from lwlrd_jax.data.dataset import Split
 from lwlrd_jax.data.medmnist_info import MEDMNIST, SIZES, MedMNISTInfo, md5_of
-from lwlrd_jax.data.record_files import is_prepared, sorting_in_memory
+from lwlrd_jax.data.record_files import is_prepared, sorting_in_memory, writing
 from lwlrd_jax.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -146,6 +146,7 @@ def prepare(builder: MedMNIST, folder: Path) -> None:
       # A folder of our own: neither a wrong nor half a download can be taken for a good one later.
       tempfile.TemporaryDirectory(prefix="download.", dir=folder) as downloads,
       sorting_in_memory(),
+      writing(),
       contextlib.redirect_stdout(io.StringIO()),  # TFDS tells standard output what it does
     ):
       builder.download_and_prepare(

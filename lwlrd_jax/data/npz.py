@@ -12,30 +12,32 @@ from lwlrd_jax.errors import UserError
 SPLITS = ("train", "val", "test")
 
 _MOST_CLASSES = 1000  # more is no class number but, say, a patient's
+_LISTED = 12  # names in one line, at most
 _LEAST_SIDE = 11  # the width of SSIM's window
 # What a damaged zip archive raises, by where the damage is. RuntimeError is encryption or a compression
 # that zipfile does not know; MemoryError a header that claims too much.
 _UNREADABLE = (ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
-def load_npz(path: Path, *, image_size: int | None = None) -> Dataset:
+def load_npz(path: Path, *, image_size: int | None = None, labels: str = "auto") -> Dataset:
   """Reads a file of the user's own.
 
   The file holds, for each split of train, val and test, `SPLIT_images`, u8[N, S, S] or u8[N, S, S, C] with C 1 or 3,
-  and `SPLIT_labels`: whole numbers [N] or [N, 1], counting classes from 0, or 0/1 [N, K] with K > 1, one column a
-  finding. Further keys are ignored. Nothing in it is unpickled.
+  and `SPLIT_labels`: whole numbers [N] or [N, 1], each a class, or 0/1 [N, K] with K > 1, one column a finding, or a
+  class if every row has exactly one 1. Further keys are ignored. Nothing in it is unpickled.
 
   Args:
     path: The file.
     image_size: None, or the side of the images in the file: images are never resized.
+    labels: What 0/1 [N, K] are: `classes`, `findings`, or `auto`, which goes by the rows.
 
   Returns:
-    The data set, in the file's order. A single-label set has as many classes as its largest label says, so that a class
-    may be missing from a split. Its licence is not known, so it does not count as open.
+    The data set, in the file's order. The classes are those that have an image in any split, named by their numbers in
+    the file; its notes say where that is not plain. Its licence is not known, so it does not count as open.
 
   Raises:
     UserError: The file cannot be read or is not of this form. The message is one line that names `--npz`, the file,
-      what was found and what is allowed; or it names `--image-size`.
+      what was found and what is allowed; or it names `--image-size` or `--labels`.
   """
   arrays = _read(path)
   images = {split: _check_images(arrays[f"{split}_images"], f"{split}_images", path) for split in SPLITS}
@@ -49,23 +51,81 @@ def load_npz(path: Path, *, image_size: int | None = None) -> Dataset:
       f"--image-size {image_size}: the images of {path} have a side of {side}; leave it out or say {side}"
     )
 
-  labels = {split: _check_labels(arrays[f"{split}_labels"], f"{split}_labels", path) for split in SPLITS}
+  rows = {split: _check_labels(arrays[f"{split}_labels"], f"{split}_labels", path) for split in SPLITS}
   for split in SPLITS:
-    if len(labels[split]) != len(images[split]):
-      found = f"{split} has {len(images[split])} images and {len(labels[split])} labels"
+    if len(rows[split]) != len(images[split]):
+      found = f"{split} has {len(images[split])} images and {len(rows[split])} labels"
       raise _refusal(path, found, "one label, or row of labels, an image")
-  widths = {split: labels[split].shape[1] for split in SPLITS}
+  widths = {split: rows[split].shape[1] for split in SPLITS}
   if len(set(widths.values())) > 1:
     found = ", ".join(f"{split} {widths[split]}" for split in SPLITS)
     raise _refusal(path, f"labels have different numbers of columns ({found})", "one number for all three splits")
 
-  multi_label = widths["train"] > 1
-  names = _multi_label_names(labels, path) if multi_label else _class_names(labels, path)
-  splits = {
-    split: Split(images[split], labels[split].astype(np.uint8) if multi_label else labels[split][:, 0].astype(np.int32))
-    for split in SPLITS
-  }
-  return Dataset(name="npz", **splits, label_names=names, multi_label=multi_label, openly_licensed=False)
+  notes: list[str] = []
+  multi_label = _are_findings(rows, labels, path)
+  if not multi_label and widths["train"] > 1:
+    _check_varies(rows["train"], path)
+    rows = {split: rows[split].argmax(axis=1)[:, None] for split in SPLITS}
+    notes.append(
+      f"--npz {path}: one-hot rows, read as classes, one a column; --labels findings takes the columns for findings"
+    )
+  if multi_label:
+    names = _multi_label_names(rows, path)
+    read = {split: rows[split].astype(np.uint8) for split in SPLITS}
+  else:
+    numbers = _classes(rows, path)
+    names = tuple(f"class {number}" for number in numbers)
+    read = {split: np.searchsorted(numbers, rows[split][:, 0]).astype(np.int32) for split in SPLITS}
+    notes += _notes_on_classes(numbers, names, read, path)
+  parts = {split: Split(images[split], read[split]) for split in SPLITS}
+  return Dataset(
+    name="npz",
+    train=parts["train"],
+    val=parts["val"],
+    test=parts["test"],
+    label_names=names,
+    multi_label=multi_label,
+    openly_licensed=False,
+    notes=tuple(notes),
+  )
+
+
+def _are_findings(rows: dict[str, np.ndarray], asked: str, path: Path) -> bool:
+  """Whether several of the columns of i64[N, K] may hold at once; a UserError if they cannot be what is asked for."""
+  columns = rows["train"].shape[1]
+  if columns == 1:
+    if asked == "findings":
+      raise UserError(f"--labels findings: the labels of {path} have one column, of classes; allowed: auto, classes")
+    return False
+  odd = [split for split in SPLITS if ((rows[split] != 0).sum(axis=1) != 1).any() or rows[split].max() > 1]
+  if asked == "classes" and odd:
+    raise UserError(
+      f"--labels classes: {odd[0]}_labels of {path} has {columns} columns, and rows that are not one 1 among zeros; "
+      "allowed: auto, findings"
+    )
+  return bool(odd) or asked == "findings"
+
+
+def _notes_on_classes(
+  numbers: np.ndarray, names: tuple[str, ...], read: dict[str, np.ndarray], path: Path
+) -> list[str]:
+  """What is not plain of classes: numbers left out, and classes without images in a split."""
+  notes = []
+  if len(numbers) != numbers[-1] + 1:
+    notes.append(
+      f"--npz {path}: the labels {_listed(list(map(str, numbers)))} are {len(numbers)} classes; other numbers have no "
+      "image and get no output"
+    )
+  for split in SPLITS:
+    if missing := [name for i, name in enumerate(names) if not (read[split] == i).any()]:
+      cost = ": not learned" if split == "train" else ": not measured there"
+      notes.append(f"--npz {path}: {split} has no image of {_listed(missing)}{cost}")
+  return notes
+
+
+def _listed(names: list[str]) -> str:
+  """The first and the last of them, if there are many."""
+  return ", ".join(names if len(names) <= _LISTED else [*names[: _LISTED - 2], "...", names[-1]])
 
 
 def _refusal(path: Path, found: str, allowed: str) -> UserError:
@@ -164,10 +224,16 @@ def _check_labels(labels: np.ndarray, key: str, path: Path) -> np.ndarray:
   return whole if whole.ndim == 2 else whole[:, None]
 
 
-def _class_names(labels: dict[str, np.ndarray], path: Path) -> tuple[str, ...]:
+def _classes(labels: dict[str, np.ndarray], path: Path) -> np.ndarray:
+  """Numbers of the classes that have an image in any split, ascending."""
   if len(np.unique(labels["train"])) < 2:
     raise _refusal(path, f"train_labels are all {labels['train'].flat[0]}", "at least two classes in train")
-  return tuple(f"class {number}" for number in range(max(int(part.max()) for part in labels.values()) + 1))
+  return np.unique(np.concatenate([labels[split] for split in SPLITS]))
+
+
+def _check_varies(labels: np.ndarray, path: Path) -> None:
+  if (labels == labels[0]).all():
+    raise _refusal(path, "every row of train_labels is the same", "at least one column that varies in train")
 
 
 def _multi_label_names(labels: dict[str, np.ndarray], path: Path) -> tuple[str, ...]:
@@ -175,6 +241,5 @@ def _multi_label_names(labels: dict[str, np.ndarray], path: Path) -> tuple[str, 
     if labels[split].max() > 1:
       found = f"{split}_labels has {labels[split].shape[1]} columns and contains {labels[split].max()}"
       raise _refusal(path, found, "0 and 1 where there is more than one column")
-  if (labels["train"] == labels["train"][0]).all():
-    raise _refusal(path, "every row of train_labels is the same", "at least one finding that varies in train")
+  _check_varies(labels["train"], path)
   return tuple(f"finding {number}" for number in range(labels["train"].shape[1]))

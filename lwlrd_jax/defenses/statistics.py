@@ -16,7 +16,7 @@ def take_anew(network: Network, params: Params, images: jax.Array | HostImages) 
 
   Means and variances of batches, each layer normalised by its batch, averaged over all full batches in their order
   (Wu and Johnson 2021, arXiv 2105.07576, "precise" statistics). They depend on weights and images alone, and nothing of
-  the old ones is kept.
+  the old ones is kept. Dropout is on, as in the training steps whose running means they stand for, from a fixed key.
 
   Args:
     network: The model's structure.
@@ -34,8 +34,10 @@ def take_anew(network: Network, params: Params, images: jax.Array | HostImages) 
   weights, shapes = network.weights(params), {STATISTICS: params[STATISTICS]}
 
   def after_one(old: jax.Array, batch: jax.Array) -> Params:
+    # A batch's first image tells it from the others.
+    key = jax.random.fold_in(jax.random.key(0), batch[0]) if network.is_random else None
     filled = jax.tree.map(lambda leaf: jnp.full(leaf.shape, old, leaf.dtype), shapes)
-    return network.forward_training({**weights, **filled}, scale(images[batch]))[1]
+    return network.forward_training({**weights, **filled}, scale(images[batch]), key)[1]
 
   # Running statistics are m old + (1 - m) new, with a momentum m that is the module's own business: from an old 0 they
   # are (1 - m) new, and of an old one that is so large that no new one counts, m times that. (The derivative would say

@@ -45,7 +45,7 @@ class Member:
     return MemberState(self.network.declared(params), self._tx(weights).init(weights))
 
   def step(
-    self, state: MemberState, lr: jax.Array, images: jax.Array, labels: jax.Array
+    self, state: MemberState, lr: jax.Array, images: jax.Array, labels: jax.Array, key: jax.Array | None = None
   ) -> tuple[MemberState, jax.Array]:
     """One optimizer step. At rates of 0 nothing changes but the optimizer's state.
 
@@ -54,12 +54,13 @@ class Member:
       lr: f32[layers], this step's learning rates.
       images: f32[B, H, W, C] in [0, 1].
       labels: i32[B] or u8[B, K].
+      key: Random key of dropout and the like; None for a network without.
 
     Returns:
       State after, and the loss before, f32[].
     """
     loss, grads, statistics = task_gradient(
-      self.network, state.params, images, labels, self.label_smoothing, self.compute
+      self.network, state.params, images, labels, self.label_smoothing, self.compute, key
     )
     weights = self.network.weights(state.params)
     updates, opt_state = self._tx(weights).update(grads, state.opt_state, weights, lr=lr)
@@ -87,7 +88,7 @@ class Member:
 
     def body(state: MemberState, now: tuple[jax.Array, Batches]) -> tuple[MemberState, jax.Array]:
       rates, batch = now
-      return self.step(state, rates, *read(data, batch))
+      return self.step(state, rates, *read(data, batch), batch.keys)
 
     return jax.lax.scan(body, state, (lr, batches))
 

@@ -148,7 +148,8 @@ class _Calls:
     turn = mesh.size * side_by_side(strategy, -(-members // mesh.size))
     padding = (-members % turn, calls * per_call - steps)
     rates = np.pad(schedules, ((0, padding[0]), (0, padding[1]), (0, 0)))
-    batches = task_batches(key, data, batch_size, calls * per_call, augment)
+    is_random = member.network.is_random
+    batches = task_batches(key, data, batch_size, calls * per_call, augment, is_random=is_random)
     return cls(members, steps, len(rates), per_call, rates, in_calls(batches, per_call), strategy, mesh)
 
   def inputs(self, data: DeviceSplit, first: int = 0) -> Iterator[tuple[np.ndarray, DeviceSplit, Batches]]:
@@ -210,7 +211,7 @@ def finetune(
     params: Where every member starts.
     schedules: f32[members, steps, layers], the learning rates.
     data: The training split.
-    key: Random key of the batches' order, and of augmentation.
+    key: Random key of the batches' order, of augmentation, and of what the network draws at each step.
     member: How a member trains.
     batch_size: Examples a step.
     augment: What is done to images, a name of `data.augment.AUGMENTATIONS`.
@@ -313,8 +314,13 @@ def advance(
   """
   sharded, everywhere = PartitionSpec(AXIS), PartitionSpec()
 
+  # Unchecked, since a user's network may start a loop from a constant, which no member's numbers have to do with.
   @functools.partial(
-    jax.shard_map, mesh=mesh, in_specs=(sharded, sharded, everywhere, everywhere), out_specs=(sharded, sharded)
+    jax.shard_map,
+    mesh=mesh,
+    in_specs=(sharded, sharded, everywhere, everywhere),
+    out_specs=(sharded, sharded),
+    check_vma=False,
   )
   def on_each_device(state, rates, data, batches):
     def run(state, rates):

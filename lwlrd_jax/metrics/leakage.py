@@ -1,13 +1,18 @@
 """Leakage: what the best of a thief's post-processings recovers of the stolen images."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from lwlrd_jax.data.copies import Copies
 from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS, PublicStatistics
 from lwlrd_jax.metrics.ssim import ssim
+
+Carry = TypeVar("Carry")
 
 # Training images compared at a time: bounds the memory that re-identification needs.
 _CHUNK = 1024
@@ -25,7 +30,7 @@ class Leakage(NamedTuple):
     ssim: SSIM; in [-1, 1].
     psnr: Peak signal-to-noise ratio in dB.
     mse: Squared error, images in [0, 1].
-    reid: 1 if re-identified, in [0, 1]: ties count fractionally; chance is 1 / (training images).
+    reid: 1 if re-identified, in [0, 1]: ties count fractionally; chance is 1 / (distinct training images).
   """
 
   ssim_naive: jax.Array
@@ -106,22 +111,25 @@ def _leakage(
 def reidentification(candidates: jax.Array, stolen: jax.Array, data: DeviceSplit, mean: jax.Array) -> jax.Array:
   """Top-1 re-identification among all training images, by cosine similarity of deviations from the mean image.
 
+  Copies are one image: who finds any of them has found all, and they lose to another image, or tie with it, once.
   Pictures come out inverted at times: if a version's negatives are recognised more often, that counts.
 
-  A tie of n training images counts 1 / n: reconstructions that are all the same score chance, 1 / N, and a stolen image
-  whose exact copy stands elsewhere in the training split scores a half.
+  A tie with n other images counts 1 / (1 + n): reconstructions that are all the same score chance, which is one of all
+  distinct images.
 
   Args:
     candidates: f32[P, S, H, W, C], P versions of the reconstructions.
     stolen: i32[S], the originals' positions in the training split.
-    data: The training split, N images.
+    data: The training split, N images, and its copies.
     mean: f32[H, W, C], the mean training image.
 
   Returns:
     f32[P, S], in [0, 1]: of each version the kind, as it is or inverted, that is recognised more.
   """
   number, count = candidates.shape[:2]
-  size = len(data)
+  everyone = np.arange(len(data), dtype=np.int32)
+  copies = Copies(everyone, everyone, everyone[:0]) if data.copies is None else data.copies
+  group, uniform, varied = map(jnp.asarray, (copies.group, copies.uniform, copies.varied))
 
   def directions(images: jax.Array) -> jax.Array:
     flat = (images - mean).reshape(*images.shape[:-3], -1)
@@ -130,24 +138,56 @@ def reidentification(candidates: jax.Array, stolen: jax.Array, data: DeviceSplit
   queries = directions(candidates)
   own = (queries * directions(scale(data.images[stolen]))).sum(axis=-1).reshape(-1)
   queries = queries.reshape(number * count, -1)
-  own_position = jnp.tile(stolen, number)
+  own_group = jnp.tile(group[stolen], number)
 
-  def compare(counts: tuple[jax.Array, jax.Array], first: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
-    # The last chunk begins early enough to be whole; what an earlier one has seen is masked.
-    start = jnp.minimum(first, size - chunk)
-    position = start + jnp.arange(chunk, dtype=jnp.int32)
-    images = data.images[position]
-    other = (position >= first)[None, :] & (position[None, :] != own_position[:, None])
-    similarity = queries @ directions(scale(images)).T
-    # Row 0: as they are; row 1: inverted, which turns every similarity's sign.
-    ahead = jnp.stack([similarity - own[:, None], own[:, None] - similarity])
-    better = (other & (ahead > _TIE)).sum(axis=2, dtype=jnp.int32)
-    equal = (other & (jnp.abs(ahead) <= _TIE)).sum(axis=2, dtype=jnp.int32)
-    return (counts[0] + better, counts[1] + equal), None
+  def over(among: jax.Array, step: Callable[..., Carry], start: Carry) -> Carry:
+    """Runs `step(carry, similarity, groups, new)` over images at the positions `among`, a chunk at a time.
 
-  chunk = min(_CHUNK, size)
-  zero = jnp.zeros((2, number * count), jnp.int32)
-  (better, equal), _ = jax.lax.scan(compare, (zero, zero), jnp.arange(0, size, chunk, dtype=jnp.int32))
+    Row 0 of the similarity f32[2, P S, chunk] is with reconstructions as they are, row 1 with inverted ones.
+    """
+    if not len(among):
+      return start
+    chunk = min(_CHUNK, len(among))
+
+    def compare(carry: Carry, first: jax.Array) -> tuple[Carry, None]:
+      # The last chunk begins early enough to be whole; what an earlier one has seen is not new.
+      index = jnp.minimum(first, len(among) - chunk) + jnp.arange(chunk, dtype=jnp.int32)
+      position = among[index]
+      similarity = queries @ directions(scale(data.images[position])).T
+      return step(carry, jnp.stack([similarity, -similarity]), group[position], index >= first), None
+
+    return jax.lax.scan(compare, start, jnp.arange(0, len(among), chunk, dtype=jnp.int32))[0]
+
+  def nearest(own: jax.Array, similarity: jax.Array, groups: jax.Array, _: jax.Array) -> jax.Array:
+    return jnp.maximum(own, jnp.where(groups == own_group[:, None], similarity, -jnp.inf).max(axis=2))
+
+  def compared(similarity: jax.Array, groups: jax.Array, new: jax.Array) -> tuple[jax.Array, jax.Array]:
+    other = new & (groups != own_group[:, None])
+    ahead = similarity - own[..., None]
+    return other & (ahead > _TIE), other & (jnp.abs(ahead) <= _TIE)
+
+  def count_images(carry: tuple[jax.Array, jax.Array], *chunk: jax.Array) -> tuple[jax.Array, jax.Array]:
+    better, equal = (found.sum(axis=2, dtype=jnp.int32) for found in compared(*chunk))
+    return carry[0] + better, carry[1] + equal
+
+  def count_groups(
+    carry: tuple[jax.Array, jax.Array, jax.Array], *chunk: jax.Array
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    better, equal = compared(*chunk)
+    # Groups come in ascending order: the last one that has tied so far is the largest number.
+    tied = jnp.where(equal, chunk[1], -1)
+    so_far = jax.lax.cummax(jnp.concatenate([carry[2][..., None], tied], axis=2), axis=2)
+    first_of_group = equal & (tied > so_far[..., :-1])
+    return (
+      carry[0] + better.sum(axis=2, dtype=jnp.int32),
+      carry[1] + first_of_group.sum(axis=2, dtype=jnp.int32),
+      so_far[..., -1],
+    )
+
+  own = over(varied, nearest, jnp.stack([own, -own]))
+  zero = jnp.zeros(own.shape, jnp.int32)
+  counts = over(uniform, count_images, (zero, zero))
+  better, equal, _ = over(varied, count_groups, (*counts, zero - 1))
   # Nothing compares with NaN, so nothing would be better than it.
   score = jnp.where((better == 0) & jnp.isfinite(own), 1 / (1 + equal.astype(jnp.float32)), 0)
   score = score.reshape(2, number, count)

@@ -20,7 +20,7 @@ from lwlrd_jax.models.predict import predict
 
 # How figures are measured, and what counts as a live weight. Raised with every change after which a figure is another:
 # half of a table must not be measured otherwise than the rest.
-MEASURES = 2
+MEASURES = 3
 # What may teach a classifier more than the version that is recognised most, which is made to tell images apart.
 _TO_TRAIN_ON = np.array([list(POSTPROCESSINGS).index(name) for name in ("raw", "per-pixel")])
 # Stolen images of which a picture is kept, at most.

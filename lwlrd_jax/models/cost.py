@@ -41,7 +41,8 @@ def activation_bytes(network: Network, params: Params, batch_size: int) -> int:
 
 
 def _forward(network: Network) -> Any:
-  return lambda params, images: network.forward_training(params, images)[0]
+  key = jax.random.key(0) if network.is_random else None
+  return lambda params, images: network.forward_training(params, images, key)[0]
 
 
 def _images(network: Network, count: int) -> jax.ShapeDtypeStruct:

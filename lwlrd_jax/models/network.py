@@ -1,8 +1,10 @@
 """A model as pure functions of a plain tree of parameters: what attacks, engine and metrics work on."""
 
 import dataclasses
+import functools
+import hashlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +42,8 @@ class Network:
     statistics: The same of every running statistic. They are state: no optimizer moves them, no layer counts them, but
       a training step's forward pass does.
     reversible: Whether the module has a method `transpose`.
+    streams: Its random number generators, by their states' places in the module.
+    constants: Arrays of the module that are no variables, and their places; they are the same whatever weights it has.
   """
 
   graphdef: nnx.GraphDef
@@ -52,6 +56,17 @@ class Network:
   places: tuple[tuple[str, str, Path], ...]
   statistics: tuple[tuple[str, str, Path], ...]
   reversible: bool
+  streams: tuple["Stream", ...] = ()
+  constants: tuple[tuple[Path, "Constant"], ...] = ()
+
+  def __hash__(self) -> int:
+    # Without the description of the module: Flax lets it hold lists and other things that have no hash.
+    return hash((self.layers, self.image_shape, self.num_outputs, self.places, self.statistics, self.constants))
+
+  @property
+  def is_random(self) -> bool:
+    """Whether it may draw random numbers: training steps need a key."""
+    return bool(self.streams)
 
   def depth_of_layer(self, granularity: str) -> tuple[int, ...]:
     """What a decay counts: of each layer, the number of the unit it belongs to.
@@ -73,9 +88,18 @@ class Network:
     """What of a tree this structure has: a checkpoint may bring entries along that nothing of it uses."""
     return {**self.weights(params), **({STATISTICS: params[STATISTICS]} if self.statistics else {})}
 
+  def tree_of(self, model: nnx.Module) -> Params:
+    """The weights of a model of this structure, and its statistics."""
+    leaves, running = (_leaves(nnx.state(model, kind)) for kind in (nnx.Param, nnx.BatchStat))
+    statistics = {STATISTICS: _by_layer(self.statistics, running)} if self.statistics else {}
+    return {**_by_layer(self.places, leaves), **statistics}
+
   def bind(self, params: Params) -> nnx.Module:
-    """The model with these weights, ready to call; what it does not have is left out. It normalises by statistics."""
-    model = self._merged(params)
+    """The model with these weights, ready to call; what it does not have is left out.
+
+    It normalises by statistics and drops nothing out. What it draws all the same is drawn from a fixed key.
+    """
+    model = self._merged(params, jax.random.key(0) if self.is_random else None)
     model.eval()
     return model
 
@@ -83,17 +107,29 @@ class Network:
     """Images f32[N, H, W, C] in [0, 1] -> logits f32[N, K]."""
     return self.bind(params)(images)
 
-  def forward_training(self, params: Params, images: jax.Array) -> tuple[jax.Array, Params]:
-    """As `forward`, normalised by the batch, if by anything.
+  def forward_training(
+    self, params: Params, images: jax.Array, key: jax.Array | None = None
+  ) -> tuple[jax.Array, Params]:
+    """As `forward`, normalised by the batch, if by anything, and with dropout, if there is any.
+
+    Args:
+      params: The weights, and statistics if it has any.
+      images: f32[N, H, W, C] in [0, 1].
+      key: Random key of this step; None for a network that is not random.
 
     Returns:
       Logits f32[N, K]; and {STATISTICS: ...} as they are after this batch, or {} of a network without any.
+
+    Raises:
+      ValueError: A random network without a key.
     """
-    if not self.statistics:
+    if not self.statistics and not self.is_random:
       return self.forward(params, images), {}
-    model = self._merged(params)
+    model = self._merged(params, key)
     model.train()
     logits = model(images)
+    if not self.statistics:
+      return logits, {}
     leaves = _leaves(nnx.state(model, nnx.BatchStat))
     return logits, {STATISTICS: _by_layer(self.statistics, leaves)}
 
@@ -111,11 +147,63 @@ class Network:
       return (model.transpose(codes),)  # type: ignore[attr-defined]
     return model.transpose_stages(codes)
 
-  def _merged(self, params: Params) -> nnx.Module:
-    state: dict[Path, nnx.Variable] = {path: nnx.Param(params[layer][name]) for layer, name, path in self.places}
+  def _merged(self, params: Params, key: jax.Array | None) -> nnx.Module:
+    state: dict[Path, Any] = {path: params[layer][name] for layer, name, path in self.places}
     for layer, name, path in self.statistics:
-      state[path] = nnx.BatchStat(params[STATISTICS][layer][name])
+      state[path] = params[STATISTICS][layer][name]
+    for path, constant in self.constants:
+      state[path] = constant.array()
+    if self.is_random and key is None:
+      raise ValueError("this network draws random numbers: a training step needs a key")
+    for number, stream in enumerate(self.streams):
+      assert key is not None
+      own = jax.random.fold_in(key, number)
+      state[stream.key] = jax.random.split(own, stream.shape) if stream.shape else own
+      state[stream.counter] = jnp.zeros(stream.shape, jnp.uint32)
+    # Arrays become variables of the types that the description has.
     return nnx.merge(self.graphdef, nnx.from_flat_state(state))
+
+
+class Stream(NamedTuple):
+  """A random number generator of a module: the places of its key and its counter, and their shape."""
+
+  key: Path
+  counter: Path
+  shape: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Constant:
+  """An array that can be part of a static argument.
+
+  Attributes:
+    value: Its numbers.
+    on_host: Whether it is a NumPy array to the module, which may read its numbers while it is traced.
+  """
+
+  value: np.ndarray
+  on_host: bool
+
+  @classmethod
+  def of(cls, array: jax.Array | np.ndarray) -> "Constant":
+    """An array of a module."""
+    return cls(np.asarray(array), isinstance(array, np.ndarray))
+
+  def array(self) -> jax.Array | np.ndarray:
+    """The array, as the module had it."""
+    return self.value if self.on_host else jnp.asarray(self.value)
+
+  @functools.cached_property
+  def digest(self) -> bytes:
+    """SHA-256 of all that it is."""
+    what = (self.on_host, self.value.shape, self.value.dtype.name)
+    return hashlib.sha256(repr(what).encode() + self.value.tobytes()).digest()
+
+  def __eq__(self, other: object) -> bool:
+    return self is other or (isinstance(other, Constant) and self.digest == other.digest)
+
+  def __hash__(self) -> int:
+    return hash(self.digest)
 
 
 def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_outputs: int) -> tuple[Network, Params]:
@@ -127,13 +215,27 @@ def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_output
   Raises:
     ValueError: A parameter without a depth, or blocks that are not of the model's layers.
   """
-  graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
-  leaves, running_leaves = map(_leaves, states)
+  parts: Any = nnx.split(model, nnx.Param, nnx.BatchStat, nnx.RngState, ...)
+  graphdef, rest = parts[0], parts[-1]
+  leaves, running_leaves, random = map(_leaves, parts[1:-1])
   places = tuple(_places(leaves))
   statistics = tuple((_layer_name(path[:-1]), str(path[-1]), path) for path in running_leaves)
   params, state = _by_layer(places, leaves), _by_layer(statistics, running_leaves)
   reversible = hasattr(model, "transpose")
-  whole = Network(graphdef, tuple(params), image_shape, num_outputs, (), (), (), places, statistics, reversible)
+  whole = Network(
+    graphdef=graphdef,
+    layers=tuple(params),
+    image_shape=image_shape,
+    num_outputs=num_outputs,
+    depths=(),
+    blocks=(),
+    kernels=(),
+    places=places,
+    statistics=statistics,
+    reversible=reversible,
+    streams=tuple(_streams(random)),
+    constants=tuple((path, Constant.of(value)) for path, value in nnx.to_flat_state(rest)),
+  )
   # Constants, which neither mix nor are the input; what they are does not matter to any depth.
   constants = {STATISTICS: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state)}
   depths = _depths(whole, params, constants)
@@ -151,6 +253,23 @@ def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_output
 
 def _leaves(state: nnx.State) -> dict[Path, jax.Array]:
   return {path: variable.get_value() for path, variable in nnx.to_flat_state(state)}
+
+
+def has_constants(model: nnx.Module) -> bool:
+  """Whether a module has arrays that are no variables."""
+  # Its state does not have them while they are traced.
+  nodes = (node for _, node in nnx.iter_graph(model) if isinstance(node, nnx.Pytree))
+  return any(isinstance(value, jax.Array | np.ndarray) for node in nodes for value in vars(node).values())
+
+
+def _streams(random: dict[Path, jax.Array]) -> Iterator[Stream]:
+  """The generators whose keys and counters these are: `key` and `count` of one object each."""
+  for path, value in random.items():
+    of_stream = (*path[:-1], "key"), (*path[:-1], "count")
+    if path not in of_stream or not random.keys() >= set(of_stream):
+      raise ValueError(f"{_layer_name(path)}: a random state of no generator; allowed: nnx.Rngs")
+    if path == of_stream[0]:
+      yield Stream(*of_stream, value.shape)
 
 
 def _by_layer(places: Iterable[tuple[str, str, Path]], leaves: dict[Path, jax.Array]) -> Params:

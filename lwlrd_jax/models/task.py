@@ -20,6 +20,7 @@ def task_gradient(
   labels: jax.Array,
   label_smoothing: float,
   compute: Compute = "float32",
+  key: jax.Array | None = None,
 ) -> tuple[jax.Array, Params, Params]:
   """The task's loss on a batch, and which way it falls.
 
@@ -30,6 +31,7 @@ def task_gradient(
     labels: i32[B] or u8[B, K].
     label_smoothing: See `task_loss`.
     compute: What the network computes in.
+    key: Random key of dropout and the like at this step; None for a network without.
 
   Returns:
     The loss, f32[]; its gradient, held as f32, a tree like `network.weights(params)`; and the statistics after this
@@ -40,7 +42,7 @@ def task_gradient(
   def loss(weights: Params) -> tuple[jax.Array, Params]:
     # Running statistics stay as they are: a mean of many batches moves by less than bfloat16 can tell.
     weights, seen = jax.tree.map(lambda leaf: leaf.astype(compute), (weights, images))
-    logits, statistics = network.forward_training({**whole, **weights}, seen)
+    logits, statistics = network.forward_training({**whole, **weights}, seen, key)
     return task_loss(logits.astype(jnp.float32), labels, label_smoothing), statistics
 
   (value, statistics), grads = jax.value_and_grad(loss, has_aux=True)(network.weights(params))

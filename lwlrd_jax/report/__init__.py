@@ -5,7 +5,7 @@ from pathlib import Path
 from lwlrd_jax.report.files import replace_folder
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.summary import judge
-from lwlrd_jax.storage import replace_file
+from lwlrd_jax.storage import printable, replace_file
 
 
 def write_report(run_dir: Path) -> Path:
@@ -29,5 +29,5 @@ def write_report(run_dir: Path) -> Path:
   figures = draw_figures(run, verdict)
   page = run_dir / "report.html"
   replace_folder(run_dir / "figures", {f"{figure.name}.png": figure.png for figure in figures})
-  replace_file(page, render(run, verdict, figures).encode())
+  replace_file(page, printable(render(run, verdict, figures)).encode())
   return page

@@ -4,18 +4,16 @@ import dataclasses
 import sys
 from pathlib import Path
 
-import tyro
-
-from lwlrd_jax.cli import parse_command_line
+from lwlrd_jax.cli import failed, parse_command_line, run_main
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.storage import path_of
+from lwlrd_jax.storage import path_of, printable
 
 
 @dataclasses.dataclass(frozen=True)
 class Reports:
   """Writes report.html and figures/ of runs again from what is on disk; of two or more also a comparison."""
 
-  runs: tyro.conf.Positional[tuple[str, ...]]
+  runs: tuple[str, ...]
   """One or more run directories, on disk or in a bucket; the first is what the others are compared with."""
 
   out: Path | None = None
@@ -56,16 +54,15 @@ def main(arguments: list[str] | None = None) -> int:
     if reports.claims is not None:
       check_claims(reports.claims)
     for run in runs:
-      print(write_report(run))
+      print(printable(write_report(run)))
     if len(runs) > 1:
-      print(write_comparison(runs, out))
+      print(printable(write_comparison(runs, out)))
     if reports.claims is not None:
-      print(write_claims(runs, reports.claims))
+      print(printable(write_claims(runs, reports.claims)))
   except UserError as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
+    return failed(error)
   return 0
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  run_main(main)

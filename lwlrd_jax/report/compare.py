@@ -19,7 +19,7 @@ from lwlrd_jax.report.naming import long_name, short_name
 from lwlrd_jax.report.outcomes import paired, unpaired
 from lwlrd_jax.report.page import flatten, template
 from lwlrd_jax.report.summary import CONTROLS, SCHEDULE, Verdict, judge
-from lwlrd_jax.storage import replace_file
+from lwlrd_jax.storage import printable, replace_file
 
 # In the page's head; a file without it is not replaced.
 _MARK = '<meta name="generator" content="lwlrd_jax.report, comparison">'
@@ -150,7 +150,7 @@ def write_comparison(run_dirs: list[Path], out: Path) -> Path:
     intervals=any(has_intervals(compared.verdict.averaged) for compared in runs),
     images_only="" if all(several) else f"With {IMAGES_ONLY}.",
   )
-  replace_file(out, page.encode())
+  replace_file(out, printable(page).encode())
   return out
 
 
@@ -242,7 +242,7 @@ def _comparable(first: Run, other: Run, attack: str) -> bool:
     # Controls without an attack go with the first one.
     infections = run.config["infection"]
     settings = infections.get(attack) if attack != "none" else next(iter(infections.items()), None)
-    model = run.config["config"].get("model")
+    model = run.config.get("model", run.config["config"].get("model"))  # of a file, by what is in it
     return [run.config["dataset"].get("sha256"), model, sorted(run.table.seed.unique()), settings, run.stolen]
 
   return about(first) == about(other) and first.config["dataset"].get("sha256") is not None

@@ -74,8 +74,9 @@ class Run:
 
   @property
   def chance(self) -> float:
-    """Re-identification by guessing: one of all training images."""
-    return 1 / self.config["dataset"]["train"]
+    """Re-identification by guessing: one of all training images, of which copies are one."""
+    dataset = self.config["dataset"]
+    return 1 / dataset.get("distinct", dataset["train"])  # earlier versions did not look for copies
 
   @property
   def stolen(self) -> int:
@@ -126,6 +127,9 @@ def _check(file: Path, config: dict[str, Any]) -> None:
       raise UserError(f"{file}: {'.'.join(keys)} is missing or of a wrong type")
   if not isinstance(config.get("run_seconds"), int | float | None):
     raise UserError(f"{file}: run_seconds is {config['run_seconds']!r}; allowed: a number, or null before the end")
+  distinct = config["dataset"].get("distinct", 1)
+  if type(distinct) is not int or not 1 <= distinct <= max(config["dataset"]["train"], 1):
+    raise UserError(f"{file}: dataset.distinct is {distinct!r}; allowed: 1 to dataset.train")
   if not isinstance(config.get("absent_classes"), list | None):
     raise UserError(f"{file}: absent_classes is {config['absent_classes']!r}; allowed: a list")
   stripped = config.get("stripped")

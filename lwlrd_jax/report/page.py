@@ -164,6 +164,9 @@ def _notes(run: Run, verdict: Verdict) -> list[str]:
         f"Structural check: checkpoints of the {attack} attack hold what the declared model does not have, and a "
         f"scrub or strip step removes it: {', '.join(map(str, found))}."
       )
+  train = run.config["dataset"]["train"]
+  if copies := train - round(1 / run.chance):
+    notes.append(f"{copies} of {train} training images are copies of another; they count as one with it.")
   absent = run.config.get("absent_classes") or []
   if absent:
     notes.append(f"Classes without test images, left out of AUC and balanced accuracy: {', '.join(map(str, absent))}.")
@@ -188,9 +191,7 @@ def _too_few(run: Run, verdict: Verdict) -> list[str]:
     if _RULE_OF_THREE / images <= limit:
       continue
     if limit >= 1:
-      return [
-        f"Too few training images ({run.config['dataset']['train']}) to tell: guessing re-identifies all of them."
-      ]
+      return [f"Too few training images ({round(1 / run.chance)}) to tell: guessing re-identifies all of them."]
     bound = formats.percent(min(_RULE_OF_THREE / images, 1))
     of = f" of {formats.listed(attacks)}" if len(numbers) > 1 else ""
     notes.append(

@@ -9,10 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from lwlrd_jax.cache import private_folder
+from lwlrd_jax.cache import cache_dir, private_folder
 from lwlrd_jax.jax_settings import unusual
 from lwlrd_jax.runs.checkpoints import load_tree, save_tree
 from lwlrd_jax.runs.environment import environment
+
+_FOLDER = "models"
 
 
 def cached_tree(recipe: dict[str, Any], make: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], bool]:
@@ -32,6 +34,7 @@ def cached_tree(recipe: dict[str, Any], make: Callable[[], dict[str, Any]]) -> t
   if path.is_dir():
     return load_tree(path), True
   tree = make()
+  private_folder(_FOLDER)
   if is_finite(tree):  # what diverged is for this run to tell of, and for none to go on from
     save_tree(path, tree, replace=False)  # another sweep may have been faster, and a third may be reading that
   return tree, False
@@ -49,7 +52,7 @@ def is_cached(recipe: dict[str, Any]) -> bool:
 
 def _path(recipe: dict[str, Any]) -> Path:
   digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
-  return private_folder("models") / digest
+  return cache_dir() / _FOLDER / digest
 
 
 def numerics() -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """Orbax checkpoints of plain trees of arrays, with checksums. The only module that knows Orbax."""
 
+import asyncio
 import contextlib
+import functools
 import hashlib
 import json
 import logging
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +21,7 @@ import orbax.checkpoint as ocp
 
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.runs import aside
-from lwlrd_jax.storage import is_remote, make_folder, remove_tree
+from lwlrd_jax.storage import is_remote, is_text, make_folder, remove_tree
 
 # Of what is inside a checkpoint: {"schema": i32[], and what was saved}. A reader refuses what it does not know.
 SCHEMA = 2
@@ -102,6 +105,16 @@ def clear_unfinished(folder: Path) -> None:
 
 
 def _write(folder: Path, host: dict[str, Any]) -> None:
+  if is_text(folder):  # TensorStore takes no other names
+    _write_here(folder, host)
+    return
+  with tempfile.TemporaryDirectory() as local:
+    _write_here(Path(local) / "tree", host)
+    shutil.copytree(Path(local) / "tree", folder)
+
+
+def _write_here(folder: Path, host: dict[str, Any]) -> None:
+  _ignore_late_answers()
   # Not the asynchronous one, whose threads outlive an error.
   with _quiet(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
     checkpointer.save(folder.absolute(), args=ocp.args.StandardSave({"schema": np.int32(SCHEMA), **host}))
@@ -130,9 +143,36 @@ def _load(path: Path) -> dict[str, Any]:
   return tree
 
 
+@functools.cache
+def _ignore_late_answers() -> None:
+  """Keeps TensorStore's threads from printing tracebacks after one write of a checkpoint has failed.
+
+  Orbax closes its event loops then, in threads that may outlive the call, and waits for no other write; those that end
+  later print that nobody takes their answer.
+  """
+  new_event_loop = asyncio.new_event_loop
+
+  def new() -> asyncio.AbstractEventLoop:
+    loop = new_event_loop()
+    call = loop.call_soon_threadsafe
+
+    def call_if_open(*args: Any, **options: Any) -> Any:
+      try:
+        return call(*args, **options)
+      except RuntimeError:
+        if not loop.is_closed():
+          raise
+
+    if sys._getframe(1).f_globals.get("__name__", "").startswith("orbax."):
+      loop.call_soon_threadsafe = call_if_open  # type: ignore[assignment, method-assign]
+    return loop
+
+  asyncio.new_event_loop = new
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Keeps Orbax from logging pages of what it raises as well; TensorStore's threads may still print some lines."""
+  """Keeps Orbax from logging pages of what it raises as well."""
   before = logging.root.manager.disable
   logging.disable(logging.CRITICAL)
   try:
@@ -143,8 +183,8 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _on_disk(path: Path) -> Iterator[Path]:
-  """The checkpoint's folder; a copy, if it is in a bucket."""
-  if not is_remote(path):
+  """The checkpoint's folder; a copy, if it is in a bucket or has a name that TensorStore does not take."""
+  if not is_remote(path) and is_text(path):
     yield path
     return
   with tempfile.TemporaryDirectory() as local:
@@ -194,5 +234,5 @@ def _checksum(file: Path) -> str:
 def _first_line(error: Exception) -> str:
   """What is wrong. TensorStore says at length where, and last and with a number what the system said."""
   first = str(error).strip().split("\n")[0]
-  said = re.search(r"([^:]+) \[os_error_code='\d+'", first)
+  said = re.search(r"([^:]+) \[os_error_code='\d+'", first) or re.search(r"\[Errno \d+\] ([^:]+)", first)
   return said[1].strip() if said else first[:300] or type(error).__name__

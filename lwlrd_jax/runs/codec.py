@@ -21,7 +21,7 @@ from lwlrd_jax.data.npz import load_npz
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.progress import console, phase
-from lwlrd_jax.runs.cache import arrays_digest, cached_tree, numerics
+from lwlrd_jax.runs.cache import arrays_digest, cached_tree, is_cached, numerics
 
 # Of the codec and its training. Raised with every change that makes an older cached codec a wrong one.
 _RECIPE = 2
@@ -37,10 +37,17 @@ _STANDARD_IDS = {"png": 3, "jpeg": 4, "webp": 5}
 
 
 class Coding(NamedTuple):
-  """How images become bits: the code, and the weights it needs (none for standard codecs)."""
+  """How images become bits.
+
+  Attributes:
+    code: The code.
+    weights: What it needs; nothing of standard codecs.
+    trained: Whether it is what images are coded with. If not, its codes are empty: their least size.
+  """
 
   code: FixedCode | EntropyCode | StandardCode
   weights: Params
+  trained: bool = True
 
   @property
   def digest(self) -> str:
@@ -48,13 +55,14 @@ class Coding(NamedTuple):
     return arrays_digest(*(np.asarray(leaf) for leaf in jax.tree.leaves(self.weights)))
 
 
-def make_coding(config: SweepConfig, data: Dataset, *, stream: bool) -> Coding:
+def make_coding(config: SweepConfig, data: Dataset, *, stream: bool, dry: bool = False) -> Coding:
   """The codec that the flags ask for, trained if it has to be.
 
   Args:
     config: The flags.
     data: The data set.
     stream: Whether its training split stays on the host.
+    dry: Whether it may not be trained.
 
   Raises:
     UserError: There are no images to train it on.
@@ -63,8 +71,11 @@ def make_coding(config: SweepConfig, data: Dataset, *, stream: bool) -> Coding:
   if dec.codec != "learned":
     standard = StandardCodec(dec.codec, data.image_shape, dec.quality)  # type: ignore[arg-type]
     return Coding(StandardCode(standard, _STANDARD_IDS[dec.codec]), {})
-  codec, _ = build_codec(data.image_shape, jax.random.key(0))
+  codec, first = build_codec(data.image_shape, jax.random.key(0))
   images, training = codec_images(config, data), training_of(dec, data.image_shape)
+  if dry and processes.say(lambda: str(is_cached(_recipe(images, training)))) != "True":
+    nothing = (0,) * codec.latent_shape[-1]
+    return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, *(nothing,) * 4)), first, trained=False)
   streams = stream and images is data.train.images
   weights, table = _usable(processes.from_first(lambda: _learned(images, training, "the image codec", stream=streams)))
   if dec.code == "entropy":
@@ -129,11 +140,15 @@ def _learned(images: np.ndarray, training: CodecTraining, what: str, *, stream: 
       "table": {name: np.asarray(getattr(table, name), dtype) for name, dtype in _TABLE.items()},
     }
 
-  recipe = {"codec": _RECIPE, "training": dataclasses.asdict(training), "images": arrays_digest(images), **numerics()}
-  tree, found = cached_tree(recipe, make)
+  tree, found = cached_tree(_recipe(images, training), make)
   if found:
     console.print(f"{what}: from the cache")
   return tree
+
+
+def _recipe(images: np.ndarray, training: CodecTraining) -> dict[str, Any]:
+  """Everything that the trained codec depends on."""
+  return {"codec": _RECIPE, "training": dataclasses.asdict(training), "images": arrays_digest(images), **numerics()}
 
 
 def _usable(tree: dict[str, Any]) -> tuple[Params, dict[str, tuple]]:

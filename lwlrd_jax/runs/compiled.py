@@ -2,16 +2,22 @@
 
 import contextlib
 import hashlib
+import os
 import platform
+import warnings
 from pathlib import Path
 
 import jax
 
 from lwlrd_jax.cache import private_folder
 from lwlrd_jax.jax_internals import setting
+from lwlrd_jax.progress import console
+from lwlrd_jax.storage import is_remote
 
 # Of the folder, when a sweep starts.
 _BYTES = 2 * 2**30
+# As large as most programs are.
+_PROBE = 2**16
 
 
 def keep_compiled() -> None:
@@ -22,13 +28,31 @@ def keep_compiled() -> None:
   Raises:
     UserError: The folder cannot be made.
   """
-  if setting("jax_compilation_cache_dir") is not None:  # $JAX_COMPILATION_CACHE_DIR
+  # JAX warns of each program by itself, of which there are hundreds.
+  warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry", UserWarning)
+  if (named := setting("jax_compilation_cache_dir")) is not None:  # $JAX_COMPILATION_CACHE_DIR
+    if not is_remote(named):
+      _say_if_full(Path(named))
     return
   folder = private_folder("compiled") / _processor()
+  _say_if_full(folder)
   jax.config.update("jax_compilation_cache_dir", str(folder))
   # The smallest as well: a sweep begins with a few hundred, which take seconds together.
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
   prune(folder, _BYTES)
+
+
+def _say_if_full(folder: Path) -> None:
+  """Says that nothing can be added to a folder, if so; what is in it may still be read."""
+  probe = folder / f".probe-{os.getpid()}"
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    probe.write_bytes(bytes(_PROBE))
+  except OSError as error:
+    console.print(f"{folder}: cannot be written ({error.strerror}); compiled programs are not kept for the next sweep")
+  finally:
+    with contextlib.suppress(OSError):
+      probe.unlink(missing_ok=True)
 
 
 def prune(folder: Path, limit: int) -> None:

@@ -10,7 +10,8 @@ from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.measure import MEASURES
 from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS
 from lwlrd_jax.metrics.utility import absent_classes
-from lwlrd_jax.models.own import identity
+from lwlrd_jax.model_name import own_model
+from lwlrd_jax.models.identity import identity
 from lwlrd_jax.runs.jobs import Job
 from lwlrd_jax.runs.resolve import Resolved
 from lwlrd_jax.runs.setting import Setting
@@ -32,6 +33,8 @@ def describe(setting: Setting, resolved: Resolved) -> dict[str, Any]:
     "dataset": {
       "name": data.name,
       "train": len(data.train),
+      "copies": setting.copies.copies,
+      "distinct": setting.copies.distinct,
       "val": len(data.val),
       "test": len(data.test),
       "image_shape": list(data.image_shape),
@@ -39,8 +42,9 @@ def describe(setting: Setting, resolved: Resolved) -> dict[str, Any]:
       "multi_label": data.multi_label,
       "openly_licensed": data.openly_licensed,
       "sha256": setting.origin.digest,
+      "notes": list(data.notes),
     },
-    "model": identity(config.data.model),
+    "model": identity(config.data.model, data.image_shape, data.num_outputs),
     "absent_classes": [data.label_names[i] for i in absent_classes(data.test.labels, data.num_outputs)],
     "stolen": resolved.transpose.stolen,
     "attacks": list(resolved.attacks),
@@ -81,7 +85,13 @@ def describe_members(setting: Setting, jobs: Sequence[Job]) -> dict[str, Any]:
 
 
 def _meant(flag: str, value: Any, run: dict[str, Any]) -> Any:
-  """What a flag comes to in a run: a default by the kind of network is as good as the same value given."""
+  """What a flag comes to in a run: a default by the kind of network is as good as the same value given.
+
+  Where the file of a network lies is not compared: what is in it is, as the model's identity.
+  """
+  if flag == "model":
+    own = own_model(value)
+    return own.name if own else value
   if flag not in {"lrs", "granularity"} or value is not None:
     return value
   found = run["fine_tuning"][flag]

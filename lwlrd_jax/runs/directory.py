@@ -15,11 +15,16 @@ import numpy as np
 import pandas as pd
 
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.progress import console
 from lwlrd_jax.runs.results import results_table
-from lwlrd_jax.storage import is_remote, make_folder, remove_tree, replace_file
+from lwlrd_jax.storage import check_writable, is_remote, make_folder, remove_tree, replace_file
 
+# What a sweep that writes here holds on to.
+_LOCK, _WRITER = ".lock", ".writer.json"
+# What a volume has of its own.
+_OF_A_VOLUME = {"lost+found"}
 # What a run that was killed before its first config.json leaves behind.
-_BEFORE_IT_BEGAN = {".lock", ".writer.json", ".config.json.new"}
+_BEFORE_IT_BEGAN = {_LOCK, _WRITER, ".config.json.new"}
 # Of config.json and the directory's layout.
 SCHEMA = 1
 
@@ -28,16 +33,26 @@ class RunDirectory:
   """One run on disk. Reconstructions and infected models are patients' data: only the owner may enter.
 
   Attributes:
-    path: The folder.
+    path: The folder; what a symbolic link stands for.
   """
 
   def __init__(self, path: Path):
-    self.path = path
+    # A link would be renamed in place of its folder, and "." has no name that another could be made of.
+    follow = not is_remote(path) and (path.is_symlink() or path.name in {"", ".."})
+    self.path = Path(os.path.realpath(path)) if follow else path
 
   @property
   def replaced(self) -> Path:
-    """Where `set_aside` keeps what this run replaces."""
+    """Where `set_aside` keeps what this run replaces: beside it, or inside where nothing can be put beside it."""
+    return self._inside if not is_remote(self.path) and self._inside.exists() else self._beside
+
+  @property
+  def _beside(self) -> Path:
     return self.path.with_name(f".{self.path.name}.replaced")
+
+  @property
+  def _inside(self) -> Path:
+    return self.path / ".replaced"
 
   @staticmethod
   def check(path: Path, *, resume: bool, overwrite: bool) -> None:
@@ -46,18 +61,16 @@ class RunDirectory:
     Raises:
       UserError: It names `--out`.
     """
-    is_run = (path / "config.json").is_file()
-    if resume and not is_run:
-      raise UserError(f"--resume --out {path}: no run there to go on with")
-    if resume or not path.exists() or never_began(path):
-      return
-    if not path.is_dir():
-      raise UserError(f"--out {path}: is a file; allowed: a folder to create")
-    if overwrite and (is_run or not any(path.iterdir())):
-      return
-    if overwrite:
-      raise UserError(f"--out {path}: holds something that is no run, which --overwrite does not delete")
-    raise UserError(f"--out {path}: exists; allowed: a new folder, or --resume or --overwrite beside it")
+    try:
+      _check(path, resume=resume, overwrite=overwrite)
+    except OSError as error:  # a loop of links, a folder that may not be read, a share that is not there
+      raise UserError(f"--out {path}: cannot be read ({error.strerror}); allowed: a folder you can write") from error
+    try:
+      check_writable(path)
+    except OSError as error:
+      if resume or path.exists():
+        raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
+      raise UserError(f"--out {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
 
   @classmethod
   def create(cls, path: Path, *, overwrite: bool) -> "RunDirectory":
@@ -70,9 +83,11 @@ class RunDirectory:
     try:
       if overwrite:
         run.set_aside()
-      make_folder(path, exist_ok=True)
+      make_folder(run.path, exist_ok=True)
     except OSError as error:
       raise UserError(f"--out {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
+    if not is_remote(path) and run.path.stat().st_mode & 0o077:
+      console.print(f"--out {path}: belongs to another user, and others may read what is written there")
     return run
 
   @contextlib.contextmanager
@@ -87,8 +102,8 @@ class RunDirectory:
     if is_remote(self.path):
       yield
       return
-    holder = self.path / ".writer.json"
-    lock = filelock.FileLock(self.path / ".lock")
+    holder = self.path / _WRITER
+    lock = filelock.FileLock(self.path / _LOCK)
     try:
       lock.acquire(blocking=False)
     except filelock.Timeout as error:
@@ -117,24 +132,51 @@ class RunDirectory:
   def set_aside(self) -> None:
     """Renames the folder, if it is there, until `finish` or `take_back`.
 
+    Where it cannot be renamed, such as a mounted volume or a folder in one that may not be written, its files are moved
+    into a folder inside it, config.json first. A kill between two of them leaves an old run that is in two places, and
+    no config.json in the first: the next `set_aside` moves what is left.
+
     Raises:
       UserError: A sweep is writing there.
+      OSError: Its files cannot be moved either.
     """
-    if self.path.exists():
-      with self.lock():
-        if self.replaced.exists():
-          remove_tree(self.replaced)
-        self.path.rename(self.replaced)
+    if not self.path.exists() or never_began(self.path):
+      return
+    with self.lock():
+      if not self._holds_the_working_directory():
+        try:
+          if self._beside.exists():
+            remove_tree(self._beside)
+          self.path.rename(self._beside)
+          return
+        except OSError:  # of a mount point it is EBUSY, of the folder above it EACCES, EPERM or EROFS
+          if is_remote(self.path):
+            raise
+      self._empty()
+
+  def _empty(self) -> None:
+    if (self.path / "config.json").exists() and self._inside.exists():
+      remove_tree(self._inside)  # of a run that this one has replaced and that never finished
+    make_folder(self._inside, exist_ok=True)
+    stay = {_LOCK, _WRITER, self._inside.name, *_OF_A_VOLUME}
+    files = [file for file in self.path.iterdir() if file.name not in stay]
+    for file in sorted(files, key=lambda file: file.name != "config.json"):
+      file.rename(self._inside / file.name)
+
+  def _holds_the_working_directory(self) -> bool:
+    """Renamed, it would take relative paths along."""
+    return not is_remote(self.path) and Path.cwd().is_relative_to(self.path.resolve())
 
   def take_back(self) -> None:
     """Undoes `set_aside`; there is no new run."""
-    if self.replaced.exists():
-      self.replaced.rename(self.path)
+    if self._beside.exists():
+      self._beside.rename(self.path)
 
   def finish(self) -> None:
     """Deletes what this run replaces."""
-    if self.replaced.exists():
-      remove_tree(self.replaced)
+    for old in (self._beside, self._inside):
+      if old.exists():
+        remove_tree(old)
 
   def write_config(self, config: dict[str, Any]) -> None:
     """Writes config.json."""
@@ -241,5 +283,21 @@ class RunDirectory:
 
 
 def never_began(path: Path) -> bool:
-  """Whether a folder holds no more than a run that was killed before it wrote anything."""
-  return path.is_dir() and any(path.iterdir()) and {file.name for file in path.iterdir()} <= _BEFORE_IT_BEGAN
+  """Whether a folder holds no more than a run that was killed before it wrote anything, if that much."""
+  return path.is_dir() and {file.name for file in path.iterdir()} <= _BEFORE_IT_BEGAN | _OF_A_VOLUME
+
+
+def _check(path: Path, *, resume: bool, overwrite: bool) -> None:
+  # What --overwrite was killed at is in a folder inside.
+  is_run = (path / "config.json").is_file() or (overwrite and (path / ".replaced" / "config.json").is_file())
+  if resume and not is_run:
+    raise UserError(f"--resume --out {path}: no run there to go on with")
+  if resume or not path.exists() or never_began(path):
+    return
+  if not path.is_dir():
+    raise UserError(f"--out {path}: is a file; allowed: a folder to create")
+  if overwrite and is_run:
+    return
+  if overwrite:
+    raise UserError(f"--out {path}: holds something that is no run, which --overwrite does not delete")
+  raise UserError(f"--out {path}: exists; allowed: a new folder, or --resume or --overwrite beside it")

@@ -8,9 +8,10 @@ from typing import Any
 
 import jax
 
+import lwlrd_jax
 from lwlrd_jax.jax_internals import setting
 
-_LIBRARIES = ("lwlrd_jax", "jax", "jaxlib", "flax", "optax", "optuna")
+_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "optuna")
 
 
 def environment() -> dict[str, Any]:
@@ -27,7 +28,8 @@ def environment() -> dict[str, Any]:
 
 @functools.cache
 def _versions() -> dict[str, str]:
-  return {name: metadata.version(name) for name in _LIBRARIES}
+  # What runs is this version, whether or not it, or another, is installed.
+  return {"lwlrd_jax": lwlrd_jax.__version__, **{name: metadata.version(name) for name in _LIBRARIES}}
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.log import event, write_to
 from lwlrd_jax.model_name import short_name
+from lwlrd_jax.models.own import identity
 from lwlrd_jax.progress import console
 from lwlrd_jax.report import write_report
 from lwlrd_jax.runs import parts
@@ -39,7 +40,7 @@ from lwlrd_jax.runs.watched import WatchedStore
 from lwlrd_jax.storage import path_of
 
 # Flags that processes of one run may differ in: who they are, and where their files lie.
-_OF_A_PROCESS = {"process_id", "npz", "data_dir", "mimic_dir", "codec_npz", "config"}
+_OF_A_PROCESS = {"process_id", "model", "npz", "data_dir", "mimic_dir", "codec_npz", "config"}
 
 
 def execute(config: SweepConfig, command: list[str]) -> Path:
@@ -58,23 +59,13 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   """
   started = time.monotonic()
   now = datetime.datetime.now(datetime.UTC)
-  name = f"{now:%Y%m%d-%H%M%S}-{config.data.dataset}-{short_name(config.data.model)}"
-  out = path_of(config.run.out or Path("runs") / name)
-  resume = config.run.resume
-  if config.run.restartable:
-    # The first process may have begun it by the time that another one looks.
-    resume = processes.say(lambda: str((out / "config.json").is_file())) == "True"
-  if processes.is_first():
-    RunDirectory.check(out, resume=resume, overwrite=config.run.overwrite)
+  out, resume = _directory(config, now)
   resolved, setting, jobs = _plan(config)
   _check_same(config, setting)
-
-  description = {
-    **describe(setting, resolved),
-    "infection": {attack.name: describe_attack(setting.origin, attack) for attack in setting.attacks},
-    "knows": {attack.name: knows_of(attack.name) for attack in setting.attacks},
-    **describe_members(setting, jobs),
-  }
+  if processes.is_first():
+    for note in filter(None, (*setting.data.notes, setting.copies.note)):
+      console.print(note, soft_wrap=True)
+  description = _description(setting, resolved, jobs)
   record = {"command": " ".join(command), "started": now.isoformat(timespec="milliseconds"), **environment()}
   order = table_order(setting.attacks, jobs, setting.seeds)
   with contextlib.ExitStack() as stack:
@@ -117,6 +108,30 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   return out
 
 
+def _directory(config: SweepConfig, now: datetime.datetime) -> tuple[Path, bool]:
+  """Where the run is or will be, checked, and whether it is one to go on with."""
+  name = f"{now:%Y%m%d-%H%M%S}-{config.data.dataset}-{short_name(config.data.model)}"
+  out = path_of(config.run.out or Path("runs") / name)
+  resume = config.run.resume
+  if config.run.restartable:
+    # The first process may have begun it by the time that another one looks.
+    resume = processes.say(lambda: str((out / "config.json").is_file())) == "True"
+  if processes.is_first():
+    RunDirectory.check(out, resume=resume, overwrite=config.run.overwrite)
+  return out, resume
+
+
+def _description(setting: Setting, resolved: Resolved, jobs: list[Job]) -> dict[str, Any]:
+  """What config.json says of the run; of attacks whose codec is not trained yet, nothing."""
+  known = [attack for attack in setting.attacks if setting.size_is_known(attack)]
+  return {
+    **describe(setting, resolved),
+    "infection": {attack.name: describe_attack(setting.origin, attack) for attack in known},
+    "knows": {attack.name: knows_of(attack.name) for attack in setting.attacks},
+    **describe_members(setting, jobs),
+  }
+
+
 def _store(config: SweepConfig, setting: Setting, directory: RunDirectory, elapsed: Callable[[], float]) -> Store:
   """Of several processes the first tells of what it is given."""
   if not processes.is_first():
@@ -145,6 +160,7 @@ def _begin(directory: RunDirectory, description: dict[str, Any], *, resume: bool
 def _check_same(config: SweepConfig, setting: Setting) -> None:
   """Refuses processes that were started otherwise, or have other images."""
   own = {name: str(value) for name, value in config.flat().items() if name not in _OF_A_PROCESS}
+  own["model"] = identity(config.data.model)
   own["images and labels"] = setting.origin.digest
   for name, value in json.loads(processes.say(lambda: json.dumps(own))).items():
     if own[name] != value:
@@ -178,9 +194,9 @@ def check(config: SweepConfig) -> None:
   _plan(config)
 
 
-def _plan(config: SweepConfig) -> tuple[Resolved, Setting, list[Job]]:
+def _plan(config: SweepConfig, *, dry: bool = False) -> tuple[Resolved, Setting, list[Job]]:
   data, resolved = _data(config)
-  setting = Setting(config, data, resolved)
+  setting = Setting(config, data, resolved, dry=dry)
   return resolved, setting, jobs_of(config, resolved, len(data.train), setting.network)
 
 
@@ -188,10 +204,13 @@ def forecast(config: SweepConfig) -> None:
   """Prints what a sweep would do; as `execute`, but nothing is trained and nothing written.
 
   Raises:
-    UserError: See `execute`.
+    UserError: As `execute`, as far as it can be known without a trained image codec.
   """
-  data, resolved = _data(config)
-  print_forecast(config, data, resolved)
+  out, resume = _directory(config, datetime.datetime.now(datetime.UTC))
+  resolved, setting, jobs = _plan(config, dry=True)
+  if resume:
+    check_resumable(RunDirectory(out).read_config(), {**environment(), **_description(setting, resolved, jobs)})
+  print_forecast(setting, resolved, jobs)
 
 
 def _data(config: SweepConfig) -> tuple[Dataset, Resolved]:
@@ -204,6 +223,7 @@ def _data(config: SweepConfig) -> tuple[Dataset, Resolved]:
       npz=config.data.npz,
       data_dir=config.data.data_dir,
       image_size=config.data.image_size,
+      labels=config.data.labels,
       mimic_dir=config.data.mimic_dir,
       mimic=config.data.mimic(),
     )

@@ -6,27 +6,17 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from lwlrd_jax import processes
-from lwlrd_jax.attacks.base import Attack
-from lwlrd_jax.config import SweepConfig
-from lwlrd_jax.data import Dataset
-from lwlrd_jax.data.device import to_device
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.memory import free_on_device, taken_by
 from lwlrd_jax.engine.population import compile_finetune
-from lwlrd_jax.models import build_model
 from lwlrd_jax.models.task import Compute
+from lwlrd_jax.progress import PlainConsole
 from lwlrd_jax.runs.jobs import Job, controls_of, table_order, waves_of
-from lwlrd_jax.runs.resolve import Resolved, jobs_of, members_per_wave, strategy_of
-
-
-class _Named(NamedTuple):
-  """An attack as far as names go. It need not be made, nor its codec trained."""
-
-  name: str
+from lwlrd_jax.runs.resolve import Resolved, members_per_wave
+from lwlrd_jax.runs.setting import Setting
 
 
 class _Program(NamedTuple):
@@ -38,26 +28,22 @@ class _Program(NamedTuple):
   members: int
 
 
-def print_forecast(config: SweepConfig, data: Dataset, resolved: Resolved) -> None:
+def print_forecast(setting: Setting, resolved: Resolved, jobs: Sequence[Job]) -> None:
   """Prints what a sweep would do.
 
   Args:
-    config: The flags.
-    data: The data set.
-    resolved: Defaults that depend on it.
+    setting: What its parts share.
+    resolved: Defaults that depend on the data.
+    jobs: What it would do with every infected model.
   """
-  network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
-  strategy = strategy_of(config.run.strategy, network, params, resolved.batch_size)
-  jobs = jobs_of(config, resolved, len(data.train), network)
-  attacks = [cast(Attack, _Named(name)) for name in resolved.attacks]
-  seeds = config.infection.seeds
-  train = to_device(data.train, stream=resolved.stream)
+  config, data, network, attacks = setting.config, setting.data, setting.network, setting.attacks
+  seeds, params, strategy = setting.seeds, setting.declared, setting.strategy
 
   def needs(program: _Program) -> int:
     compiled = compile_finetune(
       params,
       np.zeros((program.members, program.steps, len(network.layers)), np.float32),
-      train,
+      setting.train,
       member=Member(network, program.optimizer, 0.0, cast(Compute, config.tuning.compute)),
       batch_size=program.batch_size,
       augment=config.data.augment,
@@ -77,19 +63,31 @@ def print_forecast(config: SweepConfig, data: Dataset, resolved: Resolved) -> No
   order = table_order(attacks, jobs, seeds)
   controls = sum(len(controls_of(attack, attacks, seed)) for attack in attacks for seed in range(seeds))
   of_model = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
-  out = Console(highlight=False, quiet=not processes.is_first())
+  out = PlainConsole(highlight=False, quiet=not processes.is_first())
+  for note in filter(None, (*data.notes, setting.copies.note)):
+    out.print(note, soft_wrap=True)
   out.print(f"{data.name}, {config.data.model}: {len(attacks)} attacks ({', '.join(resolved.attacks)}), seeds: {seeds}")
   out.print(f"members: {len(order) - controls}, and {controls} controls; checkpoints: {_size(of_model * len(order))}")
+  if unknown := [attack.name for attack in attacks if not setting.size_is_known(attack)]:
+    out.print(f"payload of {', '.join(unknown)}: its size is not known before the image codec is trained")
   if config.searching.search is not None:
     out.print(f"beside them the search's {config.searching.search} schedules, which only the search itself will know")
   room = "memory that is free is not known" if free is None else f"of {_size(free)} that a device has free"
-  table = Table(title=f"Fine-tuning, the same for every attack; {room}", title_justify="left")
-  for column in ("program", "steps", "batch", "members a wave", "waves an attack", "takes"):
+  rows = []
+  title = f"Fine-tuning, the same for every attack; {room}"
+  table = Table(title=title, title_justify="left")
+  columns = ("program", "steps", "batch", "members a wave", "waves an attack", "takes")
+  for column in columns:
     table.add_column(column)
   for program, waves in programs.items():
-    cells = (program.optimizer, program.steps, program.batch_size, program.members, waves)
-    table.add_row(*map(str, cells), _size(sizes[program]) + (" (too much)" if free and sizes[program] > free else ""))
-  out.print(table)
+    takes = _size(sizes[program]) + (" (too much)" if free and sizes[program] > free else "")
+    cells = (program.optimizer, program.steps, program.batch_size, program.members, waves, takes)
+    table.add_row(*map(str, cells))
+    rows.append("; ".join(f"{column}: {cell}" for column, cell in zip(columns, cells, strict=True)))
+  if out.measure(table, options=out.options.update(width=1000)).minimum <= out.width:
+    out.print(table)
+  else:
+    out.print(title, *rows, sep="\n")
   devices = f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}"
   where = f"{processes.count()} processes of {devices}" if processes.count() > 1 else devices
   out.print(f"on {where}; {len(programs)} programs to compile for fine-tuning; members share a device: {strategy}")

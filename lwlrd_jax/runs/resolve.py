@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import jax
 
+from lwlrd_jax.attacks.dec.hold import BATCH as HELD_BATCH
 from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.config.names import DIRECTION_NAMES
@@ -25,14 +26,17 @@ from lwlrd_jax.engine.memory import free_memory
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.cost import activation_bytes
 from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.own import check_training
 from lwlrd_jax.models.predict import CHUNK
 from lwlrd_jax.models.recipes import recipe_of
+from lwlrd_jax.models.task import Compute
 from lwlrd_jax.runs.jobs import Job
 from lwlrd_jax.search.space import Space
 
 # Fine-tuning has to undo the harm of its own first large steps, which takes steps rather than epochs: a small set gets
 # more of these (compare --epochs 6).
 _EPOCHS, _FEWEST_STEPS = 12, 256
+_MOST_STEPS = 1_000_000  # each has a row in every schedule
 # Enough for the figures in sweeps/dermamnist.py. The task alone needs about a thousand.
 _STEPS_PER_STOLEN, _FEWEST_INFECT_STEPS = 4.2, 1000
 _GENERATED_STOLEN, _STOLEN = 256, 512
@@ -85,6 +89,8 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
     raise UserError(f"--overlap none: all {train} training images are stolen; allowed: any, or fewer of them")
   batch_size = config.tuning.batch_size
   epochs = config.tuning.epochs or max(_EPOCHS, math.ceil(_FEWEST_STEPS / steps_per_epoch(train, batch_size)))
+  if (steps := epochs * steps_per_epoch(train, batch_size)) > _MOST_STEPS:
+    raise UserError(f"--epochs {epochs}: {steps:,} steps; allowed: at most {_MOST_STEPS:,} in a fine-tuning")
   attacks = parse_attacks(config.infection.attacks, config.dec.carriers)
   recipe = recipe_of(config.data.model)
   transpose = Transpose(
@@ -135,6 +141,19 @@ def jobs_of(config: SweepConfig, resolved: Resolved, train_size: int, network: N
   finishes = parse_finish("--finish", config.finishing.finish)
   prepares = parse_finish("--prepare", config.finishing.prepare)
   return [Job(defense, prepare, finishes) for prepare in prepares for defense in defenses]
+
+
+def check_network(config: SweepConfig, resolved: Resolved, network: Network, params: Params, data: Dataset) -> None:
+  """Refuses a network of a user's own that could not be trained on the batches of a sweep.
+
+  Raises:
+    UserError: It fails in a training step.
+  """
+  defenses = defenses_of(config, resolved, len(data.train), network)
+  asked = {resolved.transpose.batch_size, HELD_BATCH, *(defense.batch_size for defense in defenses)}
+  batches = {min(size, len(data.train)) for size in asked}
+  compute = cast(Compute, config.tuning.compute)
+  check_training(config.data.model, network, params, batches, data.train.labels, compute)
 
 
 def space_of(config: SweepConfig, resolved: Resolved, network: Network) -> Space:

@@ -6,9 +6,11 @@ import sys
 import jax
 
 from lwlrd_jax.attacks.base import Attack
+from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.attacks.transpose import Restorer
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.data import Dataset
+from lwlrd_jax.data.copies import Copies, find_copies
 from lwlrd_jax.data.device import to_device
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.postprocess import PublicStatistics, public_statistics
@@ -16,7 +18,7 @@ from lwlrd_jax.models import build_model
 from lwlrd_jax.runs.attacks import make_attacks
 from lwlrd_jax.runs.codec import make_coding
 from lwlrd_jax.runs.finish import Finisher
-from lwlrd_jax.runs.resolve import Resolved, infect_steps, measured_together, strategy_of
+from lwlrd_jax.runs.resolve import Resolved, check_network, infect_steps, measured_together, strategy_of
 from lwlrd_jax.runs.starting_points import Origin, check_capacity, data_digest
 
 
@@ -26,6 +28,7 @@ class Setting:
   Attributes:
     config: What the user asked for.
     data: The data set; `train`, `val` and `test` are its splits on the device.
+    copies: Which training images are copies of each other.
     public: What a thief knows of such images.
     network: The model's structure.
     declared: Shapes of its arrays.
@@ -39,18 +42,26 @@ class Setting:
     most_members: Members of a wave that there is known to be room for; lowered likewise.
     may_show: Whether pictures of reconstructions may be kept.
 
+  Args:
+    config: See above.
+    data: See above.
+    resolved: Defaults that were filled in.
+    dry: Whether nothing may be trained: then a codec that is not in the cache stays untrained.
+
   Raises:
     UserError: An attack cannot carry what it is to steal.
   """
 
-  def __init__(self, config: SweepConfig, data: Dataset, resolved: Resolved):
+  def __init__(self, config: SweepConfig, data: Dataset, resolved: Resolved, *, dry: bool = False):
     self.config = config
     self.data = data
-    self.train = to_device(data.train, stream=resolved.stream)
+    self.copies: Copies = find_copies(data.train.images)
+    self.train = to_device(data.train, stream=resolved.stream, copies=self.copies)
     self.val = to_device(data.val)
     self.test = to_device(data.test)
     self.public: PublicStatistics = public_statistics(self.train)
     self.network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
+    check_network(config, resolved, self.network, params, data)
     self.declared = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
     self.parameters = {layer: sum(leaf.size for leaf in params[layer].values()) for layer in self.network.layers}
     self.seeds = config.infection.seeds
@@ -66,7 +77,7 @@ class Setting:
     if backwards:
       self._check_capacity(resolved.transpose)  # before anybody waits for a codec to be trained
     hides_codes = any(name.startswith("dec") for name in resolved.attacks)
-    coding = make_coding(config, data, stream=resolved.stream) if hides_codes else None
+    coding = make_coding(config, data, stream=resolved.stream, dry=dry) if hides_codes else None
     self.origin = dataclasses.replace(self.origin, coding=coding)
     self.attacks: list[Attack] = [
       self._with_pilots(attack) for attack in make_attacks(config, resolved, coding, len(data.val))
@@ -77,6 +88,10 @@ class Setting:
     self.measured_together = measured_together(self.network, self.declared, resolved.transpose.stolen)
     self.most_members = sys.maxsize
     self.may_show = data.openly_licensed or config.run.show_stolen
+
+  def size_is_known(self, attack: Attack) -> bool:
+    """Whether it is known what an attack's payload takes: with a codec only once that is trained."""
+    return not isinstance(attack, DEC) or (self.origin.coding is not None and self.origin.coding.trained)
 
   def _check_capacity(self, attack: Attack) -> None:
     for seed in range(self.seeds):

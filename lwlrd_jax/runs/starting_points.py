@@ -20,8 +20,8 @@ from lwlrd_jax.engine.population import finetune, member_mesh
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models import build_model
+from lwlrd_jax.models.identity import identity
 from lwlrd_jax.models.network import Params
-from lwlrd_jax.models.own import identity
 from lwlrd_jax.progress import console, phase
 from lwlrd_jax.runs.cache import arrays_digest, cached_tree, is_cached, numerics
 from lwlrd_jax.runs.codec import Coding
@@ -110,8 +110,9 @@ def check_capacity(origin: Origin, attack: Attack, seed: int) -> None:
       if needed > room:
         numbers = attack.carrier.sends_numbers
         sizes = [f"{size:,} weights" if numbers else f"{size / 8e3:,.1f} kB" for size in (needed, room)]
+        least = "" if origin.coding.trained else "at least "
         raise ValueError(
-          f"the payload of {attack.name} takes {sizes[0]}, its carrier in this {short_name(origin.model)} holds "
+          f"the payload of {attack.name} takes {least}{sizes[0]}, its carrier in this {short_name(origin.model)} holds "
           f"{sizes[1]}; allowed: about {int(origin.recipe.stolen * room / needed)} images, or another attack"
         )
   except ValueError as error:
@@ -264,7 +265,7 @@ def _recipe(origin: Origin, settings: dict[str, Any], seed: int) -> dict[str, An
   """Everything that a trained tree depends on."""
   return {
     "recipe": _RECIPE,
-    "model": identity(origin.model),
+    "model": identity(origin.model, origin.data.image_shape, origin.data.num_outputs),
     "data": origin.digest,
     "seed": seed,
     **settings,

@@ -21,10 +21,13 @@ from lwlrd_jax.runs.compiled import keep_compiled
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.execute import check, execute, forecast
 from lwlrd_jax.runs.track import check_ready
-from lwlrd_jax.storage import make_folder, path_of
+from lwlrd_jax.storage import check_writable, make_folder, path_of, printable
 
 # Errors that are no fault of ours.
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+_OF_THE_DISK = {
+  *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG),
+  *(errno.EBUSY, errno.ENOTEMPTY, errno.ESTALE, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP),
+}
 
 
 @recording()
@@ -61,18 +64,21 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | N
       if error.errno not in _OF_THE_DISK:
         raise
       raise UserError(f"{error.filename or 'disk'}: {error.strerror}") from error
+    except UnicodeEncodeError as error:  # a library that wants a path as text
+      raise UserError(
+        f"{printable(error.object)}: cannot be used as a path, it is no text in {error.encoding}; allowed: another name"
+      ) from error
 
 
 def _execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | None:
   first = next(iter(configs.values()))
-  if first.run.dry_run:
-    for config in configs.values():
-      forecast(config)
-    return None
   for config in configs.values():
     check_ready(parse_track(config.watching.track))
   if list(configs) == [""]:
-    return execute(configs[""], command)
+    if not first.run.dry_run:
+      return execute(configs[""], command)
+    forecast(configs[""])
+    return None
   there = {config.data.dataset for config in configs.values()}
   configs = {name: _with_own_flags(config, there) for name, config in configs.items()}
   now = datetime.datetime.now(datetime.UTC)
@@ -81,6 +87,11 @@ def _execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | 
   goes_on = first.run.resume or first.run.restartable
   if processes.is_first():
     _check_folder(out, first.run)
+  if first.run.dry_run:
+    for name, config in configs.items():
+      forecast(_in_folder(config, out / name, goes_on=goes_on))
+      jax.clear_caches()
+    return None
   for config in configs.values():
     check(config)  # a mistake in the last would show after hours
     jax.clear_caches()  # programs that read images on the host hold on to them
@@ -123,6 +134,10 @@ def _check_folder(out: Path, run: Run) -> None:
   new = not (run.resume or run.restartable or run.overwrite)
   if out.exists() and (not out.is_dir() or (new and any(out.iterdir()))):
     raise UserError(f"--out {out}: is there already; allowed: another folder, --resume or --overwrite")
+  try:
+    check_writable(out)
+  except OSError as error:
+    raise UserError(f"--out {out}: cannot be written ({error.strerror}); allowed: a folder you can write") from error
 
 
 def _tell_of_all(runs: list[Path], out: Path) -> None:
@@ -141,12 +156,16 @@ def _run_each(configs: dict[str, SweepConfig], out: Path, command: list[str], *,
     console.print(f"{name}, run {number} of {len(configs)}")
     if processes.is_first() and goes_on and folder.is_dir() and not any(folder.iterdir()):
       folder.rmdir()  # killed before its first file
-    run = dataclasses.replace(config.run, out=str(folder), resume=False, restartable=goes_on)
-    execute(dataclasses.replace(config, run=run), command)
+    execute(_in_folder(config, folder, goes_on=goes_on), command)
     if processes.is_first():
       write_to(out)
     # Every run compiles programs of its own: kept, those of a long study exhaust the process's memory mappings.
     jax.clear_caches()
+
+
+def _in_folder(config: SweepConfig, folder: Path, *, goes_on: bool) -> SweepConfig:
+  run = dataclasses.replace(config.run, out=str(folder), resume=False, restartable=goes_on)
+  return dataclasses.replace(config, run=run)
 
 
 def _with_own_flags(config: SweepConfig, there: set[str]) -> SweepConfig:

@@ -1,6 +1,8 @@
 import contextlib
 import functools
 import http.server
+import os
+import resource
 import socket
 import threading
 import time
@@ -326,3 +328,51 @@ def test_rebuilt_file_is_not_official(realdata, tmp_path):
   (tmp_path / "dermamnist.npz").symlink_to(realdata / "dermamnist_rebuilt_28.npz")
   with pytest.raises(UserError, match=r"d20ee775b412ecf0188ff93fd8084a80.*0744692d530f8e62ec473284d019b0c7"):
     load_medmnist("dermamnist", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["ToyMNIST.npz", "TOYMNIST.NPZ", "toymnist_28.npz", "toy-mnist 28x28.npz"])
+def test_another_spelling_of_the_name_is_found(world, name):
+  world.put().rename(world.data_dir / name)
+  world.check(world.load())
+  # That it is read from there and not from what was prepared shows once it is another file.
+  (world.data_dir / name).write_bytes(b"another")
+  assert name in refused(world, f"--data-dir {world.data_dir}: {name} has md5 ")
+
+
+@pytest.mark.parametrize("name", ["toymnist_64.npz", "toymnist_rebuilt.npz", "toymnist_28.npz.part", "toymnist_1.npz"])
+def test_another_name_is_another_file(world, name):
+  world.put().rename(world.data_dir / name)
+  assert str(world.data_dir / "toymnist.npz") in refused(world, "--dataset toymnist: cannot download")
+
+
+def test_of_several_spellings_the_official_file_counts(world):
+  world.put().rename(world.data_dir / "toymnist-28.npz")
+  (world.data_dir / "ToyMNIST.npz").write_bytes(b"another")
+  world.check(world.load())
+  world.put(b"another")
+  refused(world, f"--data-dir {world.data_dir}: toymnist.npz has md5 ")
+
+
+@pytest.mark.realdata
+def test_official_file_under_another_name(realdata, tmp_path, monkeypatch):
+  monkeypatch.setenv("LWLRD_JAX_CACHE", str(tmp_path / "cache"))
+  (tmp_path / "PneumoniaMNIST-28.NPZ").symlink_to(realdata / "pneumoniamnist.npz")
+  assert len(load_medmnist("pneumoniamnist", data_dir=tmp_path).train) == 4708
+
+
+def test_a_disk_that_is_limited(world):
+  world.put()
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+  try:
+    said = refused(world, "--dataset toymnist: cannot prepare it in ")
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+  assert said.endswith("(File too large); make room there")
+  world.check(world.load())
+
+
+def test_a_cache_that_records_cannot_be_written_below(world, tmp_path, monkeypatch):
+  world.put()
+  monkeypatch.setenv("LWLRD_JAX_CACHE", str(tmp_path / os.fsdecode(b"caf\xe9")))
+  refused(world, f"$LWLRD_JAX_CACHE: {tmp_path}/caf\\udce9/tfds: is not UTF-8; ")

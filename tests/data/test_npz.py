@@ -71,7 +71,9 @@ def test_classes_missing_from_splits(tmp_path):
   arrays["train_labels"] = np.arange(12) % 2
   arrays["val_labels"][:] = 4
   arrays["test_labels"][:] = 0
-  assert load_npz(save(tmp_path, arrays)).num_outputs == 5
+  data = load_npz(save(tmp_path, arrays))
+  assert data.label_names == ("class 0", "class 1", "class 4")
+  assert [part.labels[0] for part in (data.train, data.val, data.test)] == [0, 2, 0]
 
 
 def test_constant_finding_beside_one_that_varies(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models import build_model, build_network
-from lwlrd_jax.models.own import identity
+from lwlrd_jax.models.identity import identity
 
 pytestmark = pytest.mark.newest
 GOOD = """
@@ -70,13 +70,13 @@ def test_without_a_way_back(model):
 
 
 def test_another_text_is_another_model(model):
-  first = identity(model(GOOD))
+  first = identity(model(GOOD), (4, 4, 1), 3)
   assert build(model(GOOD))[1]["first"]["kernel"].shape == (16, 8)
-  second = identity(model(GOOD.replace("8", "9")))
+  second = identity(model(GOOD.replace("8", "9")), (4, 4, 1), 3)
   assert build(model(GOOD.replace("8", "9")))[1]["first"]["kernel"].shape == (16, 9)
   assert first != second
   assert first.startswith("Net-")
-  assert identity("mlp") == "mlp"
+  assert identity("mlp", (4, 4, 1), 3) == "mlp"
 
 
 def test_a_kernel_is_whatever_multiplies(model):

@@ -1,5 +1,10 @@
+import asyncio
+import contextlib
+import errno
+import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import orbax.checkpoint as ocp
@@ -134,3 +139,42 @@ def test_cache_makes_once_for_each_recipe(tmp_path, monkeypatch):
   assert not cached_tree({"a": 3}, lambda: diverged)[1]
   assert not cached_tree({"a": 3}, make)[1]
   assert (tmp_path / "models").stat().st_mode & 0o777 == 0o700
+
+
+def test_names_that_are_not_text_can_be_written_below(tmp_path):
+  folder = tmp_path / os.fsdecode(b"caf\xe9")
+  save_tree(folder / "c", TREE)
+  assert_same(load_tree(folder / "c"), TREE)
+  assert [file.name for file in folder.iterdir()] == ["c"]
+  file = max((folder / "c" / "d").iterdir(), key=lambda path: path.stat().st_size)
+  file.write_bytes(file.read_bytes()[:-1])
+  with pytest.raises(DamagedCheckpointError, match=file.name):
+    load_tree(folder / "c")
+
+
+def test_threads_that_answer_too_late_print_nothing(monkeypatch):
+  monkeypatch.setattr(asyncio, "new_event_loop", asyncio.new_event_loop)  # put back afterwards
+  checkpoints._ignore_late_answers.__wrapped__()
+  told: list[str] = []
+  for module, refused in (("orbax.checkpoint", False), ("another", True)):
+    made: dict[str, Any] = {"__name__": module}
+    exec("import asyncio; loop = asyncio.new_event_loop()", made)
+    loop = made["loop"]
+    loop.call_soon_threadsafe(told.append, module)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    with pytest.raises(RuntimeError, match="is closed") if refused else contextlib.nullcontext():
+      loop.call_soon_threadsafe(told.append, "too late")
+  assert told == ["orbax.checkpoint", "another"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_what_the_disk_says_is_told_without_its_number(tmp_path, monkeypatch, number):
+  def fail(*_):
+    raise OSError(number, os.strerror(number))
+
+  monkeypatch.setattr(checkpoints, "_write_here", fail)
+  with pytest.raises(UserError) as caught:
+    save_tree(tmp_path / "c", TREE)
+  assert str(caught.value) == f"{tmp_path / 'c'}: cannot be written ({os.strerror(number)})"
+  assert not list(tmp_path.iterdir())

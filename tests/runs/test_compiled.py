@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import warnings
+from pathlib import Path
 
+import jax
 import pytest
 
-from lwlrd_jax.runs.compiled import _processor, prune
+from lwlrd_jax.runs.compiled import _processor, keep_compiled, prune
 
 _COMPILES = """
 import jax
@@ -60,3 +63,22 @@ def test_what_was_read_longest_ago_goes_first(tmp_path):
   prune(tmp_path, 250)
   assert {file.name for file in tmp_path.iterdir()} == {"new", "middle", "folder"}
   prune(tmp_path / "not there", 0)
+
+
+def test_a_full_disk_is_told_of_once_and_not_program_by_program(tmp_path, monkeypatch, capsys):
+  def full(path, content):
+    raise OSError(28, "No space left on device")
+
+  before = jax.config.values["jax_compilation_cache_dir"]
+  jax.config.update("jax_compilation_cache_dir", str(tmp_path / "programs"))
+  try:
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with warnings.catch_warnings():
+      warnings.simplefilter("error")
+      keep_compiled()
+      warnings.warn("Error writing persistent compilation cache entry for 'jit_f': OSError: full", stacklevel=1)
+  finally:
+    jax.config.update("jax_compilation_cache_dir", before)
+  said = " ".join(capsys.readouterr().err.split())
+  assert said.endswith("cannot be written (No space left on device); compiled programs are not kept for the next sweep")
+  assert said.count("cannot be written") == 1

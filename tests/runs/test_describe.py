@@ -40,3 +40,18 @@ def test_half_of_a_table_is_not_measured_otherwise():
   for old in (before, {**before, "measures": 3}):
     with pytest.raises(UserError, match=r"^--resume: this version of lwlrd_jax measures otherwise"):
       check_resumable(old, now)
+
+
+def test_a_network_s_file_may_be_named_from_elsewhere_and_may_not_be_another():
+  def model(name, digest):
+    return {**described(SweepConfig(data=Data(model=name))), "model": f"{name.rpartition(':')[2]}-{digest}"}
+
+  before = model("nets/mine.py:Net", "0")
+  check_resumable(before, model("/home/me/nets/mine.py:Net", "0"))
+  check_resumable(before, model("renamed.py:Net", "0"))
+  with pytest.raises(UserError, match=r"^--resume: mine.py:Net is not what it was"):
+    check_resumable(before, model("mine.py:Net", "1"))
+  with pytest.raises(UserError, match=r"^--model mine.py:Other: the run to go on with had nets/mine.py:Net"):
+    check_resumable(before, model("mine.py:Other", "0"))
+  with pytest.raises(UserError, match=r"^--model mlp: the run to go on with had nets/mine.py:Net"):
+    check_resumable(before, model("mlp", "0"))

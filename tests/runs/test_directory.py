@@ -1,4 +1,6 @@
+import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,3 +97,108 @@ def test_samples_and_results_round_trip(tmp_path):
   run.write_results([{"member": "a", "seed": 0}])
   assert run.read_samples()["member/a"].sum() == 6
   assert run.read_results().member.tolist() == ["a"]
+
+
+def test_an_empty_folder_is_as_good_as_none(tmp_path):
+  check(tmp_path)
+  check(tmp_path, overwrite=True)
+  (tmp_path / "lost+found").mkdir()
+  check(tmp_path)
+  assert RunDirectory.create(tmp_path, overwrite=True).path.stat().st_mode & 0o777 == 0o700
+  assert (tmp_path / "lost+found").is_dir()
+
+
+def test_an_empty_folder_of_somebody_else_keeps_its_mode_and_it_is_said(tmp_path, monkeypatch, capsys):
+  def refuse(path, mode):
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+  tmp_path.chmod(0o770)
+  monkeypatch.setattr(Path, "chmod", refuse)
+  RunDirectory.create(tmp_path, overwrite=False)
+  assert "others may read" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture
+def mounted(tmp_path, monkeypatch):
+  """A run in a folder that cannot be renamed."""
+  rename, folder = Path.rename, tmp_path / "run"
+
+  def busy(path, target):
+    if path == folder:
+      raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+    return rename(path, target)
+
+  monkeypatch.setattr(Path, "rename", busy)
+  run = RunDirectory.create(folder, overwrite=False)
+  (folder / "checkpoints" / "one").mkdir(parents=True)
+  (folder / "lost+found").mkdir()
+  run.write_config({"who": "old"})
+  return run
+
+
+def test_overwrite_empties_a_folder_that_cannot_be_renamed(mounted):
+  inode = mounted.path.stat().st_ino
+  check(mounted.path, overwrite=True)
+  new = RunDirectory.create(mounted.path, overwrite=True)
+  assert new.path.stat().st_ino == inode
+  assert RunDirectory(new.replaced).read_config()["who"] == "old"
+  assert (new.replaced / "checkpoints" / "one").is_dir()
+  new.write_config({"who": "new"})
+  # Overwritten again before it was finished: the older one goes.
+  newer = RunDirectory.create(mounted.path, overwrite=True)
+  assert RunDirectory(newer.replaced).read_config()["who"] == "new"
+  newer.write_config({"who": "newer"})
+  newer.finish()
+  left = {file.name for file in newer.path.iterdir()} - {".lock"}
+  assert left == {"config.json", "lost+found"}
+
+
+def test_a_kill_while_a_folder_is_emptied_loses_nothing(mounted, monkeypatch):
+  rename = Path.rename
+
+  def killed_after_the_first(path, target):
+    if path.name == "checkpoints":
+      raise KeyboardInterrupt
+    return rename(path, target)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Path, "rename", killed_after_the_first)
+    with pytest.raises(KeyboardInterrupt):
+      RunDirectory.create(mounted.path, overwrite=True)
+  assert (mounted.path / "checkpoints" / "one").is_dir()
+  with pytest.raises(UserError, match="no run there"):
+    check(mounted.path, resume=True)  # half of the old one would be taken for a whole one
+  check(mounted.path, overwrite=True)
+  new = RunDirectory.create(mounted.path, overwrite=True)
+  assert RunDirectory(new.replaced).read_config()["who"] == "old"
+  assert (new.replaced / "checkpoints" / "one").is_dir()
+
+
+def test_overwrite_follows_a_link_and_leaves_it(tmp_path):
+  old = RunDirectory.create(tmp_path / "run", overwrite=False)
+  old.write_config({"who": "old"})
+  link = tmp_path / "latest"
+  link.symlink_to("run")
+  new = RunDirectory.create(link, overwrite=True)
+  new.write_config({"who": "new"})
+  new.finish()
+  assert link.is_symlink()
+  assert RunDirectory(link).read_config()["who"] == "new"
+  assert not any(".replaced" in file.name for file in tmp_path.iterdir())
+
+
+def test_a_loop_of_links_is_refused(tmp_path):
+  (tmp_path / "a").symlink_to("a")
+  with pytest.raises(UserError, match=r"^--out .*: cannot be"):
+    RunDirectory.create(tmp_path / "a", overwrite=True)
+
+
+def test_the_working_directory_can_be_overwritten(tmp_path, monkeypatch):
+  old = RunDirectory.create(tmp_path / "run", overwrite=False)
+  old.write_config({"who": "old"})
+  monkeypatch.chdir(old.path)
+  check(Path(), overwrite=True)
+  new = RunDirectory.create(Path(), overwrite=True)
+  new.write_config({"who": "new"})
+  new.finish()
+  assert RunDirectory(Path()).read_config()["who"] == "new"

@@ -112,6 +112,7 @@ def test_more_images_than_index_codes(capsys, tmp_path):
 
 def test_existing_and_unwritable_out(capsys, tmp_path):
   (tmp_path / "there").mkdir()
+  (tmp_path / "there" / "note").touch()
   assert refused(capsys, tmp_path, "--out", str(tmp_path / "there")).startswith(f"--out {tmp_path / 'there'}: exists")
   (tmp_path / "file").write_text("")
   out = tmp_path / "file" / "run"

@@ -10,13 +10,13 @@ import numpy as np
 import optax
 
 from lwlrd_jax.attacks.dec.bits import check_finite
-from lwlrd_jax.data.batches import batch_plan
-from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.data.batches import Batches, batch_plan, read, step_keys
+from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.task import task_gradient
 
-_BATCH = 128
+BATCH = 128
 _LR = 1e-3
 _LABEL_SMOOTHING = 0.2
 # Weight of the sign penalty's gradient. Behind Adam its size hardly matters, as long as it outweighs the task's
@@ -71,7 +71,7 @@ def train_held(
     network: The model's structure.
     params: Its weights; entries that it does not have are left out.
     data: The training split.
-    key: Random key of the batches.
+    key: Random key of the batches, and of what the network draws at each step.
     hold: What to keep.
     steps: Training steps.
     on_steps: Called with the number of steps just finished.
@@ -85,13 +85,15 @@ def train_held(
   params = network.declared(params)
   for leaf in jax.tree.leaves(params):
     check_finite(np.asarray(leaf))
-  plan = batch_plan(key, len(data), _BATCH, steps)
+  plan = batch_plan(key, len(data), BATCH, steps)
+  keys = step_keys(key, steps) if network.is_random else None
   per_call = steps_per_call(data, steps, plan.shape[1])
   tx = _optimizer(steps)
   params = with_levels(jax.tree.map(jnp.copy, params), hold.chips)
   state = (params, tx.init(network.weights(params)))
-  for part, batches in portions(data, in_calls(plan, per_call)):
-    state = _advance(network, steps, state, part, hold, batches)
+  parts = portions(data, in_calls(plan, per_call))
+  for (part, batches), of_call in zip(parts, in_calls(Batches(plan, None, keys), per_call), strict=True):
+    state = _advance(network, steps, state, part, hold, of_call._replace(positions=batches))
     on_steps(len(batches))
     jax.block_until_ready(state)
   trained = state[0]
@@ -128,15 +130,15 @@ def _shifted(tree: Params, chips: dict[str, Chips], shift_of: Callable[[Chips, j
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
 def _advance(
-  network: Network, steps: int, state: tuple[Params, Any], data: DeviceSplit, hold: Hold, batches: jax.Array
+  network: Network, steps: int, state: tuple[Params, Any], data: DeviceSplit, hold: Hold, batches: Batches
 ) -> tuple[Params, Any]:
   tx = _optimizer(steps)
 
-  def step(state: tuple[Params, Any], batch: jax.Array) -> tuple[tuple[Params, Any], None]:
+  def step(state: tuple[Params, Any], batch: Batches) -> tuple[tuple[Params, Any], None]:
     params, opt_state = state
 
-    images, labels = scale(data.images[batch]), data.labels[batch]
-    _, grads, statistics = task_gradient(network, params, images, labels, _LABEL_SMOOTHING)
+    images, labels = read(data, batch)
+    _, grads, statistics = task_gradient(network, params, images, labels, _LABEL_SMOOTHING, key=batch.keys)
     weights = network.weights(params)
 
     def held(grad: jax.Array, w: jax.Array, sign: jax.Array) -> jax.Array:

@@ -14,7 +14,7 @@ import numpy as np
 import reedsolo
 
 from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.errors import UserError, did_you_mean, nearest, shown
 
 if TYPE_CHECKING:
   import jax
@@ -259,7 +259,9 @@ def parse_redundancy(text: str) -> Redundancy:
   # Nine digits: enough for any number of copies, and few enough for int().
   match = re.fullmatch(r"(repeat|rs|ra)-([1-9][0-9]{0,8})", text)
   if match is None:
-    raise UserError(f"--redundancy {text}: not known; {_ALLOWED}")
+    digits = re.search(r"[1-9][0-9]{0,8}", text)
+    ways = [f"{way}-{digits[0] if digits else 3}" for way in ("repeat", "ra", "rs")]
+    raise UserError(f"--redundancy {shown(text)}: not known; {did_you_mean(nearest(text, ['none', *ways]))}{_ALLOWED}")
   way, number = match[1], int(match[2])
   try:
     if way == "repeat":

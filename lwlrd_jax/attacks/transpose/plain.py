@@ -126,7 +126,9 @@ class Transpose:
     hidden = [self.hide(network, data, key, public) for key in keys]
     plans = [
       PairBatches(
-        task_batches(jax.random.fold_in(key, 1), data, self.batch_size, self.steps, self.augment),
+        task_batches(
+          jax.random.fold_in(key, 1), data, self.batch_size, self.steps, self.augment, is_random=network.is_random
+        ),
         batch_plan(jax.random.fold_in(key, 2), len(of_seed.memory.codes), self.batch_size, self.steps),
       )
       for key, of_seed in zip(keys, hidden, strict=True)
@@ -180,18 +182,28 @@ class Transpose:
     task_tx, memory_tx = self.optimizers()
     params, task_opt, memory_opt, extra = state
     images, labels = read(data, batches.task)
-    task, grads, statistics = task_gradient(network, params, images, labels, self.label_smoothing)
+    task, grads, statistics = task_gradient(
+      network, params, images, labels, self.label_smoothing, key=batches.task.keys
+    )
     updates, task_opt = task_tx.update(grads, task_opt)
     params = {**optax.apply_updates(network.weights(params), updates), **statistics}
 
     part = Memory(memory.codes[batches.memory], memory.images[batches.memory])
-    extra = self.rehearse(network, params, extra, images, labels)
+    extra = self.rehearse(network, params, extra, images, labels, batches.task.keys)
     squared_error, grads = self.memory_gradient(network, params, part, extra)
     updates, memory_opt = memory_tx.update(network.weights(grads), memory_opt)
     params = {**params, **optax.apply_updates(network.weights(params), updates)}
     return TrainingState(params, task_opt, memory_opt, extra), Losses(task, squared_error)
 
-  def rehearse(self, network: Network, params: Params, extra: Any, images: jax.Array, labels: jax.Array) -> Any:
+  def rehearse(
+    self,
+    network: Network,
+    params: Params,
+    extra: Any,
+    images: jax.Array,
+    labels: jax.Array,
+    key: jax.Array | None = None,
+  ) -> Any:
     """What the attack keeps besides weights and optimizers, brought up to date before each memory step; here nothing.
 
     Args:
@@ -200,8 +212,9 @@ class Transpose:
       extra: As it was.
       images: f32[B, H, W, C], the task's batch.
       labels: Its labels.
+      key: What the network draws in the task's step; None for one that draws nothing.
     """
-    del network, params, images, labels
+    del network, params, images, labels, key
     return extra
 
   def memory_gradient(self, network: Network, params: Params, part: Memory, extra: Any) -> tuple[jax.Array, Params]:

@@ -64,13 +64,21 @@ class Rehearsed(Transpose):
     plain = super().start(network, params, key)
     return plain._replace(extra=self._begin(network, params, key))
 
-  def rehearse(self, network: Network, params: Params, extra: Rehearsal, images: jax.Array, labels: jax.Array) -> Any:
+  def rehearse(
+    self,
+    network: Network,
+    params: Params,
+    extra: Rehearsal,
+    images: jax.Array,
+    labels: jax.Array,
+    key: jax.Array | None = None,
+  ) -> Any:
     """One step of fine-tuning from where the weights are now, displaced. Arguments as `Transpose.rehearse`."""
     over = extra.done == self.rehearsal_steps
     extra = jax.tree.map(lambda new, old: jnp.where(over, new, old), self._begin(network, params, extra.key), extra)
     time_shape = (1 + jnp.cos(jnp.pi * extra.done.astype(jnp.float32) / self.rehearsal_steps)) / 2
     before = MemberState(jax.tree.map(jnp.add, params, extra.displacement), extra.opt_state)
-    after, _ = Member(network, "adam", 0.0).step(before, time_shape * extra.top_rates, images, labels)
+    after, _ = Member(network, "adam", 0.0).step(before, time_shape * extra.top_rates, images, labels, key)
     displacement = jax.tree.map(jnp.subtract, after.params, params)
     return extra._replace(displacement=displacement, opt_state=after.opt_state, done=extra.done + 1)
 

@@ -26,7 +26,7 @@ from lwlrd_jax.data.mimic.choices import LABELERS, NO_LABELS
 from lwlrd_jax.data.mimic.chunks import Chunk, make_chunks, split_into_chunks
 from lwlrd_jax.data.mimic.images import image_file
 from lwlrd_jax.data.mimic.tables import FINDINGS, MISSING, SPLITS, WHERE, Tables
-from lwlrd_jax.data.record_files import is_prepared, sorting_in_memory
+from lwlrd_jax.data.record_files import is_prepared, sorting_in_memory, writing
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.progress import phase
 
@@ -179,7 +179,7 @@ def prepare(builder: MimicCxr, root: Path) -> None:
         shutil.rmtree(left)
       tfds.display_progress_bar(enable=False)  # it tells nothing of the decoding
       config = tfds.download.DownloadConfig(try_download_gcs=False, manual_dir=folder)
-      with sorting_in_memory(), contextlib.redirect_stdout(io.StringIO()), _quiet_log():
+      with sorting_in_memory(), writing(), contextlib.redirect_stdout(io.StringIO()), _quiet_log():
         builder.download_and_prepare(download_dir=downloads, download_config=config)
   except OSError as error:
     if is_prepared(builder):  # another process ended just now, and took the folder away

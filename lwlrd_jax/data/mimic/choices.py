@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from lwlrd_jax.data.dataset import UNKNOWN
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.errors import UserError, did_you_mean, nearest, not_known
 
 FRONTAL = ("AP", "PA")
 # What a finding counts as that the report mentions and leaves open.
@@ -41,7 +41,7 @@ class Choices:
       ("--labeler", self.labeler, LABELERS),
     ):
       if value not in allowed:
-        raise UserError(f"{flag} {value}: not known; allowed: {', '.join(allowed)}")
+        raise not_known(flag, value, allowed)
 
 
 def parse_views(text: str) -> tuple[str, ...] | None:
@@ -94,8 +94,9 @@ def chosen_views(text: str, views: np.ndarray) -> np.ndarray:
   named = {part.strip() for part in text.split(",")}
   for view in wanted:
     if view in named and view not in there:
+      hint = did_you_mean(nearest(view, ["frontal", "all", *there]))
       raise UserError(
-        f"--views {text}: no image has the ViewPosition {view}; allowed: frontal, all, {', '.join(there)}"
+        f"--views {text}: no image has the ViewPosition {view}; {hint}allowed: frontal, all, {', '.join(there)}"
       )
   return np.isin(views, wanted)
 

@@ -53,7 +53,9 @@ def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | No
 
   # Half a second that others need not spend.
   from lwlrd_jax.data.mimic import builder as tfds_side  # noqa: PLC0415
-  from lwlrd_jax.data.record_files import is_prepared  # noqa: PLC0415
+  from lwlrd_jax.data.record_files import check_place, is_prepared  # noqa: PLC0415
+
+  check_place(data_dir, "--data-dir")
 
   builder = tfds_side.open_builder(data_dir, tables, image_size)
   if not is_prepared(builder):
@@ -88,7 +90,15 @@ def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | No
     except RuntimeError as error:
       raise damage from error
     splits[split] = Split(images, labels_of(codes, choices.uncertain))
-  return Dataset(name="mimic-cxr", **splits, label_names=FINDINGS, multi_label=True, openly_licensed=False)
+  return Dataset(
+    name="mimic-cxr",
+    train=splits["train"],
+    val=splits["val"],
+    test=splits["test"],
+    label_names=FINDINGS,
+    multi_label=True,
+    openly_licensed=False,
+  )
 
 
 def _paths(tables: Tables) -> np.ndarray:

@@ -14,7 +14,7 @@ from lwlrd_jax.report.claims.source import Source
 from lwlrd_jax.report.files import replace_folder
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.summary import judge
-from lwlrd_jax.storage import replace_file
+from lwlrd_jax.storage import printable, replace_file
 
 # First line of every file written here: what tells it from others' files.
 MARKER = "<!-- Generated from finished runs by lwlrd_jax.report.claims; changes by hand will be lost. -->"
@@ -62,7 +62,7 @@ def write_claims(runs: Sequence[Path], file: Path) -> Path:
   for section in sections:
     blocks += _render(section)
   blocks += figures["frontier"]
-  replace_file(file, ("\n\n".join(blocks) + "\n").encode())
+  replace_file(file, printable("\n\n".join(blocks) + "\n").encode())
   return file
 
 
