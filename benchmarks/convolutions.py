@@ -13,11 +13,13 @@ Figures are GFLOP/s; the best of each row is marked. Ways are timed in turns.
 
 import dataclasses
 import functools
+import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -65,6 +67,8 @@ class Settings:
   """Of the loop around it."""
   rounds: int = 3
   """Of each way, after one that compiles."""
+  json: Path | None = None
+  """File for the figures: a list, an entry a convolution."""
 
 
 def by_matmul(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
@@ -139,9 +143,11 @@ def training(
 
 def main(settings: Settings) -> None:
   """Prints the table."""
+  jax.config.update("jax_default_matmul_precision", "float32")  # as in a sweep
   strategies: tuple[Strategy, ...] = ("vmap", "loop")
   names = [f"{way}, {'side by side' if strategy == 'vmap' else 'in turn'}" for way in WAYS for strategy in strategies]
   table = Table("convolution", *names)
+  rows: list[dict[str, Any]] = []
   for title, shape in SHAPES.items():
     first = shape.inputs == 3
     images = jax.random.normal(jax.random.key(0), (settings.batch_size, shape.side, shape.side, shape.inputs))
@@ -170,6 +176,9 @@ def main(settings: Settings) -> None:
     rates = [flops / statistics.median(of_run) / 1e9 for of_run in seconds]
     row = [f"{'*' if rate == max(rates) else ''}{rate:,.0f}" for rate in rates]
     table.add_row(title, *row)
+    rows.append({"convolution": title, **dict(zip(names, rates, strict=True))})
+    if settings.json is not None:  # whatever comes next
+      settings.json.write_text(json.dumps(rows, indent=1))
     console.print(f"{title}: {', '.join(row)}")
   console.print(f"{jax.devices()[0].device_kind}, {settings.members} members, {settings.batch_size} images, GFLOP/s")
   console.print(table)

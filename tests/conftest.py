@@ -1,6 +1,9 @@
+import contextlib
+import ctypes
 import functools
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import psutil
 import pytest
 from flax import nnx
 
@@ -37,33 +41,61 @@ def _as_written(fn):
 optax.tree.bias_correction = _as_written(optax.tree.bias_correction)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """Whole sweeps first: a long file that begins last keeps one worker waiting for the other."""
+  long = ("multihost", "sweep")
+  items.sort(key=lambda item: long.index(item.path.parent.name) if item.path.parent.name in long else len(long))
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+  """A folder that all processes of a run of the suite have in common."""
+  folder = tmp_path_factory.getbasetemp()
+  return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-  """Keeps every test, and what it starts, away from the user's own cache."""
-  folder = tmp_path_factory.mktemp("cache")
+def cache(shared_folder: Path) -> Iterator[Path]:
+  """Keeps every test, and what it starts, away from the user's own cache; what one has trained others find there."""
+  folder = shared_folder / "cache"
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("LWLRD_JAX_CACHE", str(folder))
     yield folder
 
 
 @pytest.fixture(scope="session", autouse=True)
-def kept_programs(tmp_path_factory: pytest.TempPathFactory) -> None:
-  """Compiles what takes long once in a run of the suite, not once in each of its processes and modules."""
-  folder = tmp_path_factory.getbasetemp()
-  shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-  jax.config.update("jax_compilation_cache_dir", str(shared / "compiled"))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+def kept_programs(shared_folder: Path) -> Iterator[None]:
+  """Compiles every program once in a run of the suite, not once in each of its processes and modules."""
+  settings: dict[str, str | float] = {
+    "jax_compilation_cache_dir": str(shared_folder / "compiled"),
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+  }
+  with pytest.MonkeyPatch.context() as patch:
+    for name, value in settings.items():
+      jax.config.update(name, value)
+      patch.setenv(name.upper(), str(value))  # of processes that tests start
+    yield
+
+
+# Each program is a few mappings of memory, of which a process may have 65530 on Linux; past that the compiler crashes.
+_MAPPINGS = 20_000
+_BYTES = 3 * 2**29
 
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_programs() -> Iterator[None]:
-  """Lets go of a module's compiled programs once it is done.
-
-  Each is a few mappings of memory, of which a process may have 65530 on Linux; past that the compiler crashes.
-  """
+  """Lets go of compiled programs where there are many; the memory that is free goes back to the machine."""
   yield
-  jax.clear_caches()
+  process = psutil.Process()
+  if sys.platform != "linux" or len(Path("/proc/self/maps").read_text().splitlines()) > _MAPPINGS:
+    jax.clear_caches()
+  if process.memory_info().rss > _BYTES:
+    jax.clear_caches()
   gc.collect()
+  if sys.platform == "linux":
+    with contextlib.suppress(AttributeError):  # another C library than GNU's
+      ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,7 @@ def test_population(tmp_path):
   assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow  # starts from nothing, several times
 def test_cold_start():
   said = _run(
     "benchmarks.cold_start", "--attacks", "transpose", "--stolen", "8", "--infect-steps", "2", "--decays", "0.5"
@@ -57,6 +58,7 @@ def test_cold_start():
   assert "median of those again: " in said
 
 
+@pytest.mark.slow  # compiles a ResNet of standard size in several forms
 def test_convolutions():
   flags = ("--members", "2", "--batch-size", "2", "--steps", "1", "--rounds", "1")
   command = [sys.executable, "-m", "benchmarks.convolutions", *flags]

@@ -55,13 +55,13 @@ class Finishing:
   """Steps on the weights alone."""
 
   finish: CommaList = "none"
-  """Steps after fine-tuning: none, noise, prune, quantize, scrub (random mantissas, dead weights drawn anew, extra
-  tensors stripped), strip (extra tensors only), or several joined by +. A comma list measures each of its entries."""
+  """Steps after fine-tuning: none, noise, prune, quantize, scrub (random mantissas, dead weights re-initialised,
+  extra tensors stripped), strip (extra tensors only), or several joined by +. A comma list measures each entry."""
   prepare: CommaList = "none"
   """The same steps before fine-tuning, which then heals the task. A comma list fine-tunes from each of its entries."""
   scrub_loss: float = 0.005
-  """AUC that scrubbing mantissas may cost on the validation split; as many planes go as that allows, and
-  8 in any case. Neither dead weights drawn anew nor balanced accuracy are counted."""
+  """AUC that scrubbing may cost on the validation split, all that it does counted; as many mantissa planes go as that
+  allows. What is kept for it is reported."""
   noise_scale: float = 0.1
   """Standard deviation of noise, as a share of each layer's own. Who knows the seed can subtract this noise again."""
   prune_share: float = 0.3

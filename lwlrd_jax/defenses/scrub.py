@@ -1,4 +1,4 @@
-"""Bit scrubbing: random mantissas, as many planes of each layer as the task allows, and dead weights drawn anew."""
+"""Bit scrubbing: random mantissas, as many planes of each layer as the task allows; dead weights are re-initialised."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,14 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lwlrd_jax.models.liveness import small_draw
 from lwlrd_jax.models.network import Params
-from lwlrd_jax.models.spread import robust_std
 
 ALL_PLANES = 23
-# Dead weights are drawn anew so small that a unit they wake up says nothing.
-_DEAD_SCALE = 2.0**-20
-# Numbers of planes that are tried. Below the lowest, scrubbing more costs no model anything.
-LEVELS = (23, 22, 21, 20, 18, 16, 12, 8)
+# Numbers of planes that are tried.
+LEVELS = (23, 22, 21, 20, 18, 16, 12, 8, 0)
 
 
 def scrub(params: Params, key: jax.Array, *, planes: Params, live: Params) -> Params:
@@ -31,14 +29,14 @@ def scrub(params: Params, key: jax.Array, *, planes: Params, live: Params) -> Pa
   Returns:
     The weights. What was finite stays finite.
   """
-  return take_planes(params, draw_anew(params, key, live=live), planes=planes, live=live)
+  return take_planes(params, randomise(params, key, live=live), planes=planes, live=live)
 
 
-def draw_anew(params: Params, key: jax.Array, *, live: Params) -> Params:
-  """The weights with all mantissas random, and dead weights drawn anew: what `scrub` takes planes of."""
+def randomise(params: Params, key: jax.Array, *, live: Params) -> Params:
+  """The weights with all mantissas random, and dead weights re-initialised: what `scrub` takes planes of."""
   leaves, tree = jax.tree.flatten(params)
   keys = jax.tree.unflatten(tree, list(jax.random.split(key, len(leaves))))
-  return jax.tree.map(_drawn, params, keys, live)
+  return jax.tree.map(_randomised, params, keys, live)
 
 
 def take_planes(params: Params, drawn: Params, *, planes: Params, live: Params) -> Params:
@@ -60,31 +58,25 @@ def choose_planes(
 
   If all can go everywhere, they do. Otherwise each layer's sensitivity is measured, the loss when it alone is scrubbed,
   and layers are spared one level at a time, always the one that saves most utility for each bit left in, until the loss
-  measured of all together is within the limit. The last level is never spared.
-
-  Whatever scrubbing no planes at all costs, because dead weights are drawn anew, no choice of planes saves: losses are
-  counted from there.
+  measured of all together is within the limit.
 
   Args:
-    loss_of: Measures the loss of utility for a number of planes of each layer.
+    loss_of: Measures the loss of utility for a number of planes of each layer: of all that scrubbing does.
     live_counts: Live weights of each layer.
     max_loss: The limit.
 
   Returns:
-    A number of planes for each layer, one of `LEVELS`. Above the limit still only if that is the best there is.
+    A number of planes for each layer, one of `LEVELS`. The loss is above the limit only if it is for no planes at all.
   """
   layers = len(live_counts)
   known: dict[tuple[int, int], float] = {}
   unavoidable = loss_of((0,) * layers)
 
-  def extra(planes: tuple[int, ...]) -> float:
-    return loss_of(planes) - unavoidable
-
   def alone(layer: int, level: int) -> float:
     if (layer, level) not in known:
       planes = [0] * layers
       planes[layer] = LEVELS[level]
-      known[layer, level] = max(extra(tuple(planes)), 0.0)
+      known[layer, level] = max(loss_of(tuple(planes)) - unavoidable, 0.0)
     return known[layer, level]
 
   def saving(layer: int, level: list[int]) -> float:
@@ -93,24 +85,22 @@ def choose_planes(
     return (alone(layer, now) - alone(layer, then)) / left_in
 
   levels = [0] * layers
-  predicted = extra((ALL_PLANES,) * layers)
+  predicted = loss_of((ALL_PLANES,) * layers)
   while predicted > max_loss:
     open_layers = [layer for layer in range(layers) if levels[layer] < len(LEVELS) - 1]
     if not open_layers:
       break
     levels[max(open_layers, key=lambda layer: saving(layer, levels))] += 1
     # Losses add up, roughly: a joint measurement is only worth its time when their sum says it may do.
-    if sum(alone(layer, level) for layer, level in enumerate(levels)) <= max_loss:
-      predicted = extra(tuple(LEVELS[level] for level in levels))
+    if unavoidable + sum(alone(layer, level) for layer, level in enumerate(levels)) <= max_loss:
+      predicted = loss_of(tuple(LEVELS[level] for level in levels))
   return tuple(LEVELS[level] for level in levels)
 
 
-def _drawn(weights: jax.Array, key: jax.Array, live: jax.Array) -> jax.Array:
+def _randomised(weights: jax.Array, key: jax.Array, live: jax.Array) -> jax.Array:
   key_bits, key_new = jax.random.split(key)
   mantissa = np.uint32((1 << ALL_PLANES) - 1)
   raw = jax.lax.bitcast_convert_type(weights, jnp.uint32)
   random = jax.random.bits(key_bits, weights.shape, jnp.uint32) & mantissa
   kept = jax.lax.bitcast_convert_type((raw & ~mantissa) | random, jnp.float32)
-  spread = robust_std(weights)
-  new = jax.random.normal(key_new, weights.shape, weights.dtype) * jnp.where(spread > 0, spread, 1) * _DEAD_SCALE
-  return jnp.where(live, kept, new)
+  return jnp.where(live, kept, small_draw(weights, key_new))

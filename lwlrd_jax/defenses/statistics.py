@@ -1,4 +1,4 @@
-"""Running statistics of batch normalisation, taken anew: whatever a thief wrote into them is gone."""
+"""Running statistics of batch normalisation, recomputed: whatever an attacker wrote into them is gone."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ _BATCH = 128
 _HUGE = 2.0**80
 
 
-def take_anew(network: Network, params: Params, images: jax.Array | HostImages) -> Params:
+def recompute(network: Network, params: Params, images: jax.Array | HostImages) -> Params:
   """The statistics that a model's weights have on given images.
 
   Means and variances of batches, each layer normalised by its batch, averaged over all full batches in their order

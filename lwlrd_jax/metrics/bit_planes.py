@@ -81,10 +81,12 @@ def _chunks(mask: jax.Array, arrays: tuple[jax.Array, ...], start: jax.Array, he
 
 def _summed(words: jax.Array, axis: int) -> jax.Array:
   """Adds up at most 255 words along an axis, plane k of every byte in entry k: u32[8, ...]."""
-  ones = jnp.uint32(0x01010101)
-  return jnp.stack([((words >> jnp.uint32(k)) & ones).sum(axis=axis, dtype=jnp.uint32) for k in range(_BITS)])
+  # One operation for all planes: written out plane by plane, programs take seconds to compile.
+  plane = jnp.arange(_BITS, dtype=jnp.uint32).reshape(-1, *(1,) * words.ndim)
+  return ((words >> plane) & jnp.uint32(0x01010101)).sum(axis=axis + 1, dtype=jnp.uint32)
 
 
 def _apart(counters: jax.Array) -> jax.Array:
   """The four counters of each word: u32[8, ...] -> i32[4, 8, ...], the least significant byte first."""
-  return jnp.stack([((counters >> jnp.uint32(_BITS * b)) & jnp.uint32(_MOST)).astype(jnp.int32) for b in range(_BYTES)])
+  byte = jnp.arange(_BYTES, dtype=jnp.uint32).reshape(-1, *(1,) * counters.ndim)
+  return ((counters >> (_BITS * byte)) & jnp.uint32(_MOST)).astype(jnp.int32)

@@ -1,5 +1,6 @@
 """Surviving capacity: how many bytes a channel keyed by position could still carry through a defence."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -65,23 +66,33 @@ def survival(before: Params, after: Params, live: Params, layers: tuple[str, ...
   Returns:
     The capacities.
   """
+  # Called outside of a compiled program, arrays of one shape share one; a deep network's would take minutes to compile.
+  found = [[_array_bits(before[layer][name], after[layer][name], live[layer][name]) for name in before[layer]]
+           for layer in layers]  # fmt: skip
+  sizes = tuple(sum(leaf.size for leaf in before[layer].values()) for layer in layers)
+  entries = {name: before[name] for name in before if name not in layers and name in after}
+  return _summed_up(found, sizes, entries, {name: after[name] for name in entries})
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _summed_up(
+  found: list[list[tuple[jax.Array, jax.Array]]], sizes: tuple[int, ...], before: Params, after: Params
+) -> Survival:
+  """What the arrays of each layer come to, and the entries that belong to none."""
   dead_bits = jnp.float32(0)
   by_layer = []
-  for layer in layers:
+  for arrays in found:
     total = jnp.zeros(PLANES)
-    for name in before[layer]:
-      bits, dead = _array_bits(before[layer][name], after[layer][name], live[layer][name])
+    for bits, dead in arrays:
       total, dead_bits = total + bits, dead_bits + dead
     by_layer.append(total)
   planes = jnp.stack(by_layer)
-  sizes = jnp.asarray([float(sum(leaf.size for leaf in before[layer].values())) for layer in layers])
   per_plane = planes.sum(axis=0) / 8
   extra = jnp.float32(0)
-  for name in sorted(set(before) - set(layers)):
-    if name in after:
-      extra += _extra_bytes(before[name], after[name])
-  found = SurvivingBytes(per_plane[:23].sum(), per_plane[23:31].sum(), per_plane[31], dead_bits / 8, extra)
-  return Survival(found, planes / sizes[:, None])
+  for name in sorted(before):
+    extra += _extra_bytes(before[name], after[name])
+  whole = SurvivingBytes(per_plane[:23].sum(), per_plane[23:31].sum(), per_plane[31], dead_bits / 8, extra)
+  return Survival(whole, planes / jnp.asarray([float(size) for size in sizes])[:, None])
 
 
 def binary_entropy(p: jax.Array) -> jax.Array:

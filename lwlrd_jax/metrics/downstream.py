@@ -36,7 +36,6 @@ class _Examples(NamedTuple):
   labels: jax.Array
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def downstream_auc(
   num_outputs: int, versions: jax.Array, labels: jax.Array, val: DeviceSplit, test: DeviceSplit
 ) -> jax.Array:
@@ -58,6 +57,16 @@ def downstream_auc(
     f32[len(test)]: macro AUC with each test image's influence on it (`auc_by_image`), mean over `CLASSIFIERS`
     classifiers. Its mean is the AUC.
   """
+  # One program for few versions as for many.
+  missing = max(0, CLASSIFIERS - len(versions))
+  filled = jnp.concatenate([versions, jnp.broadcast_to(versions[:1], (missing, *versions.shape[1:]))])
+  return _downstream_auc(num_outputs, filled, labels, val, test)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _downstream_auc(
+  num_outputs: int, versions: jax.Array, labels: jax.Array, val: DeviceSplit, test: DeviceSplit
+) -> jax.Array:
   versions = _small(jnp.nan_to_num(versions, nan=0.5))
   own, real = (_Examples(_all_small(split.images[:]), split.labels) for split in (val, test))
   first, *others = jax.random.split(jax.random.key(0), CLASSIFIERS)
@@ -65,11 +74,16 @@ def downstream_auc(
   def auc_of(key: jax.Array, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     return _one(num_outputs, _Examples(images, labels), own, real, key)
 
-  # Side by side: they are so small that a step of one waits more than it computes.
-  known, found = jax.vmap(functools.partial(auc_of, first))(versions)
-  chosen = jnp.nan_to_num(known).argmax()
-  _, beside = jax.vmap(lambda key: auc_of(key, versions[chosen]))(jnp.stack(others))
-  return (found[chosen] + beside.sum(axis=0)) / CLASSIFIERS
+  def train(images: jax.Array, keys: jax.Array) -> tuple[jax.Array, jax.Array]:
+    # Side by side: they are so small that a step of one waits more than it computes.
+    known, found = jax.vmap(auc_of)(keys, images)
+    chosen = jnp.nan_to_num(known).argmax()
+    return jnp.broadcast_to(images[chosen], images.shape), jnp.concatenate([found[chosen][None], found])
+
+  # Twice the same program, which is compiled once: first every version, then the chosen one by the other classifiers.
+  keys = jnp.stack([jnp.stack([first] * len(versions)), jnp.stack((others * len(versions))[: len(versions)])])
+  _, (of_versions, beside) = jax.lax.scan(train, versions, keys)
+  return (of_versions[0] + beside[1 : 1 + len(others)].sum(axis=0)) / CLASSIFIERS
 
 
 def _all_small(images: jax.Array) -> jax.Array:

@@ -26,6 +26,8 @@ _TO_TRAIN_ON = np.array([list(POSTPROCESSINGS).index(name) for name in ("raw", "
 # Stolen images of which a picture is kept, at most.
 _SAMPLES = 8
 
+_Read = tuple[Utility, jax.Array, jax.Array, Leakage, jax.Array, jax.Array]
+
 
 class Measured(NamedTuple):
   """Figures of a member; of many, each with a leading axis of members.
@@ -83,7 +85,22 @@ def measure(
     The figures.
   """
   read = extract_population(network, attack, params, infected.secret, strategy)
-  return _measure(network, strategy, params, live, infected.params, read, infected.stolen, train, val, test, public)
+  useful, auc_val, by_image, leaked, samples, to_train_on = _measure(
+    network, strategy, params, read, infected.stolen, train, val, test, public
+  )
+  # Programs of their own, which other networks share: all in one takes several times as long to compile.
+  members = len(to_train_on)
+  if members == 1:  # the program that measures controls
+    alone = downstream_auc(network.num_outputs, to_train_on[0], read.labels[0], val, test)
+    worth = jnp.where(jnp.isfinite(read.images).all(), alone, jnp.nan)[None]
+  else:
+    worth = _worth(network.num_outputs, strategy, to_train_on, read, val, test)
+  each = [
+    survival(infected.params, *jax.tree.map(lambda leaf, i=i: leaf[i], (params, live)), network.layers)
+    for i in range(members)
+  ]
+  survived = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+  return Measured(useful, auc_val, by_image, worth, leaked, read.ber, read.exact, survived, samples)
 
 
 def extract_population(
@@ -120,35 +137,42 @@ def _measure(
   network: Network,
   strategy: Strategy,
   params: Params,
-  live: Params,
-  infected: Params,
   read: Extraction,
   stolen: jax.Array,
   train: DeviceSplit,
   val: DeviceSplit,
   test: DeviceSplit,
   public: PublicStatistics,
-) -> Measured:
-  def of_member(params: Params, live: Params, read: Extraction) -> Measured:
+) -> _Read:
+  """Utility, AUC on the validation split and by image, leakage, samples, and what classifiers are to be trained on."""
+
+  def of_member(
+    params: Params, read: Extraction
+  ) -> tuple[Utility, jax.Array, jax.Array, Leakage, jax.Array, jax.Array]:
     logits = predict(network, params, test.images)
     candidates = versions(read.images, public, read.restored)
     leaked, clearest = leakage(candidates, stolen, train, public)
-    finite = jnp.isfinite(read.images).all()
-    to_train_on = jnp.concatenate([candidates[_TO_TRAIN_ON], candidates[clearest][None]])
-    worth = downstream_auc(network.num_outputs, to_train_on, read.labels, val, test)
-    return Measured(
+    return (
       utility(logits, test.labels),
       auc_of(network, network.declared(params), val),
       auc_by_image(logits, test.labels),
-      jnp.where(finite, worth, jnp.nan),
       leaked,
-      read.ber,
-      read.exact,
-      survival(infected, params, live, network.layers),
       _as_pictures(candidates[clearest, sample_positions(candidates.shape[1])]),
+      jnp.concatenate([candidates[_TO_TRAIN_ON], candidates[clearest][None]]),
     )
 
-  return map_members(of_member, (params, live, read), strategy)
+  return map_members(of_member, (params, read), strategy)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _worth(
+  num_outputs: int, strategy: Strategy, to_train_on: jax.Array, read: Extraction, val: DeviceSplit, test: DeviceSplit
+) -> jax.Array:
+  def of_member(images: jax.Array, read: Extraction) -> jax.Array:
+    worth = downstream_auc(num_outputs, images, read.labels, val, test)
+    return jnp.where(jnp.isfinite(read.images).all(), worth, jnp.nan)
+
+  return map_members(of_member, (to_train_on, read), strategy)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -18,7 +18,10 @@ def training_flops(network: Network, params: Params, batch_size: int) -> float:
     params: Its weights, or their shapes.
     batch_size: Images a step.
   """
-  cost = jax.jit(_forward(network)).lower(params, _images(network, batch_size)).cost_analysis()
+  # Only the CPU's client counts what is not compiled yet.
+  with jax.default_device(jax.local_devices(backend="cpu")[0]):
+    shapes = jax.eval_shape(lambda params: params, params)  # arrays on another device would be lowered for that one
+    cost = jax.jit(_forward(network)).lower(shapes, _images(network, batch_size)).cost_analysis()
   assert cost is not None
   return 3 * float(cost["flops"])
 

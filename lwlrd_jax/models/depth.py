@@ -15,6 +15,8 @@ from jax.extend.core import Jaxpr, Literal
 from lwlrd_jax.jax_internals import Loop, branches_of, computation, loop_of
 
 LAYER, BLOCK = "layer", "block"
+# In place of the depth of a parameter that nothing is computed with.
+UNUSED = -1
 # What mixes its inputs by a parameter, where anything else treats each number by itself.
 _MIXING = frozenset({"dot_general", "conv_general_dilated", "ragged_dot", "ragged_dot_general", "gather"})
 
@@ -32,10 +34,11 @@ def depth_labels(fn: Callable[..., Any], params: Any, *inputs: Any, by: str = LA
       under one of its top-level keys are; under a key that holds a list, all under one item.
 
   Returns:
-    A tree like `params` with an int from 0 at each leaf; no depth is left out.
+    A tree like `params` with an int from 0 at each leaf, no depth left out; `UNUSED` for a parameter that nothing is
+    computed with.
 
   Raises:
-    ValueError: A parameter that nothing is computed with, or whose slices are of several layers.
+    ValueError: Nothing is computed with any parameter, or slices of one are of several layers.
 
   >>> import jax.numpy as jnp
   >>> def fn(params, x):
@@ -53,14 +56,14 @@ def depth_labels(fn: Callable[..., Any], params: Any, *inputs: Any, by: str = LA
   assert traced is not None
   first = _Walk(paths)
   first.run(traced, given=bool(inputs))
-  for path, used in zip(paths, first.used, strict=True):
-    if not used:
-      raise ValueError(f"parameter {_name(path)}: nothing is computed with it, so it has no depth")
+  if not any(first.used):
+    raise ValueError("nothing is computed with any parameter")
   # Only now it is known which units mix, which their first use may not show.
   second = _Walk(paths, units, {unit for unit, mixes in zip(units, first.mixes, strict=True) if mixes})
   second.run(traced, given=bool(inputs))
   depths = {level: depth for depth, level in enumerate(sorted(set(second.levels.values())))}
-  return jax.tree.unflatten(tree, [depths[second.levels[unit]] for unit in units])
+  labels = [depths[second.levels[unit]] if used else UNUSED for unit, used in zip(units, first.used, strict=True)]
+  return jax.tree.unflatten(tree, labels)
 
 
 def _name(path: Path) -> str:

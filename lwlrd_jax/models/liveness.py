@@ -1,6 +1,10 @@
-"""Which weights a model uses at all: those that move its outputs on given images."""
+"""Which weights a model uses at all: those that its outputs on given images depend on."""
 
+import collections
 import functools
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,73 +18,266 @@ from lwlrd_jax.models.spread import robust_std
 _BATCH = 128
 # Images that are looked at, at most: a unit that fires on none of so many hardly takes part in what the model does.
 _MOST = 2048
-# All weights of a model of ten million that are just below it, drawn anew together, move the outputs by 0.3 % of their
-# spread (errors of independent draws add in squares).
+# All weights of a model of ten million that are just below it, re-initialised together, move the outputs by 0.3 % of
+# their spread (errors of independent draws add in squares).
 TOLERANCE = 1e-6
+# Of the outputs' spread: the root mean square change up to which outputs are the same.
+SAME_OUTPUTS = 1e-3
+# Re-initialised weights are so small, relative to their array's usual size, that a unit they switch on has no effect.
+_SMALL = 2.0**-20
+# A group of units that matters mostly shows on few images.
+_SCREENED = 32
+# Groups of units that are tried, at most, where gradients do not show what is used. With so many images each, that
+# costs a few times what the gradients do.
+_MOST_TRIALS = 1024
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def live_weights(network: Network, params: Params, images: jax.Array | HostImages) -> Params:
-  """Which weights matter to the outputs on some images.
+class Liveness(NamedTuple):
+  """What the outputs depend on.
 
-  A weight is dead if it leads into a unit that says nothing, or out of one: a unit all of whose weights on one side
-  have a root mean square gradient over images that, times the usual size of their array's weights (`robust_std`), is at
-  most `TOLERANCE` of the outputs' spread. A ReLU unit that never fires is such a unit. A single weight without a
-  gradient is not dead: between two units that fire on different images it may be what keeps one of them silent.
+  Attributes:
+    live: bool arrays, in a tree like `network.weights(params)`: see `live_weights`.
+    hidden_from_gradients: The live ones that no gradient shows, in a like tree: behind `stop_gradient`, sign or step
+      units, or a choice between paths.
+  """
 
-  The mean square is taken without a gradient for every image: with r_i independent signs, the gradient of
+  live: Params
+  hidden_from_gradients: Params
+
+
+def live_weights(
+  network: Network, params: Params, images: jax.Array | HostImages, held_out: jax.Array | HostImages | None = None
+) -> Params:
+  """Which weights the outputs on some images depend on.
+
+  A weight is dead if it leads into a unit that has no effect, or out of one, and if the outputs stay the same when all
+  dead weights are re-initialised together. Candidates are units all of whose weights on one side have a root mean
+  square gradient over images that, times the usual size of their array's weights (`robust_std`), is at most `TOLERANCE`
+  of the outputs' spread. A ReLU unit that never fires is such a unit. A single weight without a gradient is not dead:
+  between two units that fire on different images it may be what keeps one of them silent.
+
+  A missing gradient does not show that a unit has no effect: it may stand behind `stop_gradient`, or be a sign or a
+  step. So candidates are re-initialised, and the outputs compared (`SAME_OUTPUTS`). Where they change, groups of
+  candidates are tried, from whole layers by halving to single units; what could not be tried within `_MOST_TRIALS` is
+  live.
+
+  The mean square of gradients is taken without a gradient for every image: with r_i independent signs, the gradient of
   sum_i r_i f(x_i) has the expected square sum_i |df(x_i)/dw|^2 (Hutchinson 1989), and is exactly 0 where every term is.
 
   Args:
     network: The model's structure.
     params: Its weights, and statistics if it has any; other entries are left out.
     images: u8[N, H, W, C]; of more than 2048 as many, evenly spread, are looked at.
+    held_out: u8[M, H, W, C], more images, such as the validation split; likewise.
 
   Returns:
     bool arrays, in a tree like `network.weights(params)`. An array that is not finite anywhere counts as live.
   """
-  whole, weights = network.declared(params), network.weights(params)
-  seen = np.linspace(0, len(images) - 1, min(len(images), _MOST)).round().astype(np.int32)
+  return liveness(network, params, images, held_out).live
+
+
+def liveness(
+  network: Network, params: Params, images: jax.Array | HostImages, held_out: jax.Array | HostImages | None = None
+) -> Liveness:
+  """As `live_weights`; also which of the live weights no gradient shows."""
+  params = network.declared(params)
+  splits = (images,) if held_out is None else (images, held_out)
+  candidates = _without_gradient(network, params, splits)
+  trials = _Trials(network, params, splits)
+  dead = trials.dead_among(np.asarray(candidates))
+  return _liveness(network, network.weights(params), candidates, jnp.asarray(dead))
+
+
+def small_draw(weights: jax.Array, key: jax.Array) -> jax.Array:
+  """Weights that are re-initialised: normal, 2^-20 of their array's usual size (`robust_std`), at most of 1.
+
+  An array whose weights are all 0 has no size, and biases that switch units off may be nearly all that an array holds:
+  then it is 1.
+  """
+  spread = robust_std(weights)
+  size = jnp.where((spread > 0) & (spread < 1), spread, 1)
+  return jax.random.normal(key, weights.shape, weights.dtype) * size * _SMALL
+
+
+class _Trials:
+  """Re-initialises groups of units and compares outputs."""
+
+  def __init__(self, network: Network, params: Params, splits: tuple[jax.Array | HostImages, ...]):
+    self._network = network
+    self._params = params
+    self._splits = splits
+    self._positions = [_spread(len(split), _MOST) for split in splits]
+    self._segments = list(_segments(network, params))
+
+  def dead_among(self, candidates: np.ndarray) -> np.ndarray:
+    """The units, of candidates bool[units], without which the outputs stay the same; bool[units]."""
+    if not candidates.any() or not self._changes(candidates, self._positions):
+      return candidates
+    few = [_spread(len(split), _SCREENED) for split in self._splits]
+    dead = np.zeros_like(candidates)
+    ends = np.cumsum([0, *(size for _, _, size in self._segments)])
+    # Breadth first: large groups are decided before small ones.
+    waiting = collections.deque(
+      first + np.flatnonzero(candidates[first:last]) for first, last in itertools.pairwise(ends)
+    )
+    for _ in range(_MOST_TRIALS):
+      if not waiting:
+        break
+      group = waiting.popleft()
+      if not len(group):
+        continue
+      tried = dead.copy()
+      tried[group] = True
+      if not self._changes(tried, few) and not self._changes(tried, self._positions):
+        dead = tried
+      elif len(group) > 1:
+        waiting.extend(np.array_split(group, 2))
+    return dead
+
+  def _changes(self, units: np.ndarray, positions: list[np.ndarray]) -> bool:
+    """Whether outputs change if these units are re-initialised."""
+    changed, spread = 0.0, 0.0
+    for split, chosen in zip(self._splits, positions, strict=True):
+      found = _outputs_change(self._network, self._params, jnp.asarray(units), split, chosen)
+      changed, spread = changed + float(found[0]), spread + float(found[1])
+    return not changed <= SAME_OUTPUTS**2 * spread  # what is not a number counts as a change
+
+
+def _spread(size: int, most: int) -> np.ndarray:
+  """Positions, evenly spread, in full batches. What fills the last one up is seen twice, and still counts."""
+  seen = np.linspace(0, size - 1, min(size, most)).round().astype(np.int32)
   batch = min(_BATCH, len(seen))
-  batches = -(-len(seen) // batch)
-  # The last batch is filled up with the first images: seen twice, they still count.
-  positions = jnp.asarray(np.resize(seen, (batches, batch)))
-  keys = jax.random.split(jax.random.key(0), batches)
-  zeros = jax.tree.map(jnp.zeros_like, weights)
+  return np.resize(seen, (-(-len(seen) // batch), batch))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _outputs_change(
+  network: Network, params: Params, units: jax.Array, images: jax.Array | HostImages, positions: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Squared change of the outputs when units are re-initialised, and squared spread of the outputs: sums, f32[].
+
+  By a draw and by its opposite: a sign unit that never changes its sign has the same one by half of all draws.
+  """
+  weights = network.weights(params)
+  leaves, tree = jax.tree.flatten(weights)
+  keys = jax.tree.unflatten(tree, list(jax.random.split(jax.random.key(0), len(leaves))))
+  dead = _weights_of(network, weights, units)
+  draws = jax.tree.map(small_draw, weights, keys)
+  changed = [
+    jax.tree.map(lambda w, new, gone, sign=sign: jnp.where(gone, sign * new, w), weights, draws, dead)
+    for sign in (1, -1)
+  ]
+
+  def add(totals: tuple[jax.Array, jax.Array], batch: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
+    seen = scale(images[batch])
+    logits = network.forward(params, seen)
+    moved = sum(jnp.square(network.forward({**params, **of_draw}, seen) - logits).sum() for of_draw in changed)
+    return (totals[0] + moved, totals[1] + jnp.square(logits - logits.mean(axis=0)).sum()), None
+
+  return jax.lax.scan(add, (jnp.float32(0), jnp.float32(0)), positions)[0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _without_gradient(network: Network, params: Params, splits: tuple[jax.Array | HostImages, ...]) -> jax.Array:
+  """Units that no gradient over images shows: bool[units], in the order of `_segments`."""
+  weights = network.weights(params)
+  totals: tuple[Params, jax.Array] = (jax.tree.map(jnp.zeros_like, weights), jnp.float32(0))
+  count = 0
+  for images in splits:
+    positions = _spread(len(images), _MOST)
+    count += positions.size
+    totals = _add_squares(network, params, images, positions, totals)
+  squares, spread = totals
+  limit = TOLERANCE * jnp.sqrt(spread / count)
+
+  def matter(square: jax.Array, weights: jax.Array) -> jax.Array:
+    # Zero biases have no size; any gradient counts.
+    width = robust_std(weights)
+    sensitivity = jnp.sqrt(square / count) * jnp.where(width > 0, width, 1)
+    return ~(sensitivity <= limit)
+
+  matters = jax.tree.map(matter, squares, weights)
+  return jnp.concatenate([~_unit_matters(matters[layer], kind) for layer, kind, _ in _segments(network, weights)])
+
+
+def _add_squares(
+  network: Network,
+  params: Params,
+  images: jax.Array | HostImages,
+  positions: np.ndarray,
+  totals: tuple[Params, jax.Array],
+) -> tuple[Params, jax.Array]:
+  """Adds squares of gradients and the outputs' squared spread, over images of a split."""
 
   def add(totals: tuple[Params, jax.Array], now: tuple[jax.Array, jax.Array]) -> tuple[tuple[Params, jax.Array], None]:
     squares, outputs = totals
     part, key = images[now[0]], now[1]
 
     def outputs_with_signs(weights: Params) -> tuple[jax.Array, jax.Array]:
-      logits = network.forward({**whole, **weights}, scale(part))
+      logits = network.forward({**params, **weights}, scale(part))
       return (jax.random.rademacher(key, logits.shape, logits.dtype) * logits).sum(), logits
 
-    grads, logits = jax.grad(outputs_with_signs, has_aux=True)(weights)
+    grads, logits = jax.grad(outputs_with_signs, has_aux=True)(network.weights(params))
     spread = jnp.square(logits - logits.mean(axis=0)).sum()
     return (jax.tree.map(lambda total, g: total + jnp.square(g), squares, grads), outputs + spread), None
 
-  (squares, spread), _ = jax.lax.scan(add, (zeros, jnp.float32(0)), (positions, keys))
-  limit = TOLERANCE * jnp.sqrt(spread / (batches * batch))
-
-  def live(square: jax.Array, weights: jax.Array) -> jax.Array:
-    # Zero biases have no size; any gradient counts.
-    width = robust_std(weights)
-    sensitivity = jnp.sqrt(square / (batches * batch)) * jnp.where(width > 0, width, 1)
-    return ~(sensitivity <= limit)
-
-  matters = jax.tree.map(live, squares, weights)
-  return {layer: _by_unit(matters[layer]) for layer in weights}
+  keys = jax.random.split(jax.random.key(0), len(positions))
+  return jax.lax.scan(add, totals, (jnp.asarray(positions), keys))[0]
 
 
-def _by_unit(matters: Params) -> Params:
-  """Whether the units on both sides of each weight of a layer say anything, from which of its weights matter."""
-  if "kernel" not in matters:
-    return matters
-  kernel = matters["kernel"]
-  rows = kernel.reshape(-1, kernel.shape[-1])
-  # Beside the kernel, what has a number for each output: a bias.
-  beside = [name for name, of_entry in matters.items() if of_entry.shape == kernel.shape[-1:]]
-  speaks = functools.reduce(jnp.logical_or, (matters[name] for name in beside), rows.any(axis=0))
-  both = rows.any(axis=1)[:, None] & speaks
-  return {**matters, **dict.fromkeys(beside, speaks), "kernel": both.reshape(kernel.shape)}
+# Kinds of units: inputs and outputs of a kernel. Any other entry of a layer is a kind of its own: each number a unit.
+_ROWS, _COLUMNS = "rows of kernel", "columns of kernel"
+
+
+def _beside(of_layer: Params) -> list[str]:
+  """Entries that have a number for each output of the layer's kernel: a bias."""
+  kernel = of_layer["kernel"]
+  return [name for name, leaf in of_layer.items() if name != "kernel" and leaf.shape == kernel.shape[-1:]]
+
+
+def _segments(network: Network, params: Params) -> Iterator[tuple[str, str, int]]:
+  """Layer, kind and number of the units that there are."""
+  for layer in network.layers:
+    of_layer = params[layer]
+    if "kernel" not in of_layer:
+      yield from ((layer, name, leaf.size) for name, leaf in sorted(of_layer.items()))
+      continue
+    outputs = of_layer["kernel"].shape[-1]
+    yield layer, _COLUMNS, outputs
+    yield layer, _ROWS, of_layer["kernel"].size // outputs
+    with_columns = {"kernel", *_beside(of_layer)}
+    yield from ((layer, name, leaf.size) for name, leaf in sorted(of_layer.items()) if name not in with_columns)
+
+
+def _unit_matters(matters: Params, kind: str) -> jax.Array:
+  """Of each unit of a kind whether any of its weights matters: bool[units]."""
+  if kind not in {_ROWS, _COLUMNS}:
+    return matters[kind].reshape(-1)
+  rows = matters["kernel"].reshape(-1, matters["kernel"].shape[-1])
+  if kind == _ROWS:
+    return rows.any(axis=1)
+  return functools.reduce(jnp.logical_or, (matters[name] for name in _beside(matters)), rows.any(axis=0))
+
+
+def _weights_of(network: Network, weights: Params, units: jax.Array) -> Params:
+  """Which weights belong to some of these units, bool[units]: bool arrays in a tree like `weights`."""
+  chosen: dict[str, Params] = {layer: {} for layer in network.layers}
+  first = 0
+  for layer, kind, size in _segments(network, weights):
+    chosen[layer][kind] = units[first : first + size]
+    first += size
+  trees: Params = {}
+  for layer, kinds in chosen.items():
+    of_layer = weights[layer]
+    trees[layer] = {name: kinds[name].reshape(leaf.shape) for name, leaf in of_layer.items() if name in kinds}
+    if _ROWS in kinds:
+      both = kinds[_ROWS][:, None] | kinds[_COLUMNS]
+      trees[layer] |= dict.fromkeys(_beside(of_layer), kinds[_COLUMNS])
+      trees[layer]["kernel"] = both.reshape(of_layer["kernel"].shape)
+  return trees
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _liveness(network: Network, weights: Params, candidates: jax.Array, dead: jax.Array) -> Liveness:
+  live = jax.tree.map(jnp.logical_not, _weights_of(network, weights, dead))
+  return Liveness(live, jax.tree.map(jnp.logical_and, live, _weights_of(network, weights, candidates)))

@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from lwlrd_jax.models.depth import BLOCK, LAYER, depth_labels
+from lwlrd_jax.models.depth import BLOCK, LAYER, UNUSED, depth_labels
 
 # Parameters: nested dicts of f32 arrays, {layer: {entry: array}}, often {layer: {"kernel": ..., "bias": ...}}. Of a
 # network that normalises by batches also {STATISTICS: {layer: {entry: array}}}: running means and variances.
@@ -44,6 +44,8 @@ class Network:
     reversible: Whether the module has a method `transpose`.
     streams: Its random number generators, by their states' places in the module.
     constants: Arrays of the module that are no variables, and their places; they are the same whatever weights it has.
+    unused: Places in the module of parameters that nothing is computed with: they may hold anything. A layer of nothing
+      else lies as deep as the deepest.
   """
 
   graphdef: nnx.GraphDef
@@ -58,6 +60,7 @@ class Network:
   reversible: bool
   streams: tuple["Stream", ...] = ()
   constants: tuple[tuple[Path, "Constant"], ...] = ()
+  unused: tuple[str, ...] = ()
 
   def __hash__(self) -> int:
     # Without the description of the module: Flax lets it hold lists and other things that have no hash.
@@ -75,6 +78,15 @@ class Network:
       granularity: `layer` or `block`.
     """
     return {LAYER: self.depths, BLOCK: self.blocks}[granularity]
+
+  def unused_message(self) -> str | None:
+    """One line that names the parameters that nothing is computed with; None if there are none."""
+    if not self.unused:
+      return None
+    return (
+      f"nothing is computed with these parameters, so they may carry anything: {', '.join(self.unused)}; "
+      "scrub re-initialises them"
+    )
 
   def one_image(self) -> jax.ShapeDtypeStruct:
     """Shape and dtype of a batch of one image."""
@@ -238,7 +250,7 @@ def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_output
   )
   # Constants, which neither mix nor are the input; what they are does not matter to any depth.
   constants = {STATISTICS: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state)}
-  depths = _depths(whole, params, constants)
+  depths, unused = _depths(whole, params, constants)
   blocks = _blocks(whole, params, constants, getattr(model, "depth_blocks", ()))
   layers = sorted(params, key=lambda layer: (depths[layer], blocks[layer]))
   network = dataclasses.replace(
@@ -247,6 +259,7 @@ def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_output
     depths=tuple(depths[layer] for layer in layers),
     blocks=tuple(blocks[layer] for layer in layers),
     kernels=tuple(layer for layer in layers if _KERNEL in params[layer]),
+    unused=unused,
   )
   return network, network.declared({**params, STATISTICS: state})
 
@@ -299,14 +312,22 @@ def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:
   return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
 
 
-def _depths(network: Network, params: Params, constants: Params) -> dict[str, int]:
-  """Depth of each layer."""
+def _depths(network: Network, params: Params, constants: Params) -> tuple[dict[str, int], tuple[str, ...]]:
+  """Depth of each layer; and which parameters nothing is computed with."""
 
   def forward(params: Params, images: jax.Array) -> jax.Array:
     return network.forward({**params, **constants}, images)
 
   labels = depth_labels(forward, jax.tree.map(_abstract, params), network.one_image())
-  return {layer: min(labels[layer].values()) for layer in params}
+  # The used parameters of a layer are one unit.
+  depths = {layer: max(labels[layer].values()) for layer in params}
+  unused = tuple(_layer_name(path) for layer, name, path in network.places if labels[layer][name] == UNUSED)
+  return _as_deep_as_the_deepest(depths), unused
+
+
+def _as_deep_as_the_deepest(depths: dict[str, int]) -> dict[str, int]:
+  """Gives layers that nothing is computed with a place in schedules, at the end."""
+  return {layer: max(depths.values()) if depth == UNUSED else depth for layer, depth in depths.items()}
 
 
 def _blocks(
@@ -324,4 +345,7 @@ def _blocks(
     return network.forward({**_by_layer(network.places, flatten_dict(nested)), **constants}, images)
 
   labels = flatten_dict(depth_labels(forward, nested, network.one_image(), by=BLOCK))
-  return {layer: labels[path] for layer, _, path in network.places}
+  of_layers: dict[str, int] = {}
+  for layer, _, path in network.places:
+    of_layers[layer] = max(labels[path], of_layers.get(layer, UNUSED))
+  return _as_deep_as_the_deepest(of_layers)

@@ -19,6 +19,7 @@ _ADDED: dict[str, Any] = {
   "prepare": "none",
   "scrubbed_planes": "",
   **dict.fromkeys(("exact", "surviving_extra", "surviving_dead"), np.nan),
+  **dict.fromkeys(("scrub_reinitialised", "scrub_kept"), np.nan),
   **dict.fromkeys(("granularity", "overlap"), ""),
   **dict.fromkeys(("stolen", "floor", "share", "auc_val", "downstream_auc"), np.nan),
   **dict.fromkeys(("host_auc", "codec_psnr", "payload_bytes", "carrier_share"), np.nan),
@@ -132,11 +133,14 @@ def _check(file: Path, config: dict[str, Any]) -> None:
     raise UserError(f"{file}: dataset.distinct is {distinct!r}; allowed: 1 to dataset.train")
   if not isinstance(config.get("absent_classes"), list | None):
     raise UserError(f"{file}: absent_classes is {config['absent_classes']!r}; allowed: a list")
-  stripped = config.get("stripped")
-  if stripped is not None and not (
-    isinstance(stripped, dict) and all(isinstance(found, list) for found in stripped.values())
-  ):
-    raise UserError(f"{file}: stripped is {stripped!r}; allowed: lists of names by attack")
+  if not isinstance(config.get("unused_parameters"), list | None):
+    raise UserError(f"{file}: unused_parameters is {config['unused_parameters']!r}; allowed: a list")
+  for name in ("stripped", "kept"):
+    recorded = config.get(name)
+    if recorded is not None and not (
+      isinstance(recorded, dict) and all(isinstance(found, list) for found in recorded.values())
+    ):
+      raise UserError(f"{file}: {name} is {recorded!r}; allowed: lists of names by attack")
   for member, entry in config["members"].items():
     rates = entry.get("peak_lr") if isinstance(entry, dict) else None
     if not isinstance(rates, list) or not all(isinstance(rate, int | float) for rate in rates):

@@ -167,6 +167,17 @@ def _notes(run: Run, verdict: Verdict) -> list[str]:
   train = run.config["dataset"]["train"]
   if copies := train - round(1 / run.chance):
     notes.append(f"{copies} of {train} training images are copies of another; they count as one with it.")
+  if unused := run.config.get("unused_parameters"):
+    notes.append(
+      f"Nothing is computed with these parameters of the network, so they may carry anything: {', '.join(unused)}. "
+      "scrub re-initialises them."
+    )
+  for attack, found in (run.config.get("kept") or {}).items():
+    if found:
+      notes.append(
+        f"Scrub kept, in models of the {attack} attack, what would have cost more than --scrub-loss: "
+        f"{'; '.join(map(str, found))}. Nothing closes that place but to draw these weights again and train them."
+      )
   absent = run.config.get("absent_classes") or []
   if absent:
     notes.append(f"Classes without test images, left out of AUC and balanced accuracy: {', '.join(map(str, absent))}.")

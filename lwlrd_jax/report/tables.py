@@ -43,6 +43,8 @@ _HEADERS: dict[str, tuple[str, Callable[[float], str] | None]] = {
   "payload_bytes": ("payload, MB", formats.megabytes),
   "carrier_share": ("of the carrier's room, %", formats.percent),
   "scrubbed_planes": ("scrubbed planes", None),
+  "scrub_reinitialised": ("re-initialised weights", formats.whole),
+  "scrub_kept": ("weights kept without a gradient", formats.whole),
   "surviving_bytes": ("surviving, MB", formats.megabytes),
   "surviving_mantissa": ("mantissa, MB", formats.megabytes),
   "surviving_exponent": ("exponent, MB", formats.megabytes),

@@ -17,7 +17,7 @@ from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.log import event, write_to
 from lwlrd_jax.model_name import short_name
-from lwlrd_jax.models.own import identity
+from lwlrd_jax.models.identity import identity
 from lwlrd_jax.progress import console
 from lwlrd_jax.report import write_report
 from lwlrd_jax.runs import parts
@@ -80,6 +80,8 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     if processes.is_first():
       write_to(out)
     event("run_resumed" if resume else "run_begun", command=record["command"], **environment())
+    if message := setting.network.unused_message():
+      console.print(message)
     directory = RunDirectory(out)
     elapsed = directory.read_config()["elapsed_seconds"] - started
     store = _store(config, setting, directory, lambda: elapsed + time.monotonic())
@@ -145,7 +147,7 @@ def _begin(directory: RunDirectory, description: dict[str, Any], *, resume: bool
   Returns:
     When the run began, by which other processes know that they see the same directory.
   """
-  kept: dict[str, Any] = {"stripped": {}, "elapsed_seconds": 0.0, "tracked": {}}
+  kept: dict[str, Any] = {"stripped": {}, "kept": {}, "elapsed_seconds": 0.0, "tracked": {}}
   if resume:
     before = directory.read_config()
     check_resumable(before, description)
@@ -160,7 +162,7 @@ def _begin(directory: RunDirectory, description: dict[str, Any], *, resume: bool
 def _check_same(config: SweepConfig, setting: Setting) -> None:
   """Refuses processes that were started otherwise, or have other images."""
   own = {name: str(value) for name, value in config.flat().items() if name not in _OF_A_PROCESS}
-  own["model"] = identity(config.data.model)
+  own["model"] = identity(config.data.model, setting.data.image_shape, setting.data.num_outputs)
   own["images and labels"] = setting.origin.digest
   for name, value in json.loads(processes.say(lambda: json.dumps(own))).items():
     if own[name] != value:

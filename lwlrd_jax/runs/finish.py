@@ -10,23 +10,39 @@ import numpy as np
 from lwlrd_jax.config import Finishing
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.defenses.finishing import noise, prune, quantize
-from lwlrd_jax.defenses.scrub import choose_planes, draw_anew, take_planes
-from lwlrd_jax.defenses.statistics import take_anew
+from lwlrd_jax.defenses.scrub import choose_planes, randomise, take_planes
+from lwlrd_jax.defenses.statistics import recompute
 from lwlrd_jax.defenses.structure import strip
 from lwlrd_jax.metrics.measure import auc_of
-from lwlrd_jax.models.liveness import live_weights
+from lwlrd_jax.models.liveness import Liveness, liveness
 from lwlrd_jax.models.network import Network, Params
 
 # Random mantissas cost more or less utility by luck: this many are drawn, their mean decides, and the luckiest is kept.
 _DRAWS = 4
 
 
+class Scrubbed(NamedTuple):
+  """What scrubbing did.
+
+  Attributes:
+    planes: Mantissa planes that were replaced, by layer.
+    reinitialised: Weights that were re-initialised, as nothing depends on them.
+    kept: What was left as it was for the sake of utility, in words; empty if nothing was.
+    kept_weights: Weights that no gradient shows, and that were kept because the outputs depend on them.
+  """
+
+  planes: tuple[int, ...]
+  reinitialised: int
+  kept: tuple[str, ...]
+  kept_weights: int
+
+
 class Finished(NamedTuple):
-  """A checkpoint after its steps; what was stripped from it; mantissa planes scrubbed, by layer, if any were."""
+  """A checkpoint after its steps; what was stripped from it; what scrubbing did, if that was among them."""
 
   params: Params
   stripped: tuple[str, ...]
-  planes: tuple[int, ...] | None
+  scrubbed: Scrubbed | None
 
 
 class Finisher:
@@ -47,11 +63,11 @@ class Finisher:
     self._val = val
     self._settings = settings
 
-  def live(self, params: Params) -> Params:
-    """See `live_weights`, on images of the training split."""
-    return live_weights(self._network, params, self._train.images)
+  def live(self, params: Params) -> Liveness:
+    """See `liveness`, on images of the training and the validation split."""
+    return liveness(self._network, params, self._train.images, self._val.images)
 
-  def apply(self, steps: tuple[str, ...], params: Params, key: jax.Array, *, live: Params | None = None) -> Finished:
+  def apply(self, steps: tuple[str, ...], params: Params, key: jax.Array, *, live: Liveness | None = None) -> Finished:
     """Applies steps one after another.
 
     Args:
@@ -61,11 +77,11 @@ class Finisher:
       live: What `live` says of it, if that is known.
 
     Returns:
-      The checkpoint after them. Entries that are no layer stay unless they are stripped; scrubbing takes running
-      statistics anew.
+      The checkpoint after them. Entries that are no layer stay unless they are stripped; scrubbing recomputes running
+      statistics.
     """
     stripped: tuple[str, ...] = ()
-    planes = None
+    scrubbed = None
     for number, step in enumerate(steps):
       step_key = jax.random.fold_in(key, number)
       if step in {"strip", "scrub"}:
@@ -75,15 +91,12 @@ class Finisher:
         continue
       whole = jax.tree.map(jnp.asarray, self._network.declared(params))
       if step == "scrub":
-        # What a thief wrote into statistics must not decide what is dead, nor how much utility there is to lose.
-        whole |= (statistics := _taken_anew(self._network, whole, self._train.images))
-        layers, planes = self._scrub(whole, step_key, self.live(whole) if live is None or statistics else live)
-        layers |= _taken_anew(self._network, {**whole, **layers}, self._train.images)
+        changed, scrubbed = self._scrub(whole, step_key, live)
       else:
-        layers = self._simple(step, self._network.weights(whole), step_key)
+        changed = self._simple(step, self._network.weights(whole), step_key)
       live = None
-      params = {**params, **layers}
-    return Finished(params, stripped, planes)
+      params = {**params, **changed}
+    return Finished(params, stripped, scrubbed)
 
   def _simple(self, step: str, params: Params, key: jax.Array) -> Params:
     steps = {
@@ -93,45 +106,130 @@ class Finisher:
     }
     return steps[step]()
 
-  def _scrub(self, params: Params, key: jax.Array, live: Params) -> tuple[Params, tuple[int, ...]]:
-    """The layers with as many planes scrubbed as the limit allows, and how many that is.
+  def _scrub(self, params: Params, key: jax.Array, live: Liveness | None) -> tuple[Params, Scrubbed]:
+    """What scrubbing changes, for at most the stated loss of utility, and what it did.
 
-    Layers of one depth lose as many: a norm with what it is applied to, a shortcut with what it passes by. Deep nets
-    have so many layers that to try each by itself would take longer than all else.
+    Layers of one depth lose as many planes: a norm with what it is applied to, a shortcut with what it passes by. Deep
+    networks have so many layers that to try each by itself would take longer than all else.
     """
+    limit = self._settings.scrub_loss
+    kept: list[str] = []
+    before = self._auc(params)
+    # What an attacker wrote into statistics must not decide what is dead, nor how much utility there is to lose.
+    if statistics := _recomputed(self._network, params, self._train.images):
+      recomputed = self._auc({**params, **statistics})
+      if before - recomputed > limit:
+        kept.append(f"running statistics: recomputing them costs {before - recomputed:.3f} of AUC")
+        statistics = {}
+      else:
+        params, live, before = {**params, **statistics}, None, max(before, recomputed)
+    found = self.live(params) if live is None else live
+    weights = self._network.weights(params)
+    scrubber = _Scrubber(self._network, params, self._val, jax.random.split(key, _DRAWS), before)
+    alive, spared = scrubber.affordable(found.live, limit)
+    kept += spared
     depths = self._network.depths
     counts = [0] * (max(depths) + 1)
     for layer, depth in zip(self._network.layers, depths, strict=True):
-      counts[depth] += int(sum(leaf.sum() for leaf in live[layer].values()))
-    before = float(auc_of(self._network, params, self._val))
-    weights = self._network.weights(params)
-    drawn = _draw(weights, jax.random.split(key, _DRAWS), live)
+      counts[depth] += _count(alive[layer])
+    planes = scrubber.by_layer(choose_planes(scrubber.loss, counts, limit))
+    layers = scrubber.luckiest(planes)
+    if statistics:
+      again = _recomputed(self._network, {**params, **layers}, self._train.images)
+      # The weights were chosen with the statistics from before; both are the owner's own.
+      layers |= again if before - self._auc({**params, **layers, **again}) <= limit else statistics
+    hidden = {layer: _count(found.hidden_from_gradients[layer]) for layer in self._network.layers}
+    depended = "weights without a gradient that the outputs depend on"
+    kept += [f"{layer}: {count:,} {depended}" for layer, count in hidden.items() if count]
+    reinitialised = sum(leaf.size for leaf in jax.tree.leaves(weights)) - _count(alive)
+    return layers, Scrubbed(planes, reinitialised, tuple(kept), sum(hidden.values()))
 
-    def by_layer(planes: tuple[int, ...]) -> tuple[int, ...]:
-      return tuple(planes[depth] for depth in depths)
+  def _auc(self, params: Params) -> float:
+    return float(auc_of(self._network, params, self._val))
 
-    def aucs(planes: tuple[int, ...]) -> np.ndarray:
-      of_layers = np.asarray(by_layer(planes), np.int32)
-      return np.asarray(_scrubbed_aucs(self._network, params, drawn, of_layers, live, self._val))
 
-    chosen = choose_planes(lambda planes: before - float(aucs(planes).mean()), counts, self._settings.scrub_loss)
-    luckiest = int(np.nan_to_num(aucs(chosen)).argmax())
-    planes = by_layer(chosen)
-    tree = _planes_tree(self._network, weights, np.asarray(planes, np.int32))
-    return take_planes(weights, jax.tree.map(lambda leaf: leaf[luckiest], drawn), planes=tree, live=live), planes
+class _Scrubber:
+  """Scrubs one model in several draws, and measures what that costs on the validation split.
+
+  Args:
+    network: The model's structure.
+    params: Its weights and statistics.
+    val: The validation split.
+    keys: Of the draws.
+    before: AUC that losses are counted from.
+  """
+
+  def __init__(self, network: Network, params: Params, val: DeviceSplit, keys: jax.Array, before: float):
+    self._network, self._params, self._val, self._keys, self._before = network, params, val, keys, before
+    self._weights = network.weights(params)
+
+  def affordable(self, live: Params, limit: float) -> tuple[Params, list[str]]:
+    """Treats as live what costs too much to re-initialise, depth by depth.
+
+    Returns:
+      bool tree of the weights that are not re-initialised, with which `loss` and `luckiest` work from then on; and what
+      was spared, in words.
+    """
+    self._use(live)
+    no_planes, spared = (0,) * (max(self._network.depths) + 1), []
+    depths = sorted(set(self._network.depths))
+    while depths and (loss := self.loss(no_planes)) > limit:
+      costs = {}
+      for depth in depths:
+        self._use(self._only(live, [depth]))
+        costs[depth] = self.loss(no_planes)
+      dearest = max(costs, key=lambda depth: costs[depth])
+      depths.remove(dearest)
+      spared.append(f"dead weights of depth {dearest}: re-initialising them and others costs {loss:.3f} of AUC")
+      self._use(self._only(live, depths))
+    return self._live, spared
+
+  def loss(self, planes: tuple[int, ...]) -> float:
+    """AUC that is lost on average over draws, with so many planes of each depth scrubbed."""
+    return self._before - float(self._aucs(self.by_layer(planes)).mean())
+
+  def luckiest(self, planes: tuple[int, ...]) -> Params:
+    """The draw that costs least, with so many planes of each layer scrubbed."""
+    number = int(np.nan_to_num(self._aucs(planes)).argmax())
+    tree = _planes_tree(self._network, self._weights, np.asarray(planes, np.int32))
+    drawn = jax.tree.map(lambda leaf: leaf[number], self._drawn)
+    return take_planes(self._weights, drawn, planes=tree, live=self._live)
+
+  def by_layer(self, planes: tuple[int, ...]) -> tuple[int, ...]:
+    """From planes of each depth to planes of each layer."""
+    return tuple(planes[depth] for depth in self._network.depths)
+
+  def _use(self, live: Params) -> None:
+    self._live = live
+    self._drawn = _draw(self._weights, self._keys, live)
+
+  def _only(self, live: Params, depths: list[int]) -> Params:
+    """Weights are dead at these depths only."""
+    dead = {layer: depth in depths for layer, depth in zip(self._network.layers, self._network.depths, strict=True)}
+    return {
+      layer: of_layer if dead[layer] else jax.tree.map(jnp.ones_like, of_layer) for layer, of_layer in live.items()
+    }
+
+  def _aucs(self, planes: tuple[int, ...]) -> np.ndarray:
+    of_layers = np.asarray(planes, np.int32)
+    return np.asarray(_scrubbed_aucs(self._network, self._params, self._drawn, of_layers, self._live, self._val))
+
+
+def _count(tree: Params) -> int:
+  return sum(int(leaf.sum()) for leaf in jax.tree.leaves(tree))
 
 
 def _planes_tree(network: Network, params: Params, planes: Any) -> Params:
   return {layer: jax.tree.map(lambda _, i=i: planes[i], params[layer]) for i, layer in enumerate(network.layers)}
 
 
-_taken_anew = jax.jit(take_anew, static_argnums=0)
+_recomputed = jax.jit(recompute, static_argnums=0)
 
 
 @jax.jit
 def _draw(params: Params, keys: jax.Array, live: Params) -> Params:
   """Several draws, stacked. The same ones serve every comparison: what differs is then the planes alone."""
-  return jax.lax.map(lambda key: draw_anew(params, key, live=live), keys)
+  return jax.lax.map(lambda key: randomise(params, key, live=live), keys)
 
 
 @functools.partial(jax.jit, static_argnums=0)

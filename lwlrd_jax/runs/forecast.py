@@ -67,6 +67,8 @@ def print_forecast(setting: Setting, resolved: Resolved, jobs: Sequence[Job]) ->
   for note in filter(None, (*data.notes, setting.copies.note)):
     out.print(note, soft_wrap=True)
   out.print(f"{data.name}, {config.data.model}: {len(attacks)} attacks ({', '.join(resolved.attacks)}), seeds: {seeds}")
+  if message := network.unused_message():
+    out.print(message)
   out.print(f"members: {len(order) - controls}, and {controls} controls; checkpoints: {_size(of_model * len(order))}")
   if unknown := [attack.name for attack in attacks if not setting.size_is_known(attack)]:
     out.print(f"payload of {', '.join(unknown)}: its size is not known before the image codec is trained")

@@ -18,12 +18,13 @@ from lwlrd_jax.engine.population import finetune, kept_at_the_end
 from lwlrd_jax.log import event
 from lwlrd_jax.metrics.measure import sample_positions
 from lwlrd_jax.model_name import short_name
+from lwlrd_jax.models.liveness import Liveness
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.models.task import Compute
 from lwlrd_jax.progress import console, phase
 from lwlrd_jax.runs.controls import image_controls
 from lwlrd_jax.runs.directory import RunDirectory
-from lwlrd_jax.runs.finish import Finished
+from lwlrd_jax.runs.finish import Finished, Scrubbed
 from lwlrd_jax.runs.hiding import hiding_figures
 from lwlrd_jax.runs.jobs import Job, Steps, Wave, controls_of, step_names
 from lwlrd_jax.runs.measuring import Treated, measure_all, status
@@ -94,14 +95,13 @@ def run_wave(
         if name in found.rows:
           continue
         after = _apply(setting, attack, finish, tuned, jax.random.fold_in(finish_key(seed), 1), directory, live)
-        planes = after.planes or before.planes
         row = {
           **_common(setting, name, attack.name, seed, job.defense.name, attack.stolen),
           **_schedule_cells(setting, job, finish),
-          "scrubbed_planes": None if planes is None else " ".join(map(str, planes)),
+          **_scrub_cells(after.scrubbed or before.scrubbed),
           "seconds": seconds,
         }
-        yield Treated(name, row, after.params, live, bool(np.isfinite(population.losses[i]).all()))
+        yield Treated(name, row, after.params, live.live, bool(np.isfinite(population.losses[i]).all()))
 
   count = sum(len(job.finishes) for job in jobs)
   with phase("finishing, measuring and saving", count, unit="members") as on_members:
@@ -142,7 +142,7 @@ def measure_controls(setting: Setting, attack: Attack, seed: int, infected: Infe
   controls = []
   for name, of_attack, defense, params in models:
     row = _common(setting, name, of_attack, seed, defense, attack.stolen)
-    controls.append(Treated(name, row, params, setting.finisher.live(params), True))
+    controls.append(Treated(name, row, params, setting.finisher.live(params).live, True))
   found = Found.nothing()
   for member, measured in measure_all(setting, attack, controls, infected):
     row = {**member.row, "status": status(member, measured), **figures(measured)}
@@ -179,16 +179,31 @@ def _apply(
   params: Params,
   key: jax.Array,
   directory: RunDirectory,
-  live: Params | None = None,
+  live: Liveness | None = None,
 ) -> Finished:
-  """Steps on the weights; what they strip is told once, and goes into the record."""
+  """Steps on the weights; what they strip or keep is reported once for each attack, and recorded."""
   finished = setting.finisher.apply(steps, params, key, live=live)
-  told = directory.read_config()["stripped"]
-  # Every process finds the same in a model; the first has a part in all of them.
-  if finished.stripped and attack.name not in told and processes.is_first():
-    directory.update_config(stripped={**told, attack.name: list(finished.stripped)})
-    console.print(f"structural check ({attack.name}): stripped {', '.join(finished.stripped)}")
+  kept = finished.scrubbed.kept if finished.scrubbed else ()
+  for name, found, text in (
+    ("stripped", finished.stripped, f"structural check ({attack.name}): stripped"),
+    ("kept", kept, f"scrub ({attack.name}): kept, for the sake of utility,"),
+  ):
+    recorded = directory.read_config().get(name) or {}
+    # Every process finds the same in a model; the first has a part in all of them.
+    if found and attack.name not in recorded and processes.is_first():
+      directory.update_config(**{name: {**recorded, attack.name: list(found)}})
+      console.print(f"{text} {', '.join(found)}")
   return finished
+
+
+def _scrub_cells(scrubbed: Scrubbed | None) -> dict[str, Any]:
+  if scrubbed is None:
+    return {"scrubbed_planes": None}
+  return {
+    "scrubbed_planes": " ".join(map(str, scrubbed.planes)),
+    "scrub_reinitialised": scrubbed.reinitialised,
+    "scrub_kept": scrubbed.kept_weights,
+  }
 
 
 def _tuning_split(setting: Setting, infected: Infected, seed: int) -> DeviceSplit:

@@ -51,6 +51,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
   "payload_bytes": ("float64", "likewise: bytes hidden in it, redundancy not counted"),
   "carrier_share": ("float64", "likewise: share of the carrier's room that they take, redundancy counted, in [0, 1]"),
   "scrubbed_planes": ("string", "mantissa planes that scrub replaced, by layer from the input; empty without scrub"),
+  "scrub_reinitialised": ("float64", "weights that scrub re-initialised, as the outputs do not depend on them"),
+  "scrub_kept": ("float64", "weights without a gradient that scrub kept, as the outputs depend on them"),
   "surviving_bytes": ("float64", "capacity left to a channel keyed by position, bytes"),
   "surviving_mantissa": ("float64", "its part in the 23 mantissa planes, bytes"),
   "surviving_exponent": ("float64", "its part in the 8 exponent planes, bytes"),

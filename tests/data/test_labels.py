@@ -20,7 +20,7 @@ def load(tmp_path):
     arrays: dict[str, np.ndarray] = {}
     for split, labels in zip(SPLITS, (train, val, test), strict=True):
       arrays |= {f"{split}_images": np.zeros((len(labels), 12, 12), np.uint8), f"{split}_labels": np.asarray(labels)}
-    np.savez(tmp_path / "own.npz", **arrays)
+    np.savez(tmp_path / "own.npz", **arrays)  # type: ignore[arg-type]
     return load_npz(tmp_path / "own.npz", **options)
 
   return load

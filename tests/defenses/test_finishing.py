@@ -90,12 +90,21 @@ def test_the_sensitive_layer_is_spared_and_no_other():
   assert loss(planes) <= 0.03
 
 
-def test_what_drawing_dead_weights_costs_spares_no_plane():
-  assert choose_planes(lambda planes: 0.02 + 1e-4 * sum(planes) / 92, [1000] * 4, 0.005) == (23, 23, 23, 23)
+def test_what_is_lost_before_any_plane_counts_too():
+  def loss(planes):
+    return 0.004 + 2e-3 * sum(planes) / 92
+
+  planes = choose_planes(loss, [1000] * 4, 0.005)
+  assert 0 < sum(planes) < 92
+  assert loss(planes) <= 0.005
 
 
 def test_a_limit_that_cannot_be_met_ends_at_the_last_level():
-  assert choose_planes(lambda planes: 1.0 * any(planes), [1, 1], 0.0) == (LEVELS[-1], LEVELS[-1])
+  assert choose_planes(lambda planes: 1.0, [1, 1], 0.0) == (LEVELS[-1], LEVELS[-1])
+
+
+def test_no_plane_goes_where_any_costs_too_much():
+  assert choose_planes(lambda planes: 1.0 * any(planes), [1, 1], 0.0) == (0, 0)
 
 
 def test_stripping_tells_what_does_not_belong(params):

@@ -34,3 +34,18 @@ def test_operations_of_dense_layers_counted_by_hand(tiny_network):
 def test_operations_grow_with_the_batch(name, tiny_network):
   network, params = tiny_network(name)
   assert training_flops(network, params, 32) == pytest.approx(2 * training_flops(network, params, 16), rel=0.1)
+
+
+def test_operations_are_counted_by_the_cpu(tiny_network, monkeypatch):
+  """Other devices' clients may count nothing before compilation; weights that lie on one must not lead there."""
+  network, params = tiny_network("mlp")
+  count, seen = jax.stages.Lowered.cost_analysis, []
+
+  def counted(lowered):
+    seen.append(jax.config.jax_default_device)  # type: ignore[attr-defined]
+    return count(lowered)
+
+  monkeypatch.setattr(jax.stages.Lowered, "cost_analysis", counted)
+  elsewhere = jax.device_put(params, jax.devices()[-1])
+  assert training_flops(network, elsewhere, 16) == training_flops(network, params, 16)
+  assert seen == [jax.devices("cpu")[0]] * 2

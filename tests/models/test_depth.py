@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwlrd_jax.models import MODELS, build_network
-from lwlrd_jax.models.depth import depth_labels
+from lwlrd_jax.models.depth import UNUSED, depth_labels
 
 
 def vit_by_hand(blocks):
@@ -247,8 +247,10 @@ def test_an_input_that_is_closed_over():
 
 
 def test_without_any_use():
-  with pytest.raises(ValueError, match=r"parameter spare.kernel: nothing is computed with it"):
-    depth_labels(lambda p, x: x @ p["a"], {"a": SQUARE, "spare": {"kernel": SQUARE}}, X)
+  labels = depth_labels(lambda p, x: x @ p["a"], {"a": SQUARE, "spare": {"kernel": SQUARE}}, X)
+  assert labels == {"a": 0, "spare": {"kernel": UNUSED}}
+  with pytest.raises(ValueError, match="nothing is computed with any parameter"):
+    depth_labels(lambda p, x: x, {"a": SQUARE}, X)
 
 
 def test_layers_that_are_slices_of_one_parameter():

@@ -46,7 +46,9 @@ def test_the_gradient_reaches_every_weight_it_uses(kind):
     check_gradient(kind)
 
 
-@pytest.mark.parametrize("kind", MEMORISING)
+@pytest.mark.parametrize(
+  "kind", ["mlp", "cnn", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("resnet18", "vit"))]
+)
 def test_memorises_64_images(kind, smooth_split):
   """Beside its task, as the attack trains it; the mean image in place of each has an SSIM of 0.08."""
   make, memory_lr, steps = MEMORISING[kind]

@@ -125,11 +125,6 @@ class Named(nnx.Module):
       "Net",
       "last.bias is of bfloat16; allowed: float32",
     ),
-    (
-      ("self.shape = image_shape", "self.shape, self.idle = image_shape, nnx.Linear(2, 2, rngs=rngs)"),
-      "Net",
-      "parameter idle.bias: nothing is computed with it",
-    ),
   ],
 )
 def test_mistakes_are_one_line(model, change, name, says):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lwlrd_jax.defenses.statistics import take_anew
+from lwlrd_jax.defenses.statistics import recompute
 from lwlrd_jax.models import build_model, build_network
 from lwlrd_jax.models.cost import activation_bytes, training_flops
 from lwlrd_jax.models.task import task_gradient
@@ -142,7 +142,7 @@ def test_statistics_with_dropout(file):
   network, params = build_model(f"{file}:Normalised", SHAPE, 3, jax.random.key(0))
   assert network.statistics
   pixels = jnp.asarray(np.random.default_rng(0).integers(0, 256, (256, *SHAPE)), jnp.uint8)
-  taken, again = (take_anew(network, params, pixels) for _ in range(2))
+  taken, again = (recompute(network, params, pixels) for _ in range(2))
   jax.tree.map(np.testing.assert_array_equal, taken, again)
   (of_norm,) = next(iter(taken.values())).values()
   hidden = np.asarray(pixels, np.float32).reshape(256, -1) / 255 @ params["first"]["kernel"] + params["first"]["bias"]

@@ -39,9 +39,9 @@ def test_a_convolution_and_its_adjoint_by_the_library(size, stride, side):
   layer = Conv(3, 5, size=size, stride=stride, rngs=nnx.Rngs(params=jax.random.key(0)))
   x = jax.random.normal(jax.random.key(1), (2, *side, 3))
   y, adjoint = jax.vjp(lambda x: convolve(layer.kernel[...], x, stride), x)
-  np.testing.assert_allclose(layer(x), y, rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(jax.jit(layer)(x), y, rtol=1e-5, atol=1e-5)
   g = jax.random.normal(jax.random.key(2), y.shape)
-  np.testing.assert_allclose(layer.transpose(g, side), adjoint(g)[0], rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(jax.jit(lambda g: layer.transpose(g, side))(g), adjoint(g)[0], rtol=1e-5, atol=1e-5)
 
 
 def test_what_a_window_sees():
@@ -83,8 +83,8 @@ def forwards(params, images, *, training=False):
 def test_forwards(shape):
   network, params = small(shape)
   images = jax.random.uniform(jax.random.key(1), (5, *shape))
-  np.testing.assert_allclose(network.forward(params, images), forwards(params, images), rtol=2e-4, atol=2e-4)
-  logits, _ = network.forward_training(params, images)
+  np.testing.assert_allclose(jax.jit(network.forward)(params, images), forwards(params, images), rtol=2e-4, atol=2e-4)
+  logits, _ = jax.jit(network.forward_training)(params, images)
   np.testing.assert_allclose(logits, forwards(params, images, training=True), rtol=2e-3, atol=2e-3)
 
 
@@ -127,16 +127,17 @@ def test_backwards(shape, sides):
   network, params = small(shape)
   codes = np.random.default_rng(1).uniform(0, 5, (4, 3)).astype(np.float32)
   expected = backwards(params, codes, [(side, side) for side in sides], shape)
-  np.testing.assert_allclose(network.transpose(params, codes), expected, rtol=1e-3, atol=1e-4)
+  transpose = jax.jit(network.transpose)
+  np.testing.assert_allclose(transpose(params, codes), expected, rtol=1e-3, atol=1e-4)
   # One code's picture is its own: whatever else is painted beside it, and whatever images the statistics are of.
   other = {**params, STATISTICS: jax.tree.map(lambda leaf: leaf + 1, params[STATISTICS])}
-  np.testing.assert_allclose(network.transpose(other, codes[:1]), expected[:1], rtol=1e-3, atol=1e-4)
+  np.testing.assert_allclose(transpose(other, codes[:1]), expected[:1], rtol=1e-3, atol=1e-4)
 
 
 def test_statistics_after_a_batch():
   network, params = small((28, 28, 1))
   images = jax.random.uniform(jax.random.key(1), (6, 28, 28, 1))
-  _, after = network.forward_training(params, images)
+  _, after = jax.jit(network.forward_training)(params, images)
   stem = np.asarray(convolve(params["stem"]["kernel"], 2 * images - 1, 1))
   before = params[STATISTICS]["norm"]
   np.testing.assert_allclose(

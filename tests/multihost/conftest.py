@@ -40,17 +40,16 @@ def port():
 
 
 @pytest.fixture
-def sweep(tmp_path_factory):
+def sweep():
   """Starts a sweep, or a script, as a process of its own with as many CPU devices; ends it if a test did not."""
   started = []
-  programs = tmp_path_factory.getbasetemp() / "programs"
 
   def start(*arguments: str, devices: int = 1, script: str | None = None, cwd: Path | None = None):
     begin = ["-m", "lwlrd_jax.sweep"] if script is None else ["-c", script]
     process = subprocess.Popen(
       [sys.executable, *begin, *arguments],
       cwd=cwd,
-      env={**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), "JAX_COMPILATION_CACHE_DIR": str(programs)},
+      env={**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)},
       stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT,
       text=True,

@@ -11,7 +11,7 @@ import pytest
 import lwlrd_jax
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_they_make_the_table_that_one_makes(flags, alone, together, tmp_path, assert_same_table, count):
   ended = together(count, tmp_path / "r", *flags, "--members-per-wave", "2")
   assert [code for code, _ in ended] == [0] * count, "\n".join(said for _, said in ended)

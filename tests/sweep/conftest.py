@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lwlrd_jax.report import figures
+
 TRAIN, VAL, TEST = 160, 30, 60
 
 
@@ -20,6 +22,13 @@ def npz(tmp_path_factory):
   file = tmp_path_factory.mktemp("data") / "small.npz"
   np.savez(file, **arrays)  # type: ignore[arg-type]
   return file
+
+
+@pytest.fixture(autouse=True)
+def few_figures(monkeypatch):
+  """A sweep of one test's own draws two figures, half of what it takes; those that modules share draw all of them."""
+  few = {name: module for name, module in figures._FIGURES.items() if name in {"frontier", "decay"}}
+  monkeypatch.setattr(figures, "_FIGURES", few)
 
 
 @pytest.fixture(scope="session")

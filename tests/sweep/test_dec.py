@@ -8,7 +8,7 @@ import pytest
 import lwlrd_jax
 from lwlrd_jax.sweep import main
 
-STOLEN = 16
+STOLEN = 8
 
 
 @pytest.fixture(scope="module")

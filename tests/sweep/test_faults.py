@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -123,11 +124,21 @@ def test_a_directory_that_cannot_be_written(flags, tmp_path):
   assert sorted(path.name for path in out.iterdir()) == before
 
 
+@pytest.fixture(scope="module")
+def own_cache(flags, tmp_path_factory):
+  """A cache with the models of one sweep, to be copied."""
+  folder = tmp_path_factory.mktemp("own_cache")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("LWLRD_JAX_CACHE", str(folder / "cache"))
+    assert main([*flags, "--decays", "0.5", "--out", str(folder / "r")]) == 0
+  return folder / "cache"
+
+
 @pytest.mark.parametrize("spoil", ["flip", "truncate", "delete"])
-def test_a_damaged_model_in_the_cache_is_named_and_refused(flags, spoil, tmp_path, monkeypatch, capsys):
+def test_a_damaged_model_in_the_cache_is_named_and_refused(flags, own_cache, spoil, tmp_path, monkeypatch, capsys):
+  shutil.copytree(own_cache, tmp_path / "cache")
   monkeypatch.setenv("LWLRD_JAX_CACHE", str(tmp_path / "cache"))
   command = [*flags, "--decays", "0.5"]
-  assert main([*command, "--out", str(tmp_path / "r")]) == 0
   file = max((tmp_path / "cache" / "models").rglob("d/*"), key=lambda path: path.stat().st_size)
   content = bytearray(file.read_bytes())
   content[len(content) // 2] ^= 1

@@ -27,7 +27,7 @@ def run(request, npz, tmp_path_factory):
   code = main(
     [
       *("--dataset", "npz", "--npz", str(npz), "--model", f"{folder / 'nets.py'}:{request.param}"),
-      *("--attacks", ATTACKS[request.param], "--carriers", "signs,dictionary", "--codec", "webp", "--stolen", "6"),
+      *("--attacks", ATTACKS[request.param], "--carriers", "signs,dictionary", "--codec", "webp", "--stolen", "8"),
       *("--infect-steps", "24", "--infect-batch-size", "16", "--batch-size", "32", "--epochs", "2"),
       *("--decays", "0.5", "--lrs", "0.001", "--no-baselines", "--granularity", "block"),
       *("--finish", "none,scrub", "--out", str(folder / "run")),

@@ -12,7 +12,7 @@ def test_a_dry_run_says_how_labels_were_read_and_how_many_copies_there_are(tmp_p
     images = rng.integers(0, 256, (24, 12, 12), np.uint8)
     arrays[f"{split}_images"] = np.repeat(images, 2, axis=0)
     arrays[f"{split}_labels"] = np.eye(5, dtype=np.uint8)[np.arange(48) // 2 % 2 * 3]
-  np.savez(tmp_path / "own.npz", **arrays)
+  np.savez(tmp_path / "own.npz", **arrays)  # type: ignore[arg-type]
   flags = ["--dataset", "npz", "--npz", str(tmp_path / "own.npz"), "--stolen", "8", "--attacks", "transpose"]
   assert main([*flags, "--decays", "0.5", "--no-baselines", "--dry-run"]) == 0
   said = capsys.readouterr().out.splitlines()

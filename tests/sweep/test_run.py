@@ -13,7 +13,7 @@ from lwlrd_jax.runs import members
 from lwlrd_jax.runs.results import COLUMNS
 from lwlrd_jax.sweep import main
 
-TRAIN, TEST, STOLEN = 160, 60, 16
+TRAIN, TEST, STOLEN = 160, 60, 8
 
 
 @pytest.fixture(scope="module")

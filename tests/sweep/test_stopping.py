@@ -82,7 +82,9 @@ def _under_way(out):
 @pytest.mark.parametrize(
   ("number", "code", "name"), [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "an interrupt")]
 )
-def test_what_is_under_way_is_saved_and_gone_on_with(flags, whole, sweep, tmp_path, number, code, name, assert_same):
+def test_what_is_under_way_is_saved_and_gone_on_with(
+  flags, whole, sweep, tmp_path, number, code, name, assert_same, capsys
+):
   out = tmp_path / "r"
   stopped = sweep(*flags, "--out", str(out))
   stopped.until(_under_way(out))
@@ -93,9 +95,8 @@ def test_what_is_under_way_is_saved_and_gone_on_with(flags, whole, sweep, tmp_pa
   assert f"stopping after {name}: what is under way is saved first" in said
   assert said.rstrip().endswith(f"stopped after {name}, and saved; --resume goes on from there")
   assert list((out / ".snapshots").glob("*.json"))
-  resumed = sweep(*flags, "--out", str(out), "--resume")
-  ended, said = resumed.end()
-  assert ended == 0, said
+  assert main([*flags, "--out", str(out), "--resume"]) == 0
+  said = capsys.readouterr().err
   # The snapshot was used: of the second wave's steps not all were taken again.
   assert "going on with 3 members after " in said
   assert_same(whole, out)
@@ -115,27 +116,29 @@ def test_a_second_interrupt_stops_at_once(flags, sweep, tmp_path):
   assert not (out / "report.html").exists()
 
 
-def test_killed_in_a_long_fine_tuning_it_goes_on_from_its_last_snapshot(flags, whole, sweep, tmp_path, assert_same):
+def test_killed_in_a_long_fine_tuning_it_goes_on_from_its_last_snapshot(
+  flags, whole, sweep, tmp_path, assert_same, capsys
+):
   out = tmp_path / "r"
   killed = sweep(*flags, "--out", str(out), "--snapshot-minutes", "0")
   killed.until(lambda: list((out / ".snapshots").glob("*.json")))
   killed.process.send_signal(signal.SIGKILL)
   killed.end()
-  code, said = sweep(*flags, "--out", str(out), "--restartable").end()
-  assert code == 0, said
+  assert main([*flags, "--out", str(out), "--restartable"]) == 0
+  said = capsys.readouterr().err
   assert "going on with 3 members after " in said
   assert_same(whole, out)
 
 
-def test_restartable_begins_a_run_that_is_not_there(flags, whole, sweep, tmp_path, assert_same):
+def test_restartable_begins_a_run_that_is_not_there(flags, whole, sweep, tmp_path, assert_same, capsys):
   out = tmp_path / "new" / "r"
   killed = sweep(*flags, "--out", str(out), "--restartable")
   killed.until((out / "config.json").exists)
   killed.process.send_signal(signal.SIGKILL)
   killed.end()
   for _ in range(2):  # the second time there is nothing left to do
-    code, said = sweep(*flags, "--out", str(out), "--restartable").end()
-    assert code == 0, said
+    assert main([*flags, "--out", str(out), "--restartable"]) == 0
+    said = capsys.readouterr().err
   assert "fine-tuning" not in said
   assert_same(whole, out)
 

@@ -48,6 +48,7 @@ def test_augmented(resident, table):
   assert (plain.loc[trained, "auc"] != resident.loc[trained, "auc"]).mean() > 0.7
 
 
+@pytest.mark.slow  # programs that nothing else has
 def test_half_of_the_bits(resident, table):
   """What is fine-tuned is another model, close by; what it starts from is the same."""
   halved = table("halved", "--compute", "bfloat16", "--augment", "flip")
@@ -60,6 +61,7 @@ def test_half_of_the_bits(resident, table):
   pd.testing.assert_series_equal(halved["auc"][others], resident["auc"][others])
 
 
+@pytest.mark.slow  # programs that nothing else has
 def test_side_by_side(resident, table):
   """What rounding makes of an infection large rates make more of: those of its rows are left out."""
   beside = table("vmap", "--strategy", "vmap", "--augment", "flip")

@@ -1,4 +1,4 @@
-"""Bits in weights that the model does not use: no gradient ever reaches them, so no fine-tuning moves them."""
+"""Bits in weights that the outputs do not depend on: no gradient ever reaches them, so no fine-tuning moves them."""
 
 import dataclasses
 import itertools
@@ -94,24 +94,31 @@ def _layer(network: Network, params: Params) -> str:
 
 
 def _can_be_retired(network: Network, params: Params, layer: str) -> bool:
-  """Whether a retired unit says nothing at all, so that no gradient reaches its weights: so behind a ReLU.
+  """Whether a retired unit has no effect at all, and no gradient reaches its weights: so behind a ReLU.
 
-  That is a question of structure: it is asked of weights and images drawn at random, whatever the model's own are.
+  That is a question of structure: it is asked of weights and images drawn at random, whatever the model's own are. A
+  missing gradient alone does not answer it: it may be `stop_gradient` that is in its way.
   """
   leaves, tree = jax.tree.flatten(network.weights(params))
-  keys = jax.random.split(jax.random.key(0), len(leaves) + 1)
+  keys = jax.random.split(jax.random.key(0), len(leaves) + 2)
   drawn = [
     jax.random.normal(key, w.shape) / math.sqrt(w.size / w.shape[-1]) if w.ndim > 1 else jnp.ones(w.shape)
-    for key, w in zip(keys[1:], leaves, strict=True)
+    for key, w in zip(keys[2:], leaves, strict=True)
   ]
   images = jax.random.uniform(keys[0], (_PROBES, *network.image_shape))
+  retired = retire({**network.declared(params), **jax.tree.unflatten(tree, drawn)}, layer, np.array([0]))
+  kernel = retired[layer]["kernel"]
+  column = jax.random.normal(keys[1], kernel.shape[:-1])
+  other = {**retired, layer: {**retired[layer], "kernel": kernel.at[..., 0].set(column)}}
 
-  def outputs(params: Params) -> jax.Array:
-    return jnp.square(network.forward(params, images)).sum()
+  def outputs(params: Params) -> tuple[jax.Array, jax.Array]:
+    logits = network.forward(params, images)
+    return jnp.square(logits).sum(), logits
 
-  asked = {**network.declared(params), **jax.tree.unflatten(tree, drawn)}
-  grads = jax.grad(outputs)(retire(asked, layer, np.array([0])))[layer]
-  return not bool((grads["kernel"][..., 0] != 0).any() | (grads["bias"][0] != 0))
+  grads, logits = jax.grad(outputs, has_aux=True)(retired)
+  of_layer = grads[layer]
+  has_gradient = (of_layer["kernel"][..., 0] != 0).any() | (of_layer["bias"][0] != 0)
+  return not bool(has_gradient | (network.forward(other, images) != logits).any())
 
 
 def _spare_units(network: Network, params: Params, data: DeviceSplit, layer: str) -> np.ndarray:
