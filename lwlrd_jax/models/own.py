@@ -264,7 +264,8 @@ def _check_gradients(model: str, module: nnx.Module, image_shape: tuple[int, int
   graphdef, params, rest = parts
 
   def run(params: nnx.State, images: jax.Array, codes: jax.Array) -> jax.Array:
-    bound: Any = nnx.merge(graphdef, params, rest)
+    # Made anew: what a batch changes, such as running statistics, must be of this trace.
+    bound: Any = nnx.merge(graphdef, params, jax.tree.map(lambda leaf: leaf, rest))
     bound.eval()
     back = bound.transpose(codes).sum() if hasattr(module, "transpose") else 0.0
     return bound(images).sum() + back
