@@ -95,10 +95,8 @@ def measure(
     worth = jnp.where(jnp.isfinite(read.images).all(), alone, jnp.nan)[None]
   else:
     worth = _worth(network.num_outputs, strategy, to_train_on, read, val, test)
-  each = [
-    survival(infected.params, *jax.tree.map(lambda leaf, i=i: leaf[i], (params, live)), network.layers)
-    for i in range(members)
-  ]
+  of_members = [jax.tree.map(lambda leaf, i=i: leaf[i], (params, live)) for i in range(members)]
+  each = [survival(infected.params, after, alive, network.layers) for after, alive in of_members]
   survived = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
   return Measured(useful, auc_val, by_image, worth, leaked, read.ber, read.exact, survived, samples)
 
