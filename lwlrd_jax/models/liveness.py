@@ -3,6 +3,7 @@
 import collections
 import functools
 import itertools
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -82,8 +83,8 @@ def liveness(
   """As `live_weights`; also which of the live weights no gradient shows."""
   params = network.declared(params)
   splits = (images,) if held_out is None else (images, held_out)
-  candidates = _without_gradient(network, params, splits)
-  trials = _Trials(network, params, splits)
+  candidates, sizes = _without_gradient(network, params, splits)
+  trials = _Trials(network, params, sizes, splits)
   dead = trials.dead_among(np.asarray(candidates))
   return _liveness(network, network.weights(params), candidates, jnp.asarray(dead))
 
@@ -94,17 +95,20 @@ def small_draw(weights: jax.Array, key: jax.Array) -> jax.Array:
   An array whose weights are all 0 has no size, and biases that switch units off may be nearly all that an array holds:
   then it is 1.
   """
-  spread = robust_std(weights)
-  size = jnp.where((spread > 0) & (spread < 1), spread, 1)
-  return jax.random.normal(key, weights.shape, weights.dtype) * size * _SMALL
+  return jax.random.normal(key, weights.shape, weights.dtype) * _small_size(robust_std(weights))
+
+
+def _small_size(spread: jax.Array) -> jax.Array:
+  return jnp.where((spread > 0) & (spread < 1), spread, 1) * _SMALL
 
 
 class _Trials:
   """Re-initialises groups of units and compares outputs."""
 
-  def __init__(self, network: Network, params: Params, splits: tuple[jax.Array | HostImages, ...]):
+  def __init__(self, network: Network, params: Params, sizes: Params, splits: tuple[jax.Array | HostImages, ...]):
     self._network = network
     self._params = params
+    self._sizes = sizes
     self._splits = splits
     self._positions = [_spread(len(split), _MOST) for split in splits]
     self._segments = list(_segments(network, params))
@@ -136,11 +140,9 @@ class _Trials:
 
   def _changes(self, units: np.ndarray, positions: list[np.ndarray]) -> bool:
     """Whether outputs change if these units are re-initialised."""
-    changed, spread = 0.0, 0.0
-    for split, chosen in zip(self._splits, positions, strict=True):
-      found = _outputs_change(self._network, self._params, jnp.asarray(units), split, chosen)
-      changed, spread = changed + float(found[0]), spread + float(found[1])
-    return not changed <= SAME_OUTPUTS**2 * spread  # what is not a number counts as a change
+    seen = tuple(zip(self._splits, positions, strict=True))
+    changed, spread = _outputs_change(self._network, self._params, self._sizes, jnp.asarray(units), seen)
+    return not float(changed) <= SAME_OUTPUTS**2 * float(spread)  # what is not a number counts as a change
 
 
 def _spread(size: int, most: int) -> np.ndarray:
@@ -152,34 +154,55 @@ def _spread(size: int, most: int) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _outputs_change(
-  network: Network, params: Params, units: jax.Array, images: jax.Array | HostImages, positions: jax.Array
+  network: Network,
+  params: Params,
+  sizes: Params,
+  units: jax.Array,
+  seen: tuple[tuple[jax.Array | HostImages, jax.Array], ...],
 ) -> tuple[jax.Array, jax.Array]:
   """Squared change of the outputs when units are re-initialised, and squared spread of the outputs: sums, f32[].
 
-  By a draw and by its opposite: a sign unit that never changes its sign has the same one by half of all draws.
+  By small numbers of either sign and by their opposites: a sign unit that never changes its sign has the same one by
+  half of all draws.
   """
   weights = network.weights(params)
-  leaves, tree = jax.tree.flatten(weights)
-  keys = jax.tree.unflatten(tree, list(jax.random.split(jax.random.key(0), len(leaves))))
   dead = _weights_of(network, weights, units)
-  draws = jax.tree.map(small_draw, weights, keys)
-  changed = [
-    jax.tree.map(lambda w, new, gone, sign=sign: jnp.where(gone, sign * new, w), weights, draws, dead)
-    for sign in (1, -1)
-  ]
 
-  def add(totals: tuple[jax.Array, jax.Array], batch: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
-    seen = scale(images[batch])
-    logits = network.forward(params, seen)
-    moved = sum(jnp.square(network.forward({**params, **of_draw}, seen) - logits).sum() for of_draw in changed)
-    return (totals[0] + moved, totals[1] + jnp.square(logits - logits.mean(axis=0)).sum()), None
+  def replaced(sign: float) -> Params:
+    return jax.tree.map(lambda w, size, gone: jnp.where(gone, sign * size * _signs(w.shape), w), weights, sizes, dead)
 
-  return jax.lax.scan(add, (jnp.float32(0), jnp.float32(0)), positions)[0]
+  changed = [replaced(1.0), replaced(-1.0)]
+  totals = jnp.float32(0), jnp.float32(0)
+  for images, positions in seen:
+
+    def add(
+      totals: tuple[jax.Array, jax.Array], batch: jax.Array, images: jax.Array | HostImages = images
+    ) -> tuple[tuple[jax.Array, jax.Array], None]:
+      scaled = scale(images[batch])
+      logits = network.forward(params, scaled)
+      moved = sum(jnp.square(network.forward({**params, **of_sign}, scaled) - logits).sum() for of_sign in changed)
+      return (totals[0] + moved, totals[1] + jnp.square(logits - logits.mean(axis=0)).sum()), None
+
+    totals = jax.lax.scan(add, totals, positions)[0]
+  return totals
+
+
+def _signs(shape: tuple[int, ...]) -> jax.Array:
+  """Signs without a pattern, f32 of a shape. Random numbers would take several times as long to compile."""
+  number = jax.lax.iota(jnp.uint32, math.prod(shape)) * np.uint32(2654435769)  # Knuth's multiplicative hash
+  number = (number ^ (number >> np.uint32(15))) * np.uint32(2246822519)
+  return jnp.where(number >> np.uint32(31) == 0, jnp.float32(1), jnp.float32(-1)).reshape(shape)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _without_gradient(network: Network, params: Params, splits: tuple[jax.Array | HostImages, ...]) -> jax.Array:
-  """Units that no gradient over images shows: bool[units], in the order of `_segments`."""
+def _without_gradient(
+  network: Network, params: Params, splits: tuple[jax.Array | HostImages, ...]
+) -> tuple[jax.Array, Params]:
+  """Units that no gradient over images shows, and how large re-initialised weights of each array are.
+
+  Returns:
+    bool[units], in the order of `_segments`; f32[] in a tree like the weights.
+  """
   weights = network.weights(params)
   totals: tuple[Params, jax.Array] = (jax.tree.map(jnp.zeros_like, weights), jnp.float32(0))
   count = 0
@@ -190,14 +213,15 @@ def _without_gradient(network: Network, params: Params, splits: tuple[jax.Array 
   squares, spread = totals
   limit = TOLERANCE * jnp.sqrt(spread / count)
 
-  def matter(square: jax.Array, weights: jax.Array) -> jax.Array:
+  def matter(square: jax.Array, width: jax.Array) -> jax.Array:
     # Zero biases have no size; any gradient counts.
-    width = robust_std(weights)
     sensitivity = jnp.sqrt(square / count) * jnp.where(width > 0, width, 1)
     return ~(sensitivity <= limit)
 
-  matters = jax.tree.map(matter, squares, weights)
-  return jnp.concatenate([~_unit_matters(matters[layer], kind) for layer, kind, _ in _segments(network, weights)])
+  widths = jax.tree.map(robust_std, weights)
+  matters = jax.tree.map(matter, squares, widths)
+  units = [~_unit_matters(matters[layer], kind) for layer, kind, _ in _segments(network, weights)]
+  return jnp.concatenate(units), jax.tree.map(_small_size, widths)
 
 
 def _add_squares(

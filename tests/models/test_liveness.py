@@ -70,7 +70,7 @@ def test_what_gradients_do_not_show_is_looked_for_in_the_outputs(frozen, smooth_
     for unit in range(16):
       for sign in (1e-6, -1e-6):
         kernel = params[layer]["kernel"].at[:, unit].multiply(sign)
-        changed = {**params, layer: {"kernel": kernel, "bias": params[layer]["bias"].at[unit].multiply(sign)}}
+        changed = {**params, layer: {"kernel": kernel, "bias": params[layer]["bias"].at[unit].set(sign)}}
         after = [forward(network, changed, split) for split in (train, val)]
         matters[unit] |= any(np.abs(a - b).max() > 0.05 for a, b in zip(before, after, strict=True))
     assert matters.sum() > 4
