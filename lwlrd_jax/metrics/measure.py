@@ -95,10 +95,10 @@ def measure(
     worth = jnp.where(jnp.isfinite(read.images).all(), alone, jnp.nan)[None]
   else:
     worth = _worth(network.num_outputs, strategy, to_train_on, read, val, test)
-  each = [
-    survival(infected.params, *jax.tree.map(lambda leaf, i=i: leaf[i], (params, live)), network.layers)
-    for i in range(members)
-  ]
+  each = []
+  for i in range(members):
+    after, of_member = jax.tree.map(lambda leaf, i=i: leaf[i], (params, live))
+    each.append(survival(infected.params, after, of_member, network.layers))
   survived = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
   return Measured(useful, auc_val, by_image, worth, leaked, read.ber, read.exact, survived, samples)
 
