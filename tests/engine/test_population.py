@@ -283,7 +283,7 @@ def _hlo(member, params, data, strategy, mesh):
   rates = _schedules(members, 3, layers=len(member.network.layers))
   lowered = advance.lower(member, strategy, mesh, state, rates, data, batches)
   # Whether devices talk is settled before machine code is made of it.
-  quick = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+  quick: dict[str, str | bool] = {"xla_backend_optimization_level": "0", "xla_llvm_disable_expensive_passes": True}
   return lowered.compile(quick).as_text() or ""
 
 
