@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.small_sweep import FILE
+
 # Nothing here takes as long, unless somebody waits for who never comes.
 LIMIT = 900
 
@@ -45,7 +47,7 @@ def sweep():
   started = []
 
   def start(*arguments: str, devices: int = 1, script: str | None = None, cwd: Path | None = None):
-    begin = ["-m", "lwlrd_jax.sweep"] if script is None else ["-c", script]
+    begin = [FILE] if script is None else ["-c", script]
     process = subprocess.Popen(
       [sys.executable, *begin, *arguments],
       cwd=cwd,
@@ -82,7 +84,7 @@ def alone(flags, tmp_path_factory):
   """The same sweep by one process with one device."""
   out = tmp_path_factory.mktemp("runs") / "alone"
   process = subprocess.run(
-    [sys.executable, "-m", "lwlrd_jax.sweep", *flags, "--out", str(out)],
+    [sys.executable, FILE, *flags, "--out", str(out)],
     env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
     check=True,
     timeout=LIMIT,

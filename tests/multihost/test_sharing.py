@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import lwlrd_jax
+from tests.small_sweep import FILE
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
@@ -49,12 +50,11 @@ def test_a_run_goes_on_with_another_number_of_processes(flags, alone, together, 
 def test_those_that_have_less_memory_are_dealt_the_same(flags, alone, tmp_path, port, assert_same_table, sweep):
   """How large waves are follows from what is free, which no two of them have alike."""
   script = (
-    "import sys\n"
+    "import runpy, sys\n"
     "from lwlrd_jax import processes\n"
     "from lwlrd_jax.runs import rounds\n"
     "rounds.members_per_wave = lambda *given: [16, 1][processes.index()]\n"
-    "from lwlrd_jax.sweep import main\n"
-    "sys.exit(main(sys.argv[1:]))"
+    f"runpy.run_path({FILE!r}, run_name='__main__')"
   )
   out = tmp_path / "r"
   joined = [*flags, "--out", str(out), "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
@@ -67,12 +67,11 @@ def test_those_that_have_less_memory_are_dealt_the_same(flags, alone, tmp_path, 
 def test_one_that_crashes_has_the_others_started_again(flags, tmp_path, port, sweep):
   """With what schedulers take for a temporary failure, and no mistake of the user's."""
   script = (
-    "import sys\n"
+    "import runpy, sys\n"
     "from lwlrd_jax.runs import rounds\n"
     "def broken(*given): raise ZeroDivisionError('a device went away')\n"
     "rounds.run_wave = broken\n"
-    "from lwlrd_jax.sweep import main\n"
-    "sys.exit(main(sys.argv[1:]))"
+    f"runpy.run_path({FILE!r}, run_name='__main__')"
   )
   joined = [*flags, "--out", str(tmp_path / "r"), "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
   processes = [
@@ -101,15 +100,14 @@ def test_a_second_interrupt_ends_a_process_at_once(flags, tmp_path, port, sweep)
 def test_parts_of_a_broken_round_are_not_lost(flags, alone, tmp_path, port, sweep, assert_same_table):
   """What one had finished when the other was killed is in the table of the run that goes on."""
   script = (
-    "import os, sys\n"
+    "import os, runpy, sys\n"
     "from lwlrd_jax.runs import parts\n"
     "write, calls = parts._write, []\n"
     "def killed(part, found):\n"
     "  write(part, found)\n"
     "  os._exit(9)\n"
     "parts._write = killed\n"
-    "from lwlrd_jax.sweep import main\n"
-    "sys.exit(main(sys.argv[1:]))"
+    f"runpy.run_path({FILE!r}, run_name='__main__')"
   )
   out = tmp_path / "r"
   joined = [*flags, "--out", str(out), "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]

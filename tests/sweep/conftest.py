@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from lwlrd_jax.report import figures
+from tests.small_sweep import FEW, narrow
 
 TRAIN, VAL, TEST = 160, 30, 60
 
@@ -24,10 +25,17 @@ def npz(tmp_path_factory):
   return file
 
 
+@pytest.fixture(scope="module", autouse=True)
+def narrow_networks():
+  """Sweeps of these tests have a narrow MLP; a module that needs the usual one has a fixture of this name."""
+  with narrow():
+    yield
+
+
 @pytest.fixture(autouse=True)
 def few_figures(monkeypatch):
   """A sweep of one test's own draws two figures, half of what it takes; those that modules share draw all of them."""
-  few = {name: module for name, module in figures._FIGURES.items() if name in {"frontier", "decay"}}
+  few = {name: module for name, module in figures._FIGURES.items() if name in FEW}
   monkeypatch.setattr(figures, "_FIGURES", few)
 
 

@@ -11,6 +11,14 @@ from lwlrd_jax.sweep import main
 STOLEN = 8
 
 
+@pytest.fixture(scope="module", autouse=True)
+def narrow_networks(tmp_path_factory):
+  """None here: payloads need room. So models are kept apart from those of other modules."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("LWLRD_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+
+
 @pytest.fixture(scope="module")
 def dec_run(npz, tmp_path_factory):
   """Three carriers beside Transpose, fine-tuned once, as they are and scrubbed."""

@@ -17,6 +17,7 @@ from lwlrd_jax.engine import memory
 from lwlrd_jax.runs import execute, members
 from lwlrd_jax.runs.results import COLUMNS
 from lwlrd_jax.sweep import main
+from tests.small_sweep import FILE
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def whole(flags, tmp_path_factory):
 def _sweep(*arguments, after=""):
   """A sweep in a process of its own that has run some lines of Python first."""
   env = {**os.environ, "JAX_NUM_CPU_DEVICES": "4"}
-  start = f"import os, sys\n{after}\nos.execv(sys.executable, [sys.executable, '-m', 'lwlrd_jax.sweep', *sys.argv[1:]])"
+  start = f"import os, sys\n{after}\nos.execv(sys.executable, [sys.executable, {FILE!r}, *sys.argv[1:]])"
   command = [sys.executable, "-c", start, *arguments]
   return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
 
@@ -188,9 +189,7 @@ def test_a_clock_that_jumps_back(flags, whole, tmp_path, monkeypatch, assert_sam
 
 def test_two_sweeps_in_one_directory(flags, tmp_path, capsys):
   out = tmp_path / "r"
-  first = subprocess.Popen(
-    [sys.executable, "-m", "lwlrd_jax.sweep", *flags, "--out", str(out)], stderr=subprocess.PIPE, text=True
-  )
+  first = subprocess.Popen([sys.executable, FILE, *flags, "--out", str(out)], stderr=subprocess.PIPE, text=True)
   try:
     while not (out / "config.json").exists():
       assert first.poll() is None, first.communicate()

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from lwlrd_jax.sweep import main
+from tests.small_sweep import FILE
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ class _Sweep:
 
   def __init__(self, *arguments: str):
     self.process = subprocess.Popen(
-      [sys.executable, "-m", "lwlrd_jax.sweep", *arguments],
+      [sys.executable, FILE, *arguments],
       env={**os.environ, "JAX_NUM_CPU_DEVICES": "4"},
       stderr=subprocess.PIPE,
       text=True,
