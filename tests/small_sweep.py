@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lwlrd_jax.engine import mapping
 from lwlrd_jax.models.mlp import MLP
 from lwlrd_jax.report import figures
 from lwlrd_jax.sweep import command
@@ -20,12 +21,12 @@ FEW = ("frontier", "decay")
 
 @contextmanager
 def narrow() -> Iterator[None]:
-  """MLPs with hidden layers of `WIDTH` units, for a time."""
+  """MLPs with hidden layers of `WIDTH` units, for a time. They take turns on a device, as usual ones do."""
   defaults: Any = MLP.__init__.__kwdefaults__
-  before = defaults["width"]
-  defaults["width"] = WIDTH
+  before = defaults["width"], mapping._SMALL
+  defaults["width"], mapping._SMALL = WIDTH, 0
   yield
-  defaults["width"] = before
+  defaults["width"], mapping._SMALL = before
 
 
 if __name__ == "__main__":
