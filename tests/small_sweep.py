@@ -20,11 +20,11 @@ FEW = ("frontier", "decay")
 
 
 @contextmanager
-def narrow() -> Iterator[None]:
-  """MLPs with hidden layers of `WIDTH` units, for a time. They take turns on a device, as usual ones do."""
+def narrow(width: int = WIDTH) -> Iterator[None]:
+  """MLPs with hidden layers of so many units, for a time. They take turns on a device, as usual ones do."""
   defaults: Any = MLP.__init__.__kwdefaults__
   before = defaults["width"], mapping._SMALL
-  defaults["width"], mapping._SMALL = WIDTH, 0
+  defaults["width"], mapping._SMALL = width, 0
   yield
   defaults["width"], mapping._SMALL = before
 

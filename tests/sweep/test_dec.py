@@ -7,14 +7,15 @@ import pytest
 
 import lwlrd_jax
 from lwlrd_jax.sweep import main
+from tests.small_sweep import narrow
 
 STOLEN = 8
 
 
 @pytest.fixture(scope="module", autouse=True)
 def narrow_networks(tmp_path_factory):
-  """None here: payloads need room. So models are kept apart from those of other modules."""
-  with pytest.MonkeyPatch.context() as patch:
+  """Not as narrow as elsewhere: payloads need room. So models are kept apart from those of other modules."""
+  with pytest.MonkeyPatch.context() as patch, narrow(256):
     patch.setenv("LWLRD_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
 
@@ -27,7 +28,7 @@ def dec_run(npz, tmp_path_factory):
     *("--dataset", "npz", "--npz", str(npz), "--decays", "0.7", "--no-baselines", "--stolen", str(STOLEN)),
     *("--infect-steps", "150", "--epochs", "2", "--batch-size", "32"),
     *("--finish", "none,scrub", "--scenario", "internal", "--carriers", "all,dead,dictionary"),
-    *("--codec-steps", "32", "--rate-distortion", "--out", str(out)),
+    *("--codec-steps", "8", "--rate-distortion", "--out", str(out)),
   ]
   assert main(arguments) == 0
   return out

@@ -97,7 +97,7 @@ def test_a_disk_that_is_full_when_the_table_is_written(flags, whole, tmp_path, c
 
 def test_a_disk_that_is_full_when_a_checkpoint_is_written(flags, whole, tmp_path, assert_same):
   out = tmp_path / "r"
-  no_large_files = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
+  no_large_files = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))"
   stopped = _sweep(*flags, "--out", str(out), after=no_large_files)
   assert stopped.returncode == 2, stopped.stderr
   assert "Traceback" not in stopped.stderr
