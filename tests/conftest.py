@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before JAX is imported. The suite compiles far more than it computes: machine code of low effort takes half the time.
-# `.ci/run` gives the slow tests and those with the newest versions an empty value: they run what users run.
+# `.ci/run` gives the tests with the newest versions an empty value: they run what users run.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax

@@ -1,5 +1,6 @@
 """One sweep by several processes: the same table, and one that fails ends all."""
 
+import io
 import shutil
 import signal
 import time
@@ -31,7 +32,8 @@ def test_they_make_the_table_that_one_makes(flags, alone, together, tmp_path, as
 
 def _rows(out):
   file = out / "results.parquet"
-  return len(pd.read_parquet(file)) if file.exists() else 0
+  # As a whole: the file may be replaced while it is read.
+  return len(pd.read_parquet(io.BytesIO(file.read_bytes()))) if file.exists() else 0
 
 
 def test_a_run_goes_on_with_another_number_of_processes(flags, alone, together, sweep, tmp_path, assert_same_table):
@@ -47,6 +49,7 @@ def test_a_run_goes_on_with_another_number_of_processes(flags, alone, together, 
   assert_same_table(alone, out)
 
 
+@pytest.mark.slow  # several sweeps by several processes
 def test_those_that_have_less_memory_are_dealt_the_same(flags, alone, tmp_path, port, assert_same_table, sweep):
   """How large waves are follows from what is free, which no two of them have alike."""
   script = (
@@ -97,6 +100,7 @@ def test_a_second_interrupt_ends_a_process_at_once(flags, tmp_path, port, sweep)
   assert processes[0].wait(timeout=100) != 0
 
 
+@pytest.mark.slow  # several sweeps by several processes
 def test_parts_of_a_broken_round_are_not_lost(flags, alone, tmp_path, port, sweep, assert_same_table):
   """What one had finished when the other was killed is in the table of the run that goes on."""
   script = (

@@ -9,6 +9,9 @@ from lwlrd_jax.models.network import STATISTICS
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.sweep import main
 
+# The sweeps of test_every_kind.py, with the newest versions, have these networks too.
+pytestmark = pytest.mark.slow
+
 FILE = """
 import functools
 from lwlrd_jax.models.resnet import ResNet

@@ -1,5 +1,6 @@
 """A sweep that is asked to stop, or killed, goes on to the table of one that was not."""
 
+import io
 import os
 import signal
 import subprocess
@@ -77,7 +78,8 @@ def sweep():
 def _under_way(out):
   """In the second wave: the first is in the table, with the five controls."""
   file = out / "results.parquet"
-  return lambda: file.exists() and len(pd.read_parquet(file)) == 3 + 5
+  # As a whole: the file may be replaced while it is read.
+  return lambda: file.exists() and len(pd.read_parquet(io.BytesIO(file.read_bytes()))) == 3 + 5
 
 
 @pytest.mark.parametrize(
