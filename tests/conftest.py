@@ -84,22 +84,27 @@ def kept_programs(shared_folder: Path) -> Iterator[None]:
 
 # Each program is a few mappings of memory, of which a process may have 65530 on Linux; past that the compiler crashes.
 _MAPPINGS = 20_000
-_BYTES = 3 * 2**29
+_BYTES = 7 * 2**28
 
 
 @pytest.fixture(scope="module", autouse=True)
-def compiled_programs() -> Iterator[None]:
-  """Lets go of compiled programs where there are many; the memory that is free goes back to the machine."""
+def few_mappings() -> Iterator[None]:
+  """Lets go of compiled programs where there are many."""
   yield
-  process = psutil.Process()
   if sys.platform != "linux" or len(Path("/proc/self/maps").read_text().splitlines()) > _MAPPINGS:
     jax.clear_caches()
-  if process.memory_info().rss > _BYTES:
+
+
+@pytest.fixture(autouse=True)
+def little_memory() -> Iterator[None]:
+  """Lets go of compiled programs where they take much memory, which goes back to the machine."""
+  yield
+  if psutil.Process().memory_info().rss > _BYTES:
     jax.clear_caches()
-  gc.collect()
-  if sys.platform == "linux":
-    with contextlib.suppress(AttributeError):  # another C library than GNU's
-      ctypes.CDLL(None).malloc_trim(0)
+    gc.collect()
+    if sys.platform == "linux":
+      with contextlib.suppress(AttributeError):  # another C library than GNU's
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

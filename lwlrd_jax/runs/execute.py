@@ -185,15 +185,15 @@ def _check_same_directory(out: Path, started: str) -> None:
 
 
 def check(config: SweepConfig) -> None:
-  """Looks for mistakes that only the data can show, before anything is written but the cache.
+  """Looks for mistakes that only the data can show, before anything is trained or written.
 
   Args:
     config: As for `execute`.
 
   Raises:
-    UserError: The first that is found.
+    UserError: The first that is found, as far as it can be known without a trained image codec.
   """
-  _plan(config)
+  _plan(config, dry=True)
 
 
 def _plan(config: SweepConfig, *, dry: bool = False) -> tuple[Resolved, Setting, list[Job]]:

@@ -131,6 +131,7 @@ def test_a_copy_of_mimic_beside_other_data_sets(tmp_path, monkeypatch, capsys):
   assert set(seen.values()) == {tmp_path}  # `load_dataset` refuses it
 
 
+@pytest.mark.slow  # two sweeps whose programs nothing else has
 def test_each_run_has_its_own_precision(npz, tmp_path, capsys):
   file = tmp_path / "two.py"
   file.write_text(

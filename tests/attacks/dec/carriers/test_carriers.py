@@ -139,7 +139,7 @@ def comes_back(carrier, network, params, share: float, seed: int) -> None:
 PLANES = st.integers(0, 22).flatmap(lambda low: st.tuples(st.just(low), st.integers(low + 1, 23)))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
   model=models(corners=True),
   carrier=st.one_of(
@@ -168,7 +168,7 @@ def test_any_payload_in_any_model_that_is_trained_around_it(model, carrier, shar
   comes_back(carrier, network, params, share, seed)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(model=models(corners=True), carrier=st.sampled_from([Signs(steps=1), Values(steps=1), Spread(steps=1)]))
 def test_carriers_that_train_refuse_what_would_end_in_nan(model, carrier):
   network, params = model
@@ -270,7 +270,7 @@ def test_values_keep_the_held_weights_and_train_the_others(make):
   assert (before[others] != after[others]).mean() > 0.5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
   prefix=st.integers(0, 5),
   records=st.integers(0, 4),
