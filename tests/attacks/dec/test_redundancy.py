@@ -1,4 +1,5 @@
 import functools
+import re
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from lwlrd_jax.attacks.dec.redundancy import Redundancy, ReedSolomon, Repeat, Unprotected, parse_redundancy
 from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.errors import UserError, shown
 
 _WAYS: list[Redundancy] = [Unprotected(), Repeat(3), Repeat(5), ReedSolomon(2), ReedSolomon(7), ReedSolomon(128)]
 # Compiled anew for every length: `test_repeat_accumulate.py` recovers a few.
@@ -185,7 +186,14 @@ def test_what_cannot_be_read(text, why):
   with pytest.raises(UserError) as caught:
     parse_redundancy(text)
   allowed = "allowed: none, repeat-K (odd K from 3), rs-N (N parity bytes, 2 to 128), ra-Q (Q from 2 to 16)"
-  assert str(caught.value) == f"--redundancy {text}: {why}; {allowed}"
+  # A text that is close to a right one gets a hint, in between; a long one is shortened.
+  said = re.sub(r"did you mean [a-z]+(-[0-9]+)?\? ", "", str(caught.value))
+  assert said == f"--redundancy {shown(text)}: {why}; {allowed}"
+
+
+def test_the_nearest_right_form_is_told():
+  with pytest.raises(UserError, match=r"--redundancy RS-4: not known; did you mean rs-4\? allowed: "):
+    parse_redundancy("RS-4")
 
 
 def test_reading_the_flag_does_not_wait_for_jax():
