@@ -39,6 +39,7 @@ def psnr_at(rows, codec, bytes_per_image):
   return float(np.interp(bytes_per_image, sizes, decibels, left=np.nan, right=np.nan))
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_beats_webp_and_jpeg_on_real_skin(realdata: Path):
   with np.load(os.fspath(realdata / "dermamnist_rebuilt_28.npz")) as data:
