@@ -1,4 +1,4 @@
-"""A sweep with a narrow MLP and one figure, in this process or as one of its own: `python tests/small_sweep.py FLAGS`.
+"""A sweep with a narrow MLP and two figures, in this process or as one of its own: `python tests/small_sweep.py FLAGS`.
 
 Most tests of whole sweeps are not about what the network can do, nor about pictures, which take most of such a sweep.
 """
@@ -16,7 +16,7 @@ from lwlrd_jax.sweep import command
 
 FILE = str(Path(__file__).resolve())
 WIDTH = 128
-FEW = ("frontier",)
+FEW = ("frontier", "decay")
 
 
 @contextmanager
