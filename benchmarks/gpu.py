@@ -8,6 +8,7 @@ python -m benchmarks.gpu summary --folder FOLDER
 import dataclasses
 import json
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,9 @@ from typing import Any
 
 import jax
 import numpy as np
-import tyro
 
 from benchmarks.problem import Problem, Shape, make_problem
+from lwlrd_jax.cli import parse_command_line, run_main
 from lwlrd_jax.config.parse import parse_strategy
 from lwlrd_jax.data.dataset import Split
 from lwlrd_jax.data.device import to_device
@@ -26,6 +27,7 @@ from lwlrd_jax.engine.mapping import default_strategy
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.memory import taken_by
 from lwlrd_jax.engine.population import Population, finetune, member_mesh
+from lwlrd_jax.errors import not_known
 from lwlrd_jax.models.cost import activation_bytes, training_flops
 
 _STEPS_PER_CALL = 32
@@ -71,7 +73,7 @@ class Rates:
 class Summary:
   """Gathers what the parts wrote into gpu.json and gpu.md."""
 
-  folder: Path
+  folder: Path = Path()
   """Where they wrote it."""
 
 
@@ -284,5 +286,14 @@ def _shown(value: Any) -> str:
   )
 
 
+def command() -> None:
+  """Runs the part that the command line names, with its flags."""
+  parts = {"equality": Equality, "rates": Rates, "summary": Summary}
+  name, *words = sys.argv[1:] or [""]
+  if name not in parts:
+    raise not_known("python -m benchmarks.gpu", name, parts)
+  main(parse_command_line(parts[name], words, program=f"python -m benchmarks.gpu {name}"))
+
+
 if __name__ == "__main__":
-  main(tyro.cli(Equality | Rates | Summary))
+  run_main(command)

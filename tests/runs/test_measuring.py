@@ -18,7 +18,7 @@ def case(tiny_network, smooth_split):
   """What `measure_all` needs of a setting, an attack, and members with and without an entry beside their layers."""
   network, params = tiny_network("mlp", width=32)
   data = smooth_split(64)
-  attack = Transpose(stolen=16, steps=1, batch_size=16)
+  attack = Transpose(stolen=16, steps=20, batch_size=16)
   infected = attack.infect(network, params, data, jax.random.key(0))
   live = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), params)
 
