@@ -63,7 +63,7 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
   resolved, setting, jobs = _plan(config)
   _check_same(config, setting)
   if processes.is_first():
-    for note in filter(None, (*setting.data.notes, setting.copies.note)):
+    for note in filter(None, (*setting.data.notes, setting.copies.note, setting.network.unused_message())):
       console.print(note, soft_wrap=True)
   description = _description(setting, resolved, jobs)
   record = {"command": " ".join(command), "started": now.isoformat(timespec="milliseconds"), **environment()}
@@ -80,8 +80,6 @@ def execute(config: SweepConfig, command: list[str]) -> Path:
     if processes.is_first():
       write_to(out)
     event("run_resumed" if resume else "run_begun", command=record["command"], **environment())
-    if message := setting.network.unused_message():
-      console.print(message)
     directory = RunDirectory(out)
     elapsed = directory.read_config()["elapsed_seconds"] - started
     store = _store(config, setting, directory, lambda: elapsed + time.monotonic())

@@ -64,11 +64,9 @@ def print_forecast(setting: Setting, resolved: Resolved, jobs: Sequence[Job]) ->
   controls = sum(len(controls_of(attack, attacks, seed)) for attack in attacks for seed in range(seeds))
   of_model = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
   out = PlainConsole(highlight=False, quiet=not processes.is_first())
-  for note in filter(None, (*data.notes, setting.copies.note)):
+  for note in filter(None, (*data.notes, setting.copies.note, network.unused_message())):
     out.print(note, soft_wrap=True)
   out.print(f"{data.name}, {config.data.model}: {len(attacks)} attacks ({', '.join(resolved.attacks)}), seeds: {seeds}")
-  if message := network.unused_message():
-    out.print(message)
   out.print(f"members: {len(order) - controls}, and {controls} controls; checkpoints: {_size(of_model * len(order))}")
   if unknown := [attack.name for attack in attacks if not setting.size_is_known(attack)]:
     out.print(f"payload of {', '.join(unknown)}: its size is not known before the image codec is trained")
