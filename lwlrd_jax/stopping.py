@@ -30,6 +30,8 @@ class _Request:
 
   def __init__(self) -> None:
     self.stopped: Stopped | None = None
+    # Where Python runs what it ignores the errors of, the exception of a second Ctrl-C is lost: `check` raises it anew.
+    self.at_once = False
     # Where several processes take part: whether another one was asked; see `processes.py`.
     self.ask_others: Callable[[Stopped | None], Stopped | None] = lambda mine: mine
 
@@ -53,7 +55,10 @@ def check() -> None:
 
   Raises:
     Stopped: Somebody did.
+    KeyboardInterrupt: Somebody did by Ctrl-C twice.
   """
+  if _request.at_once:
+    raise KeyboardInterrupt
   if requested():
     assert _request.stopped is not None
     raise _request.stopped
@@ -72,6 +77,7 @@ def signals() -> Iterator[None]:
     del frame
     why, code = _SIGNALS[signal.Signals(number)]
     if _request.stopped is not None and number == signal.SIGINT:
+      _request.at_once = True
       raise KeyboardInterrupt
     request(why, code)
     again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""

@@ -2,14 +2,20 @@ import contextlib
 import ctypes
 import functools
 import gc
+import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# Before JAX is imported. The suite compiles far more than it computes: machine code of low effort takes half the time.
-# `.ci/run` gives the tests with the newest versions an empty value: they run what users run.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Before JAX is imported. The suite compiles far more than it computes: machine code of low effort takes half the time,
+# and without XLA's newer emitters, which load all of MLIR for every program, half of that. An unknown flag ends the
+# process, and from jaxlib 0.12 on there are no older emitters. `.ci/run` gives the tests with the newest versions an
+# empty value: they run what users run.
+_LITTLE_EFFORT = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
+if importlib.metadata.version("jaxlib").startswith(("0.10.", "0.11.")):
+  _LITTLE_EFFORT.append("--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", " ".join(_LITTLE_EFFORT))
 
 import jax
 import jax.numpy as jnp

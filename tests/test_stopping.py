@@ -49,6 +49,25 @@ def test_a_second_interrupt_is_one():
   assert reached == [True]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_second_interrupt_is_not_lost_where_python_ignores_exceptions():
+  class Deleted:
+    def __del__(self):
+      os.kill(os.getpid(), signal.SIGINT)
+      for _ in range(100):  # Python looks for signals between its instructions
+        pass
+
+  def work() -> None:
+    with stopping.signals():
+      os.kill(os.getpid(), signal.SIGINT)
+      deleted = Deleted()
+      del deleted
+      stopping.check()
+
+  with pytest.raises(KeyboardInterrupt):
+    work()
+
+
 def test_what_another_process_was_asked_counts():
   said = []
 

@@ -173,7 +173,7 @@ class _Scrubber:
     self._use(live)
     no_planes, spared = (0,) * (max(self._network.depths) + 1), []
     depths = sorted(set(self._network.depths))
-    while depths and (loss := self.loss(no_planes)) > limit:
+    while depths and not (loss := self.loss(no_planes)) <= limit:
       costs = {}
       for depth in depths:
         self._use(self._only(live, [depth]))

@@ -96,7 +96,11 @@ class Run:
       FileNotFoundError: The row has no model: the mean-image control, or a member that failed.
       ValueError: A network of a file without `build`, or one of other layers than the run's.
     """
-    from lwlrd_jax.models import MODELS, structure_of  # a table can be read without waiting for JAX  # noqa: PLC0415
+    # A table can be read without waiting for JAX.
+    import jax  # noqa: PLC0415
+    import jax.numpy as jnp  # noqa: PLC0415
+
+    from lwlrd_jax.models import MODELS, structure_of  # noqa: PLC0415
 
     member = self.find(**where).member
     data, model = self.config["dataset"], self.config["config"]["model"]
@@ -105,7 +109,7 @@ class Run:
     network = structure_of(build or MODELS[model], tuple(data["image_shape"]), len(data["label_names"]))
     if list(network.layers) != self.config["layers"]:
       raise ValueError(f"the network has layers {list(network.layers)}, the run's are {self.config['layers']}")
-    return network.bind(self._directory.load(member)["params"])
+    return network.bind(jax.tree.map(jnp.asarray, self._directory.load(member)["params"]))
 
   def secret(self, attack: str = "transpose", seed: int = 0) -> dict[str, Any]:
     """What the thief kept of one infection: `secret`, and `stolen`, positions in the training split.

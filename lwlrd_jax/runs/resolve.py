@@ -24,6 +24,7 @@ from lwlrd_jax.defenses.plan import Defense, plan_defenses, steps_per_epoch
 from lwlrd_jax.engine.mapping import Strategy, default_strategy
 from lwlrd_jax.engine.memory import free_memory
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.metrics.utility import absent_classes
 from lwlrd_jax.models.cost import activation_bytes
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.own import check_training
@@ -77,8 +78,9 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
   """Fills in the defaults.
 
   Raises:
-    UserError: More images to steal than there are.
+    UserError: More images to steal than there are, or a split on which no AUC can be computed.
   """
+  _check_auc(config, data)
   train = len(data.train)
   stolen = config.infection.stolen
   if stolen is None:
@@ -105,6 +107,15 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
   granularity = config.tuning.granularity or recipe.granularity
   stream = streams(config.run.stream, data.train.images.nbytes)
   return Resolved(attacks, transpose, epochs, batch_size, lrs, granularity, stream)
+
+
+def _check_auc(config: SweepConfig, data: Dataset) -> None:
+  """Refuses a validation or test split without an AUC: scrub, search and the choice of a schedule go by it."""
+  given = f"--npz {config.data.npz}" if config.data.npz else f"--dataset {config.data.dataset}"
+  for name, split in (("validation", data.val), ("test", data.test)):
+    if len(absent_classes(split.labels, data.num_outputs)) == data.num_outputs:
+      needed = "a finding present in some of its images and absent in others" if data.multi_label else "two classes"
+      raise UserError(f"{given}: no AUC can be computed on the {name} split; allowed: a split with {needed}")
 
 
 def infect_steps(config: SweepConfig, images: int) -> int:

@@ -95,6 +95,21 @@ def test_bad_files(capsys, tmp_path):
   assert "class" in say(saved(tmp_path, train_labels=np.zeros((40, 1), np.uint8)))
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_split_without_an_auc(capsys, tmp_path, split, dry):
+  """Scrub, search and the choice of a schedule go by it."""
+  file = saved(tmp_path, **{f"{split}_labels": np.ones((40, 1), np.uint8)})
+  name = {"val": "validation", "test": "test"}[split]
+  said = refused(capsys, tmp_path, "--dataset", "npz", "--npz", str(file), *(["--dry-run"] if dry else []))
+  assert said == f"--npz {file}: no AUC can be computed on the {name} split; allowed: a split with two classes"
+  findings = {f"{part}_labels": np.eye(3, dtype=np.uint8)[np.arange(40) % 3] for part in ("train", "val", "test")}
+  findings[f"{split}_labels"] = np.tile(np.array([1, 0, 1], np.uint8), (40, 1))
+  file = saved(tmp_path, **findings)
+  said = refused(capsys, tmp_path, "--dataset", "npz", "--npz", str(file), "--labels", "findings")
+  assert said.endswith("allowed: a split with a finding present in some of its images and absent in others")
+
+
 def test_resume_without_out(capsys):
   assert main(["--resume"]) == 2
   assert capsys.readouterr().err == "error: --resume: needs --out DIR, the stopped run\n"

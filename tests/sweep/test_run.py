@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
+from flax import nnx
 
 import lwlrd_jax
 from lwlrd_jax.runs import members
@@ -147,6 +149,12 @@ def test_find_wants_exactly_one_row(run):
     loaded.find(decai=0.5)
   with pytest.raises(FileNotFoundError):
     loaded.restore(defense="mean_image")
+
+
+def test_restored_parameters_may_be_indexed_by_traced_numbers(run):
+  parameters = jax.tree.leaves(nnx.state(lwlrd_jax.load_run(run).restore(decay=0.7), nnx.Param))
+  assert parameters
+  assert all(isinstance(leaf, jax.Array) for leaf in parameters)
 
 
 def test_pictures_only_of_open_data_or_on_demand(run, flags, tmp_path, comparable):
