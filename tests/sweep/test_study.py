@@ -12,6 +12,15 @@ from lwlrd_jax.runs import study
 from lwlrd_jax.sweep import main
 
 
+@pytest.fixture(scope="module", autouse=True)
+def let_go():
+  """Keeps compiled programs, which a study lets go of after each run; what it is called for is counted."""
+  called: list[int] = []
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(study.jax, "clear_caches", lambda: called.append(1))
+    yield called
+
+
 @pytest.fixture(scope="module")
 def command(npz, tmp_path_factory):
   """A study of two short sweeps."""
@@ -32,9 +41,11 @@ def command(npz, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def done(command, tmp_path_factory):
+def done(command, tmp_path_factory, let_go):
   out = tmp_path_factory.mktemp("runs") / "done"
+  before = len(let_go)
   assert main([*command, "--out", str(out)]) == 0
+  assert len(let_go) - before == 4  # two runs, looked at and made
   return out
 
 

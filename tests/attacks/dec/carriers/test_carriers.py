@@ -65,7 +65,7 @@ def test_a_message_of_any_size_up_to_the_capacity_comes_back(make, model, name):
   network, params, data = make(model)
   carrier = CARRIERS[name]
   room = carrier.capacity(network, params, data)
-  for count in (1, room // 2, room):
+  for count in (1, room // 2, room) if model == "mlp" else (room,):  # every size is other programs
     message = message_of(count, seed=count)
     carried = carrier.write(network, params, message, data, jax.random.key(1), quiet)
     reading = jax.jit(lambda p, places, count=count: read(carrier, network, p, places, Shape(count)))(*carried)
@@ -82,10 +82,10 @@ def test_more_than_the_capacity_is_refused(make, name):
     carrier.write(network, params, too_much, data, jax.random.key(1), quiet)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 # A new size or plane is another program each time.
 @given(
-  count=st.sampled_from([0, 1, 22, 23, 24, 400]),
+  count=st.sampled_from([0, 1, 23, 400]),
   low=st.integers(0, 22),
   width=st.integers(1, 23),
   seed=st.integers(0, 999),
