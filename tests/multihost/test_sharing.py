@@ -87,9 +87,16 @@ def test_one_that_crashes_has_the_others_started_again(flags, tmp_path, port, sw
 
 
 def test_a_second_interrupt_ends_a_process_at_once(flags, tmp_path, port, sweep):
+  """And the other one when it is missed, here after a few seconds."""
+  script = (
+    "import runpy\n"
+    "from lwlrd_jax import processes\n"
+    "processes._HEARTBEAT_SECONDS = 6\n"
+    f"runpy.run_path({FILE!r}, run_name='__main__')"
+  )
   out = tmp_path / "r"
   joined = [*flags, "--out", str(out), "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
-  processes = [sweep(*joined, "--process-id", str(i)) for i in range(2)]
+  processes = [sweep(*joined, "--process-id", str(i), script=script) for i in range(2)]
   while not (out / "config.json").exists():
     assert processes[1].poll() is None, processes[1].communicate()
     time.sleep(0.05)

@@ -34,7 +34,7 @@ def narrow_networks():
 
 @pytest.fixture(autouse=True)
 def few_figures(monkeypatch):
-  """A sweep of one test's own draws two figures; those that modules share draw all of them."""
+  """A sweep of one test's own draws one figure; those that modules share draw all of them."""
   few = {name: module for name, module in figures._FIGURES.items() if name in FEW}
   monkeypatch.setattr(figures, "_FIGURES", few)
 
