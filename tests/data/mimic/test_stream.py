@@ -11,6 +11,7 @@ from lwlrd_jax.data.device import to_device
 from lwlrd_jax.engine import population
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.models import build_model
+from tests.small_sweep import narrow
 
 SIZE, BATCH, STEPS_PER_CALL, CALLS = 224, 8, 2, 4
 
@@ -19,7 +20,8 @@ SIZE, BATCH, STEPS_PER_CALL, CALLS = 224, 8, 2, 4
 def tuned(shared, tmp_path_factory):
   """Two members fine-tuned with images on the device and on the host; when portions were read, and done with."""
   data = shared.load(size=SIZE, data_dir=tmp_path_factory.mktemp("prepared"))
-  network, params = build_model("cnn", data.image_shape, data.num_outputs, jax.random.key(0))
+  with narrow():
+    network, params = build_model("cnn", data.image_shape, data.num_outputs, jax.random.key(0))
   schedules = np.full((2, CALLS * STEPS_PER_CALL, len(network.layers)), 1e-3, np.float32)
   schedules[1] *= 3
   asked, ended = [], []
