@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import pytest
+from unittest import mock
 
 from lwlrd_jax.engine import mapping
 from lwlrd_jax.metrics import downstream
@@ -26,22 +25,25 @@ FEW = ("frontier",)
 _OF_DOWNSTREAM: tuple[Any, ...] = (downstream._downstream_auc, downstream._one)
 
 
+def _defaults(model: Any) -> dict[str, Any]:
+  return model.__init__.__kwdefaults__
+
+
 @contextmanager
 def narrow(width: int = WIDTH) -> Iterator[None]:
   """MLPs and CNNs with hidden layers of so many units, for a time. They take turns on a device, as usual ones do.
 
   The classifiers that are trained on stolen images are small, and trained for a few steps.
   """
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(downstream, "_STEPS", 10)
-    patch.setattr(downstream, "_WIDTH", 16)
-    for compiled in _OF_DOWNSTREAM:
-      compiled.clear_cache()
-    defaults: tuple[Any, ...] = tuple(model.__init__.__kwdefaults__ for model in (MLP, CNN))
-    for of_model in defaults:
-      patch.setitem(of_model, "width", width)
-    patch.setitem(defaults[1], "channels", CHANNELS)
-    patch.setattr(mapping, "_SMALL", 0)
+  mlp, cnn = _defaults(MLP), _defaults(CNN)
+  for compiled in _OF_DOWNSTREAM:
+    compiled.clear_cache()
+  with (
+    mock.patch.multiple(downstream, _STEPS=10, _WIDTH=16),
+    mock.patch.object(mapping, "_SMALL", 0),
+    mock.patch.dict(mlp, width=width),
+    mock.patch.dict(cnn, width=width, channels=CHANNELS),
+  ):
     yield
   for compiled in _OF_DOWNSTREAM:
     compiled.clear_cache()

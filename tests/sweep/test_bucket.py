@@ -59,6 +59,6 @@ def test_begun_stopped_gone_on_with_and_read(npz, bucket, tmp_path, monkeypatch)
   assert run.secret()["stolen"].shape == (8,)
   assert run.outcomes.keys() == other.outcomes.keys()
   assert (bucket / "hospital" / "runs" / "first" / "report.html").is_file()
-  assert len(list((bucket / "hospital" / "runs" / "first" / "figures").glob("*.png"))) > 1
+  assert list((bucket / "hospital" / "runs" / "first" / "figures").glob("*.png"))
   assert report([out]) == 0
   assert main([*flags, "--out", out, "--overwrite"]) == 0

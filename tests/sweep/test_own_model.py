@@ -17,11 +17,13 @@ FLAGS = ("--decays", "0.5,0.9", "--no-baselines", "--stolen", "8", "--infect-ste
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory):
-  """The README's network in a file."""
+  """The README's network in a file, its width in another one."""
   section = README.read_text().partition("## Your own network")[2].partition("\n## ")[0]
   (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
   file = tmp_path_factory.mktemp("own") / "net.py"
-  file.write_text(code)
+  assert code.count("512") == 3
+  file.write_text("from sizes_of_net import WIDTH\n" + code.replace("512", "WIDTH"))
+  (file.parent / "sizes_of_net.py").write_text("WIDTH = 128\n")
   return file
 
 
@@ -53,7 +55,8 @@ def test_layers_are_in_their_order(run):
   assert rates == pytest.approx([rates[0], rates[0], rates[0] / 2])  # a norm has the depth of what it is applied to
 
 
-def test_its_models_come_back(run, net):
+def test_its_models_come_back(run, net, monkeypatch):
+  monkeypatch.syspath_prepend(net.parent)
   spec = importlib.util.spec_from_file_location("net", net)
   assert spec is not None
   module, loader = importlib.util.module_from_spec(spec), spec.loader
@@ -68,14 +71,20 @@ def test_its_models_come_back(run, net):
     run.restore(build=lwlrd_jax.models.MODELS["mlp"], decay=0.5, attack="transpose")
 
 
-def test_a_file_that_changed_is_not_gone_on_with(run, npz, net, capsys):
-  text = net.read_text()
-  net.write_text(text.replace("512", "256"))
+@pytest.mark.parametrize(
+  ("name", "before", "after"),
+  [("net.py", "nnx.relu(self.norm", "nnx.gelu(self.norm"), ("sizes_of_net.py", "128", "64")],
+)
+def test_a_network_that_changed_is_not_gone_on_with(run, npz, net, capsys, name, before, after):
+  file = net.parent / name
+  text = file.read_text()
+  assert before in text
+  file.write_text(text.replace(before, after))
   try:
     more = ("--carriers", "all,signs", "--finish", "none,noise+scrub", "--resume")
     assert sweep(npz, run.path, f"{net}:Net", *more) == 2
   finally:
-    net.write_text(text)
+    file.write_text(text)
   assert "Net is not what it was when the run was started" in capsys.readouterr().err
 
 
@@ -86,7 +95,7 @@ def test_units_behind_a_norm_cannot_be_retired(npz, net, tmp_path, capsys):
 
 
 def test_without_a_way_back_transpose_is_refused(npz, net, tmp_path, capsys):
-  file = tmp_path / "forwards.py"
+  file = net.with_name("forwards.py")
   file.write_text(net.read_text().replace("def transpose", "def another"))
   assert sweep(npz, tmp_path / "never", f"{file}:Net") == 2
   (line,) = capsys.readouterr().err.strip().splitlines()
