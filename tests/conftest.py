@@ -12,10 +12,11 @@ from pathlib import Path
 # and without XLA's newer emitters, which load all of MLIR for every program, half of that. An unknown flag ends the
 # process, and from jaxlib 0.12 on there are no older emitters. `.ci/run` gives the tests with the newest versions an
 # empty value: they run what users run.
-_LITTLE_EFFORT = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
-if importlib.metadata.version("jaxlib").startswith(("0.10.", "0.11.")):
-  _LITTLE_EFFORT.append("--xla_cpu_use_fusion_emitters=false")
-os.environ.setdefault("XLA_FLAGS", " ".join(_LITTLE_EFFORT))
+os.environ.setdefault(
+  "XLA_FLAGS",
+  "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+  + " --xla_cpu_use_fusion_emitters=false" * importlib.metadata.version("jaxlib").startswith(("0.10.", "0.11.")),
+)
 
 import jax
 import jax.numpy as jnp

@@ -1,7 +1,7 @@
 """A small sweep, in this process or as one of its own: `python tests/small_sweep.py FLAGS`.
 
-Most tests of whole sweeps are not about what a network can do, nor about pictures, nor about what stolen images are worth
-to others, which take most of such a sweep.
+Most tests of whole sweeps are not about what a network can do, nor about pictures, nor about what stolen images are
+worth to others, which take most of such a sweep.
 """
 
 import sys

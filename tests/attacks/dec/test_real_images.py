@@ -53,10 +53,8 @@ def narrow_networks():
 def data(realdata):
   """Every fourth image of DermaMNIST."""
   whole = load_dataset("npz", npz=realdata / "dermamnist_rebuilt_28.npz")
-  splits = {name: getattr(whole, name) for name in ("train", "val", "test")}
-  return dataclasses.replace(
-    whole, **{name: Split(split.images[::4], split.labels[::4]) for name, split in splits.items()}
-  )
+  train, val, test = (Split(split.images[::4], split.labels[::4]) for split in (whole.train, whole.val, whole.test))
+  return dataclasses.replace(whole, train=train, val=val, test=test)
 
 
 @pytest.fixture(scope="module")
