@@ -27,8 +27,8 @@ _WORDS = (
   "*re-id*: share of stolen images that are re-identified, by the best of several post-processings. *LWLRD 0.5*: "
   "fine-tuned with layer-wise learning-rate decay 0.5; *high-LR*: with one rate for all layers; *reversed decay*: with "
   "the largest rate at the output; *Super-FT*: Super-Fine-Tuning. *+ scrub*: a finishing step on the weights. Attacks "
-  "and steps are described in the README. A claim *holds* if it does in all cases, *fails* if in none, and *depends* "
-  "otherwise; what is not known well enough speaks for nobody."
+  "and steps are described in docs/attacks.md and docs/defences.md. A claim *holds* if it does in all cases, *fails* "
+  "if in none, and *depends* otherwise; what is not known well enough speaks for nobody."
 )
 _COMMIT = 12
 # What stands before the last part of an absolute path.
