@@ -7,7 +7,6 @@ What stands between a line `<!-- NAME -->` and a line `<!-- /NAME -->` of a page
 
 import dataclasses
 import inspect
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -99,11 +98,12 @@ def filled(page: str) -> str:
   """
   for name, write in PARTS.items():
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
-    if begin in page and end not in page:
+    before, begun, rest = page.partition(begin)
+    _, ended, after = rest.partition(end)
+    if begun and not ended:
       raise ValueError(f"{begin.strip()} without {end.strip()}")
-    part = re.compile(f"(?<={re.escape(begin)}).*?(?={re.escape(end)})", re.DOTALL)
-    if begin in page:
-      page = part.sub(lambda _, write=write: f"\n{write()}\n\n", page)
+    if begun:
+      page = f"{before}{begin}\n{write()}\n\n{end}{after}"
   return page
 
 

@@ -73,7 +73,7 @@ def test_a_table_is_put_between_its_marks(generate):
 
 def test_every_event_is_declared():
   """Those that the package notes, by the first argument of each call of `event`."""
-  noted = set()
+  noted: set[object] = set()
   for file in (ROOT / "lwlrd_jax").rglob("*.py"):
     for node in ast.walk(ast.parse(file.read_text())):
       if isinstance(node, ast.Call) and node.args and ast.unparse(node.func) in {"event", "log.event"}:
