@@ -77,7 +77,8 @@ def flag_table(group: type) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
   """A table in Markdown."""
-  lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+  cells = [[cell.replace("|", "\\|").replace("<", "\\<") for cell in row] for row in rows]
+  lines = [head, ["---"] * len(head), *cells]
   return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
