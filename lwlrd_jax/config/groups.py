@@ -88,8 +88,7 @@ class Data:
   """Data and model."""
 
   dataset: str = "phantom"
-  """phantom (generated skin lesions), phantom-chest (generated radiographs, multi-label), a 2-D MedMNIST name such as
-  dermamnist, mimic-cxr, or npz."""
+  """phantom (generated skin lesions), a 2-D MedMNIST name such as dermamnist, mimic-cxr, or npz."""
   npz: Path | None = None
   """A file in MedMNIST's form, for --dataset npz; in a study, for those of its runs that have that data set."""
   labels: str = "auto"
@@ -177,8 +176,7 @@ class Dec:
   """external: the codec was trained on other images, and its decoder stays with the attacker. internal: it was trained
   on the training split that images are stolen from, and its decoder has to be hidden too."""
   redundancy: str = "none"
-  """How bits are protected: none, repeat-K (K copies, K odd), ra-Q (repeat-accumulate, Q bits for one, 2 to 16) or rs-N
-  (Reed-Solomon, N parity bytes in 255)."""
+  """How bits are protected: none, repeat-K (K copies, K odd) or ra-Q (repeat-accumulate, Q bits for one, 2 to 16)."""
   rate_distortion: bool = False
   """Whether to compare codecs on the test split, the learned one at several lambdas, and draw the curve."""
 

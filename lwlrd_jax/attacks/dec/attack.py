@@ -79,7 +79,7 @@ class DEC:
   @property
   def on_device(self) -> bool:
     """Whether codes have a fixed length and are recovered on the device."""
-    return self.code.on_device and self.redundancy.on_device
+    return self.code.on_device
 
   def infect(
     self,

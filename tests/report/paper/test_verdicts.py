@@ -4,10 +4,11 @@ import math
 
 import pytest
 
-from lwlrd_jax.report.bootstrap import Interval
-from lwlrd_jax.report.claims import rivals, utility, write_claims
-from lwlrd_jax.report.claims.finding import overall
+from lwlrd_jax.analysis.bootstrap import Interval
 from lwlrd_jax.report.distinguish import OPEN
+from paper import rivals, utility
+from paper.claims import write_claims
+from paper.finding import overall
 
 DECAYS = (0.3, 0.5, 0.7)
 MINUS = "\u2212"

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
-from lwlrd_jax.report.claims import cells
-from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, counted, names, overall, share
-from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
-from lwlrd_jax.report.claims.source import ALONE, Source
 from lwlrd_jax.report.distinguish import OPEN, bounded
 from lwlrd_jax.report.usefulness import UNUSABLE, USEFUL, WORSE, WORTHLESS, usefulness
+from paper import cells
+from paper.finding import NOT_MEASURED, Section, counted, names, overall, share
+from paper.markdown import BREAK, bold, plain, table
+from paper.source import ALONE, Source
 
 _FIGURE = "downstream_auc"
 _CONTROLS = {

@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lwlrd_jax.analysis.verdict import CONTROLS
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.claims.cells import PARTLY, UNSURE
-from lwlrd_jax.report.claims.finding import Section
-from lwlrd_jax.report.claims.fingerprint import fingerprint
-from lwlrd_jax.report.claims.markdown import bold, bullets, capital, plain, table
-from lwlrd_jax.report.claims.source import Source
 from lwlrd_jax.report.naming import short_name
-from lwlrd_jax.report.summary import CONTROLS
+from paper.cells import PARTLY, UNSURE
+from paper.finding import Section
+from paper.fingerprint import fingerprint
+from paper.markdown import bold, bullets, capital, plain, table
+from paper.source import Source
 
 _RULE = (
   "Intervals are 95 %, by bootstrap over infections and images (one infection: over images only). An attack is "

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
+from lwlrd_jax.analysis.verdict import REID_FLOOR
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
-from lwlrd_jax.report.claims import cells
-from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, counted, names, overall, share
-from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
-from lwlrd_jax.report.claims.source import COUNTERPARTS, Source
 from lwlrd_jax.report.distinguish import OPEN
-from lwlrd_jax.report.summary import REID_FLOOR
+from paper import cells
+from paper.finding import NOT_MEASURED, Section, counted, names, overall, share
+from paper.markdown import BREAK, bold, plain, table
+from paper.source import COUNTERPARTS, Source
 
 # How far an attacker gets: what is left of what he hid.
 _WORDS = {cells.HIGHER: "further", cells.SAME: "not distinguishable", cells.LOWER: "less far", "": "no interval"}

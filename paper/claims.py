@@ -5,19 +5,19 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.report.claims import adaptive, downstream, rivals, stopping, utility, vanilla
-from lwlrd_jax.report.claims.finding import Section
-from lwlrd_jax.report.claims.head import head
-from lwlrd_jax.report.claims.markdown import bold, bullets, capital, plain
-from lwlrd_jax.report.claims.source import Source
 from lwlrd_jax.report.files import replace_folder
 from lwlrd_jax.report.load import load
-from lwlrd_jax.report.summary import judge
 from lwlrd_jax.storage import printable, replace_file
+from paper import adaptive, downstream, rivals, stopping, utility, vanilla
+from paper.finding import Section
+from paper.head import head
+from paper.markdown import bold, bullets, capital, plain
+from paper.source import Source
 
 # First line of every file written here: what tells it from others' files.
-MARKER = "<!-- Generated from finished runs by lwlrd_jax.report.claims; changes by hand will be lost. -->"
+MARKER = "<!-- Generated from finished runs by paper/; changes by hand will be lost. -->"
 _SECTIONS = (vanilla, stopping, utility, rivals, downstream, adaptive)
 # Figures of a run's report that are copied: heading, words for the picture, and what it means that there is none.
 _FIGURES = {

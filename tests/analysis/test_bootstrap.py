@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lwlrd_jax.report import bootstrap
-from lwlrd_jax.report.bootstrap import REPLICATES, UNKNOWN, difference, interval, share_difference, share_interval
+from lwlrd_jax.analysis import bootstrap
+from lwlrd_jax.analysis.bootstrap import REPLICATES, UNKNOWN, difference, interval, share_difference, share_interval
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 9, 11, 12, 30, 200])

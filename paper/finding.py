@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from lwlrd_jax.report.claims.markdown import plain
 from lwlrd_jax.report.distinguish import OPEN
 from lwlrd_jax.report.formats import listed
+from paper.markdown import plain
 
 # Cases up to which a cell names them.
 _NAMED = 8

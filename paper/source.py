@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
+from lwlrd_jax.analysis.verdict import SCHEDULE, STEPS, TUNING, Verdict, alike, best, number_stopped, stops_most
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name, steps
-from lwlrd_jax.report.summary import SCHEDULE, STEPS, TUNING, Verdict, alike, best, number_stopped, stops_most
 
 # Schedules beside one another that a page has room for.
 _COLUMNS = 6
@@ -170,7 +170,7 @@ class Source:
     return rows[[any(alike(tunings.iloc[picked], row, TUNING)) for _, row in rows.iterrows()]]
 
   def best(self, rows: pd.DataFrame) -> pd.Series | None:
-    """The schedule that the rule of `summary` names among some; None if none was judged."""
+    """The schedule that the rule of `verdict` names among some; None if none was judged."""
     judged = rows[rows.judged]
     if judged.empty:
       return None

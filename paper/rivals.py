@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from lwlrd_jax.analysis.bootstrap import Interval
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import Interval
-from lwlrd_jax.report.claims import cells
-from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, names, overall
-from lwlrd_jax.report.claims.markdown import plain, table
-from lwlrd_jax.report.claims.source import ALONE, Source, group_name, with_group
-from lwlrd_jax.report.claims.utility import MARGIN
 from lwlrd_jax.report.distinguish import OPEN
+from paper import cells
+from paper.finding import NOT_MEASURED, Section, names, overall
+from paper.markdown import plain, table
+from paper.source import ALONE, Source, group_name, with_group
+from paper.utility import MARGIN
 
 # Families, those of the claim first.
 _FAMILIES = {

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from lwlrd_jax.analysis.bootstrap import Interval
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import Interval
-from lwlrd_jax.report.claims.finding import NOT_MEASURED
-from lwlrd_jax.report.claims.markdown import BREAK, bold
-from lwlrd_jax.report.claims.source import Source
 from lwlrd_jax.report.distinguish import bounded, indistinct
+from paper.finding import NOT_MEASURED
+from paper.markdown import BREAK, bold
+from paper.source import Source
 
 # After a figure that some infections are missing from.
 PARTLY = "†"

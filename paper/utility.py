@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from lwlrd_jax.analysis.bootstrap import Interval
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import Interval
-from lwlrd_jax.report.claims import cells
-from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, overall, share
-from lwlrd_jax.report.claims.markdown import BREAK, bold, plain, table
-from lwlrd_jax.report.claims.source import ALONE, COLLAPSED, Source, with_group
 from lwlrd_jax.report.distinguish import OPEN, bounded
+from paper import cells
+from paper.finding import NOT_MEASURED, Section, overall, share
+from paper.markdown import BREAK, bold, plain, table
+from paper.source import ALONE, COLLAPSED, Source, with_group
 
 # What may be lost without calling utility lost: the default of --max-auc-drop.
 MARGIN = 0.01

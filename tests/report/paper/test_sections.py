@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from lwlrd_jax.report import bootstrap, formats
-from lwlrd_jax.report.claims import MARKER
-from lwlrd_jax.report.claims.fingerprint import fingerprint
+from lwlrd_jax.analysis import bootstrap, formats
 from lwlrd_jax.report.load import load
+from paper.claims import MARKER
+from paper.fingerprint import fingerprint
 
 DECAYS = (0.3, 0.5, 0.7)
 ATTACKS = ("transpose", "dec", "dec-dead", "dec-signs")

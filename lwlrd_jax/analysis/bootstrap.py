@@ -25,12 +25,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
 REPLICATES = 2000
 # Of the normal distribution.
 _Z = 1.959964
-# Student's, by degrees of freedom from 1.
-_T = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
 _QUANTILES = (0.025, 0.975)
 # Images up to which weights are kept ready to multiply (32 MB at most); of more, they are converted block by block.
 _FEW_IMAGES = 4096
@@ -279,13 +278,8 @@ def widening(seeds: int) -> float:
 
 
 def _student(freedom: int) -> float:
-  """The .975 quantile of Student's t; beyond the table by the expansion 26.7.5 of Abramowitz and Stegun (1964)."""
-  if freedom <= len(_T):
-    return _T[freedom - 1]
-  first = (_Z**3 + _Z) / 4
-  second = (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / 96
-  third = (3 * _Z**7 + 19 * _Z**5 + 17 * _Z**3 - 15 * _Z) / 384
-  return _Z + first / freedom + second / freedom**2 + third / freedom**3
+  """The .975 quantile of Student's t."""
+  return float(special.stdtrit(freedom, _QUANTILES[1]))
 
 
 def _mean(samples: Sequence[np.ndarray]) -> float:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.claims import cells
-from lwlrd_jax.report.claims.finding import NOT_MEASURED, Section, by_run, counted, names, overall, share
-from lwlrd_jax.report.claims.markdown import plain, table
-from lwlrd_jax.report.claims.source import ALONE, Source
 from lwlrd_jax.report.distinguish import OPEN
+from paper import cells
+from paper.finding import NOT_MEASURED, Section, by_run, counted, names, overall, share
+from paper.markdown import plain, table
+from paper.source import ALONE, Source
 
 _HEADERS = ["run", "attack", "images stolen", "untreated, re-id %", "after vanilla, re-id %", "stopped?"]
 _YES, _UNSURE, _NO = "yes", f"yes {cells.UNSURE}", "no"

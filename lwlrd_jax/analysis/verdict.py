@@ -25,9 +25,9 @@ import math
 import numpy as np
 import pandas as pd
 
-from lwlrd_jax.report import outcomes as by_image
-from lwlrd_jax.report.bootstrap import Interval
-from lwlrd_jax.report.outcomes import Outcomes
+from lwlrd_jax.analysis import outcomes as by_image
+from lwlrd_jax.analysis.bootstrap import Interval
+from lwlrd_jax.analysis.outcomes import Outcomes
 
 # One image in fifty: what a few hundred reconstructions of nobody in particular have reached at most. A choice, not a
 # law: of a thousand stolen images it lets twenty pass.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.claims import cells
-from lwlrd_jax.report.claims.finding import DEPENDS, HOLDS, Section, counted, names, overall, share
-from lwlrd_jax.report.claims.markdown import plain, table
-from lwlrd_jax.report.claims.source import ALONE, COUNTERPARTS, Source, group_name, with_group
 from lwlrd_jax.report.distinguish import OPEN, bounded
+from paper import cells
+from paper.finding import DEPENDS, HOLDS, Section, counted, names, overall, share
+from paper.markdown import plain, table
+from paper.source import ALONE, COUNTERPARTS, Source, group_name, with_group
 
 _EVERY = "every schedule"
 

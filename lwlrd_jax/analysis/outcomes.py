@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lwlrd_jax.report import bootstrap
-from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
+from lwlrd_jax.analysis import bootstrap
+from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
 
 _SHARE = (0.0, 1.0)
 

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.report.claims import write_claims
-from lwlrd_jax.report.claims.fingerprint import fingerprint
 from lwlrd_jax.report.load import load
+from paper.claims import write_claims
+from paper.fingerprint import fingerprint
 
 DECAYS = (0.3, 0.5, 0.7)
 
@@ -101,5 +101,5 @@ def test_mistakes_are_one_line(two, tmp_path):
 
 
 def test_it_needs_no_jax():
-  code = "import sys, lwlrd_jax.report.claims; sys.exit('jax' in sys.modules)"
+  code = "import sys, paper; sys.exit('jax' in sys.modules)"
   assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lwlrd_jax.report.claims import MARKER, write_claims
+from paper.claims import MARKER, write_claims
 
 DECAYS = (0.3, 0.5, 0.7)
 NONE = "not measured"

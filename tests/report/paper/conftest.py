@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lwlrd_jax.report.claims import write_claims
 from lwlrd_jax.report.load import Run
+from paper.claims import write_claims
 
 DECAYS = (0.3, 0.5, 0.7)
 ATTACKS = ("transpose", "dec", "dec-dead", "dec-signs")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lwlrd_jax.report.bootstrap import UNKNOWN
-from lwlrd_jax.report.outcomes import Outcomes
+from lwlrd_jax.analysis.bootstrap import UNKNOWN
+from lwlrd_jax.analysis.outcomes import Outcomes
 
 RANDOM = np.random.default_rng(0)
 ATTACKS, SEEDS, IMAGES = ("transpose", "dec"), (0, 1, 2), 100
