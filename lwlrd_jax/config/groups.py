@@ -176,7 +176,8 @@ class Dec:
   """external: the codec was trained on other images, and its decoder stays with the attacker. internal: it was trained
   on the training split that images are stolen from, and its decoder has to be hidden too."""
   redundancy: str = "none"
-  """How bits are protected: none, repeat-K (K copies, K odd) or ra-Q (repeat-accumulate, Q bits for one, 2 to 16)."""
+  """How bits are protected: none, repeat-K (K copies, K odd) or ra-Q (a repeat accumulate code, Q bits
+  for one, 2 to 16)."""
   rate_distortion: bool = False
   """Whether to compare codecs on the test split, the learned one at several lambdas, and draw the curve."""
 
