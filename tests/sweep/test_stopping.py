@@ -1,6 +1,5 @@
 """A sweep that is asked to stop, or killed, goes on to the table of one that was not."""
 
-import io
 import os
 import signal
 import subprocess
@@ -8,9 +7,9 @@ import sys
 import threading
 import time
 
-import pandas as pd
 import pytest
 
+from lwlrd_jax.log import read_log
 from lwlrd_jax.sweep import main
 from tests.small_sweep import FILE
 
@@ -76,10 +75,14 @@ def sweep():
 
 
 def _under_way(out):
-  """In the second wave: the first is in the table, with the five controls."""
-  file = out / "results.parquet"
-  # As a whole: the file may be replaced while it is read.
-  return lambda: file.exists() and len(pd.read_parquet(io.BytesIO(file.read_bytes()))) == 3 + 5
+  """In the fine-tuning of the second wave, after its first call."""
+
+  def ready() -> bool:
+    begun = [event["title"] for event in read_log(out) if event["event"] == "phase_begun"]
+    second = sum(title.startswith("fine-tuning") for title in begun) == 2
+    return second and any((out / ".snapshots").glob("*.json"))
+
+  return ready
 
 
 @pytest.mark.parametrize(
@@ -89,9 +92,8 @@ def test_what_is_under_way_is_saved_and_gone_on_with(
   flags, whole, sweep, tmp_path, number, code, name, assert_same, capsys
 ):
   out = tmp_path / "r"
-  stopped = sweep(*flags, "--out", str(out))
+  stopped = sweep(*flags, "--out", str(out), "--snapshot-minutes", "0")
   stopped.until(_under_way(out))
-  time.sleep(0.3)  # into the second wave
   stopped.process.send_signal(number)
   ended, said = stopped.end()
   assert ended == code
