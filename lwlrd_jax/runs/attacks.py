@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import TypeVar
 
-from lwlrd_jax.attacks import transpose
 from lwlrd_jax.attacks.base import Attack
 from lwlrd_jax.attacks.dec import adaptive
 from lwlrd_jax.attacks.dec.attack import DEC
@@ -97,12 +96,3 @@ def make_carrier(name: str, low: int, high: int) -> Carrier:
   Mantissa(where='late', low=0, high=8)
   """
   return _OTHER_CARRIERS[name]() if name in _OTHER_CARRIERS else Mantissa(name, low, high)
-
-
-def knows_of(name: str) -> str:
-  """What an attack's thief knows of defences, a paragraph; empty where there is nothing to say.
-
-  >>> knows_of("dec-values")
-  ''
-  """
-  return transpose.KNOWS.get(name, "") or adaptive.KNOWS.get(name.removeprefix("dec-"), "")

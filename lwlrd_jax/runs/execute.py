@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from lwlrd_jax import processes
+from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.errors import UserError
@@ -21,7 +22,6 @@ from lwlrd_jax.models.identity import identity
 from lwlrd_jax.progress import console
 from lwlrd_jax.report import write_report
 from lwlrd_jax.runs import parts
-from lwlrd_jax.runs.attacks import knows_of
 from lwlrd_jax.runs.checkpoints import clear_unfinished
 from lwlrd_jax.runs.describe import check_resumable, describe, describe_members
 from lwlrd_jax.runs.directory import RunDirectory
@@ -127,7 +127,7 @@ def _description(setting: Setting, resolved: Resolved, jobs: list[Job]) -> dict[
   return {
     **describe(setting, resolved),
     "infection": {attack.name: describe_attack(setting.origin, attack) for attack in known},
-    "knows": {attack.name: knows_of(attack.name) for attack in setting.attacks},
+    "knows": {attack.name: ATTACKS[attack.name].knows for attack in setting.attacks},
     **describe_members(setting, jobs),
   }
 

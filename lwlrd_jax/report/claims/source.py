@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
 from lwlrd_jax.report.load import Run
@@ -19,17 +20,8 @@ from lwlrd_jax.report.summary import SCHEDULE, STEPS, TUNING, Verdict, alike, be
 _COLUMNS = 6
 # Names that a sentence has room for.
 _NAMES = 9
-# What an attacker who knows the defence is measured against: the first of these that the run has.
-COUNTERPARTS = {
-  "transpose-heavy": ("transpose",),
-  "transpose-flat": ("transpose",),
-  "transpose-rehearsed": ("transpose",),
-  "transpose-restorer": ("transpose",),
-  "dec-late": ("dec",),
-  "dec-dead": ("dec",),
-  "dec-redundant": ("dec-late", "dec"),
-  "dec-spread": ("dec-values", "dec"),
-}
+# Attackers who know the defence, and what each is measured against.
+COUNTERPARTS = {name: info.counterparts for name, info in ATTACKS.items() if info.counterparts}
 ALONE = ("none", "none")
 # Part of an untreated model's AUC above guessing: who keeps less has collapsed.
 COLLAPSED = 0.5

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from lwlrd_jax.attacks.transpose import KNOWS, Flat, Heavy, Rehearsed, Restorer, Transpose, training
+from lwlrd_jax.attacks.transpose import Flat, Heavy, Rehearsed, Restorer, Transpose, training
 
 ATTACKS = [
   Transpose(stolen=6, steps=5, batch_size=4),
@@ -48,7 +48,3 @@ def test_a_key_for_each_model(keys, tiny_network, smooth_split):
   network, params = tiny_network("mlp")
   with pytest.raises(ValueError, match="2 models to infect need as many keys"):
     Transpose(stolen=3, steps=1).infect_all(network, [params, params], smooth_split(9), [jax.random.key(0)] * keys)
-
-
-def test_everybody_is_told_what_each_thief_knows():
-  assert set(KNOWS) == {attack.name for attack in ATTACKS}
