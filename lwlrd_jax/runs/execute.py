@@ -12,7 +12,6 @@ from typing import Any
 import jax
 
 from lwlrd_jax import processes
-from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.errors import UserError
@@ -123,11 +122,11 @@ def _directory(config: SweepConfig, now: datetime.datetime) -> tuple[Path, bool]
 
 def _description(setting: Setting, resolved: Resolved, jobs: list[Job]) -> dict[str, Any]:
   """What config.json says of the run; of attacks whose codec is not trained yet, nothing."""
-  known = [attack for attack in setting.attacks if setting.size_is_known(attack)]
+  known = [attack for attack in setting.attacks if attack.size_is_known]
   return {
     **describe(setting, resolved),
     "infection": {attack.name: describe_attack(setting.origin, attack) for attack in known},
-    "knows": {attack.name: ATTACKS[attack.name].knows for attack in setting.attacks},
+    "knows": {attack.name: attack.info.knows for attack in setting.attacks},
     **describe_members(setting, jobs),
   }
 

@@ -6,7 +6,7 @@ its images. A *host* code is a string of bytes of any length, decoded one by one
 
 import dataclasses
 import functools
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -27,10 +27,13 @@ class ImageCode(Protocol):
     codec_id: What the payload calls it.
     on_device: Whether it is a device code.
     decoder_parts: Top-level keys of its weights that decoding needs.
+    trained: Whether it is what images are coded with. If not, its codes are empty: their least size.
   """
 
   @property
   def codec_id(self) -> int: ...  # noqa: D102
+  @property
+  def trained(self) -> bool: ...  # noqa: D102
   @property
   def on_device(self) -> bool: ...  # noqa: D102
   @property
@@ -40,6 +43,10 @@ class ImageCode(Protocol):
     """Images u8[S, H, W, C] -> the code of each."""
     ...
 
+  def settings(self) -> dict[str, Any]:
+    """What tells it from others of its kind, as JSON."""
+    ...
+
 
 @dataclasses.dataclass(frozen=True)
 class FixedCode:
@@ -47,6 +54,7 @@ class FixedCode:
 
   codec: Codec
   table: FixedLengthCode
+  trained: bool = True
   codec_id: int = dataclasses.field(default=1, init=False)
   on_device: bool = dataclasses.field(default=True, init=False)
   decoder_parts: tuple[str, ...] = dataclasses.field(default=("synthesis",), init=False)
@@ -62,6 +70,10 @@ class FixedCode:
     height, width, _ = self.codec.latent_shape
     latents = tuple(bits for bits in self.table.channel_bits if bits) * (height * width)
     return latents + (1,) * (8 * self.code_bytes - self.table.bits_per_image)
+
+  def settings(self) -> dict[str, Any]:
+    """Bits of an image."""
+    return {"bits_per_image": self.table.bits_per_image}
 
   def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:
     """See `ImageCode.encode`."""
@@ -81,6 +93,11 @@ class EntropyCode:
   codec_id: int = dataclasses.field(default=2, init=False)
   on_device: bool = dataclasses.field(default=False, init=False)
   decoder_parts: tuple[str, ...] = dataclasses.field(default=("synthesis", "hyper_synthesis", "prior"), init=False)
+  trained: ClassVar[bool] = True
+
+  def settings(self) -> dict[str, Any]:
+    """Nothing."""
+    return {}
 
   def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:
     """See `ImageCode.encode`."""
@@ -99,6 +116,11 @@ class StandardCode:
   codec_id: int
   on_device: bool = dataclasses.field(default=False, init=False)
   decoder_parts: tuple[str, ...] = dataclasses.field(default=(), init=False)
+  trained: ClassVar[bool] = True
+
+  def settings(self) -> dict[str, Any]:
+    """Its quality."""
+    return {"quality": self.codec.quality}
 
   def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:
     """See `ImageCode.encode`."""

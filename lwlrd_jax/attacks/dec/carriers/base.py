@@ -92,6 +92,11 @@ class Carrier(Protocol):
     ...
 
   @property
+  def steps(self) -> int:
+    """Training steps of `write`, 1 if it trains nothing."""
+    ...
+
+  @property
   def sends_numbers(self) -> bool:
     """Whether numbers are sent as they are, rather than bit by bit."""
     ...

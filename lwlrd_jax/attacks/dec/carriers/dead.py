@@ -37,6 +37,7 @@ class Dead:
 
   name: str = dataclasses.field(default="dead", init=False)
 
+  steps: ClassVar[int] = 1
   sends_numbers: ClassVar[bool] = False
 
   def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:

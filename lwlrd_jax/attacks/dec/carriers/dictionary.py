@@ -23,6 +23,7 @@ class Dictionary:
 
   name: str = dataclasses.field(default="dictionary", init=False)
 
+  steps: ClassVar[int] = 1
   sends_numbers: ClassVar[bool] = False
 
   def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:

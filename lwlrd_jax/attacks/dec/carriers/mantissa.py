@@ -35,6 +35,7 @@ class Mantissa:
   low: int = 0
   high: int = 8
 
+  steps: ClassVar[int] = 1
   sends_numbers: ClassVar[bool] = False
 
   @property
