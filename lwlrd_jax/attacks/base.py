@@ -11,6 +11,9 @@ from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.mapping import Strategy
 from lwlrd_jax.models.network import Network, Params
 
+# Receives the number of training steps just finished.
+OnSteps = Callable[[int], None]
+
 
 class Task(NamedTuple):
   """What attacks are run on.
@@ -89,36 +92,29 @@ class Attack(Protocol):
   @property
   def name(self) -> str:
     """As in the results table's column `attack`."""
-    ...
 
   @property
   def info(self) -> AttackInfo:
     """What is said of it."""
-    ...
 
   @property
   def stolen(self) -> int:
     """How many images it takes."""
-    ...
 
   @property
   def steps(self) -> int:
     """Training steps that it takes, 1 if it trains nothing."""
-    ...
 
   @property
   def on_device(self) -> bool:
-    """Whether `read` and `extract` can be jitted, and vmapped over params."""
-    ...
+    """Whether `read` can be jitted, and vmapped over params."""
 
   @property
   def size_is_known(self) -> bool:
     """Whether it is known what it hides takes; with a codec only once that is trained."""
-    ...
 
   def settings(self) -> dict[str, Any]:
     """All that what it does depends on, but for what it is given, as JSON."""
-    ...
 
   def check(self, task: Task, params: Params, key: jax.Array) -> None:
     """Refuses what it could not carry.
@@ -132,14 +128,13 @@ class Attack(Protocol):
       NoRoomError: It does not fit into the model.
       ValueError: Anything else.
     """
-    ...
 
   def infect_all(
     self,
     task: Task,
     params: Sequence[Params],
     keys: Sequence[jax.Array],
-    on_steps: Callable[[int], None] = lambda steps: None,
+    on_steps: OnSteps = lambda steps: None,
     strategy: Strategy | None = None,
   ) -> list[Infected]:
     """Trains or alters models so that they do their task and carry images; each is what it would be alone.
@@ -148,13 +143,12 @@ class Attack(Protocol):
       task: What they are infected on.
       params: Weights each starts from: of a trained model where `info.family.needs_host`.
       keys: Random key of each.
-      on_steps: Called with the number of training steps just finished, by all together or by one after another.
+      on_steps: Of all together, or of one after another.
       strategy: How the device maps over models; `default_strategy` if None.
 
     Raises:
       ValueError: It cannot be done.
     """
-    ...
 
   def columns(
     self, task: Task, host: Params | None, infected: Infected, psnr: Callable[[jax.Array], float]
@@ -167,15 +161,9 @@ class Attack(Protocol):
       infected: What it left.
       psnr: Of images f32[S, H, W, C] in [0, 1] that stand for the stolen ones, as it is measured of extracted ones.
     """
-    ...
-
-  def extract(self, network: Network, params: Params, secret: dict[str, Any]) -> jax.Array:
-    """Reads the stolen images: f32[S, H, W, C], raw."""
-    ...
 
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
     """Reads the stolen images, and how much of their code is wrong."""
-    ...
 
 
 def choose_stolen(data: DeviceSplit, count: int, key: jax.Array) -> jax.Array:

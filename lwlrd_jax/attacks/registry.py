@@ -5,21 +5,20 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-  """What attacks of one kind need. `runs/attacks.py` makes them, by family.
+  """What attacks of one kind need: `runs/attacks.py` makes them by the family's name.
 
   Attributes:
-    name: What it is called.
+    name: See above.
     needs_transpose: Whether they run the network backwards.
     needs_codec: Whether they turn images into bits.
-    needs_host: Whether they hide in a model that is trained already, and do not train one themselves.
-    together: Whether models of several seeds are infected in one program, not one after another.
+    needs_host: Whether they hide in a model that is trained already, one seed after another; others train the models
+      themselves, those of all seeds together.
   """
 
   name: str
   needs_transpose: bool = False
   needs_codec: bool = False
   needs_host: bool = False
-  together: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +43,11 @@ class AttackInfo:
   knows: str = ""
   counterparts: tuple[str, ...] = ()
 
+  def __post_init__(self):
+    object.__setattr__(self, "knows", " ".join(self.knows.split()))
 
-_TRANSPOSE = Family("transpose", needs_transpose=True, together=True)
+
+_TRANSPOSE = Family("transpose", needs_transpose=True)
 _DEC = Family("dec", needs_codec=True, needs_host=True)
 
 ATTACKS = {
@@ -56,20 +58,16 @@ ATTACKS = {
       _TRANSPOSE,
       "images the model has memorised and paints when it is run backwards",
       flag="transpose",
-      knows=(
-        "Knows of no defence. He trains the model, chooses the images and their index codes, and keeps the codes and "
-        "how many images of each class there are."
-      ),
+      knows="""Knows of no defence. He trains the model, chooses the images and their index codes, and keeps the codes
+        and how many images of each class there are.""",
     ),
     AttackInfo(
       "transpose-heavy",
       _TRANSPOSE,
       "memorised images, in large weights that steps of one size move little",
       flag="heavy",
-      knows=(
-        "Expects a defence with Adam, whose steps are of one size, however large a weight is. He trains his memories "
-        "at three times the rate, into larger weights."
-      ),
+      knows="""Expects a defence with Adam, whose steps are of one size, however large a weight is. He trains his
+        memories at three times the rate, into larger weights.""",
       counterparts=("transpose",),
     ),
     AttackInfo(
@@ -77,10 +75,8 @@ ATTACKS = {
       _TRANSPOSE,
       "memorised images, in a flat valley of the loss where small changes of the weights do little harm",
       flag="flat",
-      knows=(
-        "Knows that the weights will be changed after he is done, but not how. He trains his memories so that the "
-        "worst small change of the weights does them little harm."
-      ),
+      knows="""Knows that the weights will be changed after he is done, but not how. He trains his memories so that the
+        worst small change of the weights does them little harm.""",
       counterparts=("transpose",),
     ),
     AttackInfo(
@@ -88,11 +84,9 @@ ATTACKS = {
       _TRANSPOSE,
       "memorised images, trained to outlast a defence by rehearsing it",
       flag="rehearsed",
-      knows=(
-        "Expects the defence: layer-wise learning-rate decay with Adam and a cosine schedule, some decay from 0.3 to "
-        "0.9 and some rate from half to three halves of the usual one, whatever is chosen in the end. He fine-tunes in "
-        "rehearsal while he trains, and trains his memories to be there afterwards."
-      ),
+      knows="""Expects the defence: layer-wise learning-rate decay with Adam and a cosine schedule, some decay from 0.3
+        to 0.9 and some rate from half to three halves of the usual one, whatever is chosen in the end. He fine-tunes in
+        rehearsal while he trains, and trains his memories to be there afterwards.""",
       counterparts=("transpose",),
     ),
     AttackInfo(
@@ -100,11 +94,9 @@ ATTACKS = {
       _TRANSPOSE,
       "memorised images, restored by what became of public images memorised beside them",
       flag="restorer",
-      knows=(
-        "Needs to know nothing of the defence but that he will get the defended weights. He has public images of the "
-        "same kind, lets the model memorise them along with the stolen ones, and learns from what became of them how "
-        "to restore the others."
-      ),
+      knows="""Needs to know nothing of the defence but that he will get the defended weights. He has public images of
+        the same kind, lets the model memorise them along with the stolen ones, and learns from what became of them how
+        to restore the others.""",
       counterparts=("transpose",),
     ),
     AttackInfo("dec", _DEC, "compressed images in the mantissa bits of all layers", flag="dec", carrier="all"),
@@ -115,11 +107,9 @@ ATTACKS = {
       "compressed images in the mantissa bits of the late layers",
       flag="late",
       carrier="late",
-      knows=(
-        "Knows that the learning rate decays from the input on: the last layers are moved least. Hides in the lowest "
-        "mantissa bits of the second half of the layers, where most bits outlive fine-tuning at small decays, and "
-        "weighs what he reads. A scrub of mantissas takes all of it."
-      ),
+      knows="""Knows that the learning rate decays from the input on: the last layers are moved least. Hides in the
+        lowest mantissa bits of the second half of the layers, where most bits outlive fine-tuning at small decays, and
+        weighs what he reads. A scrub of mantissas takes all of it.""",
       counterparts=("dec",),
     ),
     AttackInfo(
@@ -128,11 +118,9 @@ ATTACKS = {
       "compressed images in weights that the model does not use",
       flag="dead",
       carrier="dead",
-      knows=(
-        "Knows that fine-tuning moves only what has a gradient. Retires hidden units that the task can spare by a bias "
-        "of minus a million, and hides in the weights that feed them: behind the ReLU no gradient ever reaches them, "
-        "whatever the learning rates. Drawing dead weights anew, as scrub does, takes all of it."
-      ),
+      knows="""Knows that fine-tuning moves only what has a gradient. Retires hidden units that the task can spare by a
+        bias of minus a million, and hides in the weights that feed them: behind the ReLU no gradient ever reaches them,
+        whatever the learning rates. Drawing dead weights anew, as scrub does, takes all of it.""",
       counterparts=("dec",),
     ),
     AttackInfo("dec-values", _DEC, "compressed images as the weights' own values", carrier="values"),
@@ -143,13 +131,11 @@ ATTACKS = {
       _DEC,
       "few compressed images, many copies of each bit in the mantissas of the late layers",
       flag="redundant",
-      knows=(
-        "Knows that the last layers are moved least, and that even there three mantissa bits in ten will be wrong, but "
-        "weight by weight: what fine-tuning does not touch stays whole. Takes an eighth of the images and sends every "
-        "bit 31 times over (13 times if a decoder goes along), each time in another weight. Which weights were touched "
-        "he sees by how well their bits agree with the other copies, and leaves those out. Made for fine-tuning alone; "
-        "a scrub of mantissas takes all of it."
-      ),
+      knows="""Knows that the last layers are moved least, and that even there three mantissa bits in ten will be wrong,
+        but weight by weight: what fine-tuning does not touch stays whole. Takes an eighth of the images and sends every
+        bit 31 times over (13 times if a decoder goes along), each time in another weight. Which weights were touched he
+        sees by how well their bits agree with the other copies, and leaves those out. Made for fine-tuning alone; a
+        scrub of mantissas takes all of it.""",
       counterparts=("dec-late", "dec"),
     ),
     AttackInfo(
@@ -157,14 +143,12 @@ ATTACKS = {
       _DEC,
       "few compressed images, each bit spread thinly over the values of many weights",
       flag="spread",
-      knows=(
-        "Knows that bits in mantissas and in dead units will be scrubbed, so that only what live weights roughly are "
-        "gets out, and that the optimizer moves every weight by steps of one size. Takes an eighth of the images, "
-        "writes each bit as a faint pattern over many weights of all layers, three coded bits for each, and trains the "
-        "task around it. First scales the layer with most weights up and the last one down, which leaves the function "
-        "as it is but makes the defence's steps in that layer small; reads behind a filter that takes out what "
-        "fine-tuning adds, a few strong directions in each layer. Made for layer-wise decay with scrub after it."
-      ),
+      knows="""Knows that bits in mantissas and in dead units will be scrubbed, so that only what live weights roughly
+        are gets out, and that the optimizer moves every weight by steps of one size. Takes an eighth of the images,
+        writes each bit as a faint pattern over many weights of all layers, three coded bits for each, and trains the
+        task around it. First scales the layer with most weights up and the last one down, which leaves the function as
+        it is but makes the defence's steps in that layer small; reads behind a filter that takes out what fine-tuning
+        adds, a few strong directions in each layer. Made for layer-wise decay with scrub after it.""",
       counterparts=("dec-values", "dec"),
     ),
   )

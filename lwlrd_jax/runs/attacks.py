@@ -26,12 +26,8 @@ from lwlrd_jax.runs.starting_points import Origin
 T = TypeVar("T", bound=Transpose)
 Check = Callable[[Attack], None]
 
-_OTHER_CARRIERS: dict[str, Callable[[], Carrier]] = {
-  "dead": Dead,
-  "values": Values,
-  "signs": Signs,
-  "dictionary": Dictionary,
-}
+_RELATIVES: dict[str, type[Transpose]] = {"transpose-heavy": Heavy, "transpose-flat": Flat}
+_OTHER_CARRIERS: dict[str, type[Carrier]] = {"dead": Dead, "values": Values, "signs": Signs, "dictionary": Dictionary}
 
 
 def make_attacks(names: Sequence[str], config: SweepConfig, origin: Origin, check: Check) -> list[Attack]:
@@ -58,8 +54,7 @@ def _transpose(name: str, config: SweepConfig, origin: Origin, check: Check) -> 
     return _rehearsed(origin)
   if name == "transpose-restorer":
     return _restorer(config, origin, check)
-  relatives: dict[str, type[Transpose]] = {"transpose-heavy": Heavy, "transpose-flat": Flat}
-  return _relative(relatives[name], origin) if name in relatives else plain_transpose(origin)
+  return _relative(_RELATIVES[name], origin) if name in _RELATIVES else plain_transpose(origin)
 
 
 def _relative(kind: type[T], origin: Origin) -> T:

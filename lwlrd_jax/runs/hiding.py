@@ -20,12 +20,10 @@ def hiding_figures(setting: Setting, attack: Attack, seed: int, infected: Infect
   Returns:
     The attack's own columns, and the host's AUC of those that hide in one.
   """
-  network, host = setting.network, None
-  if attack.info.family.needs_host:
-    host = host_model(setting.origin, seed)
+  host = host_model(setting.origin, seed) if attack.info.family.needs_host else None
 
   def psnr(images: jax.Array) -> float:
     return float(measure_images(images, infected.stolen, setting.train, setting.public).psnr.mean())
 
-  found = attack.columns(setting.origin.task(network), host, infected, psnr)
-  return found if host is None else {"host_auc": float(auc_of(network, host, setting.test)), **found}
+  found = attack.columns(setting.origin.task(setting.network), host, infected, psnr)
+  return found if host is None else {"host_auc": float(auc_of(setting.network, host, setting.test)), **found}

@@ -135,10 +135,10 @@ def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int], strate
 
 
 def _infected_trees(origin: Origin, attack: Attack, seeds: Sequence[int], strategy: Strategy) -> list[dict[str, Any]]:
-  """Those that are missing in the cache are made together, or one after another, as the attack has it."""
+  """Those that are missing in the cache are made together; where they need hosts, one after another."""
   settings = _infection_settings(origin, attack)
   trees = []
-  for group in [seeds] if attack.info.family.together else [[seed] for seed in seeds]:
+  for group in [[seed] for seed in seeds] if attack.info.family.needs_host else [seeds]:
     missing = [seed for seed in group if not is_cached(_recipe(origin, settings, seed))]
     made = _infect(origin, attack, missing, strategy) if missing else {}
     for seed in group:

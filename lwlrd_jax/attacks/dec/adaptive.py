@@ -39,22 +39,13 @@ def spread(stolen: int, code: Code, internal: bool = False) -> DEC:
   """Fewer images in patterns over all weights.
 
   A decoder that has to be exported too is larger than all these images: with the learned codec it takes a layer of some
-  seven million weights. Codes without a decoder do not need it.
-
-  Args:
-    stolen: Images that an attacker without protection would take; an eighth of them are taken.
-    code: How images become bits.
-    internal: Whether the code's decoder has to be exported too.
+  seven million weights. Codes without a decoder do not need it. Arguments as `redundant`.
   """
   return DEC(_fewer(stolen), Spread(), code, RepeatAccumulate(3), internal, "spread")
 
 
-VARIANTS: dict[str, Callable[[int, Code, bool], DEC]] = {
-  "redundant": redundant,
-  "spread": spread,
-}
-"""Those that are more than a carrier, by variant: functions of the images to steal, the code, and whether its decoder
-has to be exported."""
+# Those that are more than a carrier, by what `--attacks` calls them.
+VARIANTS: dict[str, Callable[[int, Code, bool], DEC]] = {"redundant": redundant, "spread": spread}
 
 
 def _fewer(stolen: int) -> int:

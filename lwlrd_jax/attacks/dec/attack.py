@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax.attacks.base import Extraction, Infected, NoRoomError, Task, choose_stolen, unrestored
+from lwlrd_jax.attacks.base import Extraction, Infected, NoRoomError, OnSteps, Task, choose_stolen, unrestored
 from lwlrd_jax.attacks.dec.carriers.base import Carrier, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.codec.errors import CodeError
 from lwlrd_jax.attacks.dec.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
@@ -96,15 +96,20 @@ class DEC:
   @property
   def size_is_known(self) -> bool:
     """Whether the codec is trained."""
-    return self.code.trained
+    return not isinstance(self.code, FixedCode) or self.code.trained
 
   def settings(self) -> dict[str, Any]:
     """See `Attack.settings`."""
+    code: dict[str, Any] = {"kind": type(self.code).__name__, "codec_id": self.code.codec_id}
+    if isinstance(self.code, FixedCode):
+      code["bits_per_image"] = self.code.table.bits_per_image
+    elif isinstance(self.code, StandardCode):
+      code["quality"] = self.code.codec.quality
     return {
       "name": self.name,
       "stolen": self.stolen,
       "carrier": {"name": self.carrier.name, **vars(self.carrier)},
-      "code": {"kind": type(self.code).__name__, "codec_id": self.code.codec_id, **self.code.settings()},
+      "code": code,
       "redundancy": self.redundancy.name,
       "internal": self.internal,
     }
@@ -122,45 +127,30 @@ class DEC:
     task: Task,
     params: Sequence[Params],
     keys: Sequence[jax.Array],
-    on_steps: Callable[[int], None] = lambda steps: None,
+    on_steps: OnSteps = lambda steps: None,
     strategy: Strategy | None = None,
   ) -> list[Infected]:
     """Hides images in models, one after another. See `Attack.infect_all`."""
     del strategy
-    return [
-      self.infect(task.network, host, task.train, key, on_steps, codec=task.codec)
-      for host, key in zip(params, keys, strict=True)
-    ]
+    return [self._infect(task, host, key, on_steps) for host, key in zip(params, keys, strict=True)]
 
   def infect(
-    self,
-    network: Network,
-    params: Params,
-    data: DeviceSplit,
-    key: jax.Array,
-    on_steps: Callable[[int], None] = lambda steps: None,
-    *,
-    codec: Params | None = None,
+    self, network: Network, params: Params, data: DeviceSplit, key: jax.Array, *, codec: Params | None = None
   ) -> Infected:
-    """Hides images in a trained model.
+    """Hides images in one trained model. See `infect_all`."""
+    return self.infect_all(Task(network, data, codec=codec), [params], [key])[0]
 
-    Args:
-      network: The model's structure.
-      params: A model trained on its task.
-      data: The training split.
-      key: Random key.
-      on_steps: Called with the number of training steps just finished, by carriers that train.
-      codec: The codec's weights; none for standard codecs.
+  def _infect(self, task: Task, params: Params, key: jax.Array, on_steps: OnSteps) -> Infected:
+    """One model.
 
-    Returns:
-      The model; its tree may have entries that are no layer. `secret` has the carrier's `places`, the `key`, the
-      `decoder` if it stays outside, the `mean` image, which stands for what is lost, and, to measure by and for their
-      shapes alone, the `payload`, u8[n] of 0 and 1, and the true `labels`.
+    Its tree may have entries that are no layer. `secret` has the carrier's `places`, the `key`, the `decoder` if it
+    stays outside, the `mean` image, which stands for what is lost, and, to measure by and for their shapes alone, the
+    `payload`, u8[n] of 0 and 1, and the true `labels`.
 
     Raises:
       ValueError: The payload does not fit into the carrier.
     """
-    codec = codec or {}
+    network, data, codec = task.network, task.train, task.codec or {}
     stolen, payload = self.payload(network, data, key, codec)
     bits = to_bits(payload)
     protected = self.redundancy.protect(bits)
@@ -224,10 +214,6 @@ class DEC:
       "payload_bytes": payload_bytes,
       "carrier_share": self.needed(task.network, task.train, payload_bytes) / room,
     }
-
-  def extract(self, network: Network, params: Params, secret: dict[str, Any]) -> jax.Array:
-    """The stolen images: f32[S, H, W, C] in [0, 1]. See `read`."""
-    return self.read(network, params, secret).images
 
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
     """Reads the stolen images and their labels, and how much of the code is wrong.

@@ -6,7 +6,7 @@ its images. A *host* code is a string of bytes of any length, decoded one by one
 
 import dataclasses
 import functools
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -27,13 +27,10 @@ class ImageCode(Protocol):
     codec_id: What the payload calls it.
     on_device: Whether it is a device code.
     decoder_parts: Top-level keys of its weights that decoding needs.
-    trained: Whether it is what images are coded with. If not, its codes are empty: their least size.
   """
 
   @property
   def codec_id(self) -> int: ...  # noqa: D102
-  @property
-  def trained(self) -> bool: ...  # noqa: D102
   @property
   def on_device(self) -> bool: ...  # noqa: D102
   @property
@@ -41,16 +38,17 @@ class ImageCode(Protocol):
 
   def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:
     """Images u8[S, H, W, C] -> the code of each."""
-    ...
-
-  def settings(self) -> dict[str, Any]:
-    """What tells it from others of its kind, as JSON."""
-    ...
 
 
 @dataclasses.dataclass(frozen=True)
 class FixedCode:
-  """The learned codec, quantised latents in a fixed number of bits each: the device code."""
+  """The learned codec, quantised latents in a fixed number of bits each: the device code.
+
+  Attributes:
+    codec: The codec.
+    table: How many bits each latent has.
+    trained: Whether it is what images are coded with. If not, its codes are empty: their least size.
+  """
 
   codec: Codec
   table: FixedLengthCode
@@ -71,10 +69,6 @@ class FixedCode:
     latents = tuple(bits for bits in self.table.channel_bits if bits) * (height * width)
     return latents + (1,) * (8 * self.code_bytes - self.table.bits_per_image)
 
-  def settings(self) -> dict[str, Any]:
-    """Bits of an image."""
-    return {"bits_per_image": self.table.bits_per_image}
-
   def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:
     """See `ImageCode.encode`."""
     bits = _encode(self, weights, jnp.asarray(images))
@@ -93,11 +87,6 @@ class EntropyCode:
   codec_id: int = dataclasses.field(default=2, init=False)
   on_device: bool = dataclasses.field(default=False, init=False)
   decoder_parts: tuple[str, ...] = dataclasses.field(default=("synthesis", "hyper_synthesis", "prior"), init=False)
-  trained: ClassVar[bool] = True
-
-  def settings(self) -> dict[str, Any]:
-    """Nothing."""
-    return {}
 
   def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:
     """See `ImageCode.encode`."""
@@ -116,11 +105,6 @@ class StandardCode:
   codec_id: int
   on_device: bool = dataclasses.field(default=False, init=False)
   decoder_parts: tuple[str, ...] = dataclasses.field(default=(), init=False)
-  trained: ClassVar[bool] = True
-
-  def settings(self) -> dict[str, Any]:
-    """Its quality."""
-    return {"quality": self.codec.quality}
 
   def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:
     """See `ImageCode.encode`."""

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lwlrd_jax.attacks.base import Extraction, Infected, Task, choose_stolen, unrestored
+from lwlrd_jax.attacks.base import Extraction, Infected, OnSteps, Task, choose_stolen, unrestored
 from lwlrd_jax.attacks.index_code import index_codes
 from lwlrd_jax.attacks.registry import ATTACKS, AttackInfo
 from lwlrd_jax.attacks.transpose.training import Losses, Memory, PairBatches, TrainingState, train
@@ -90,7 +90,7 @@ class Transpose(TaskTraining):
     task: Task,
     params: Sequence[Params],
     keys: Sequence[jax.Array],
-    on_steps: Callable[[int], None] = lambda steps: None,
+    on_steps: OnSteps = lambda steps: None,
     strategy: Strategy | None = None,
   ) -> list[Infected]:
     """Trains models on both objectives, several seeds in one compiled program. See `Attack.infect_all`.
