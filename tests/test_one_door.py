@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -85,9 +86,9 @@ def test_every_attack_of_the_registry_can_be_made(origin):
 
 
 def test_a_restorer_has_as_many_pilots_as_can_be_numbered(origin):
-  asked = []
+  asked: list[int] = []
 
-  def two_at_most(attack):
+  def two_at_most(attack: Any):
     asked.append(attack.pilots)
     if attack.pilots > 2:
       raise UserError("too many")
