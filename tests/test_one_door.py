@@ -94,7 +94,7 @@ def test_a_restorer_has_as_many_pilots_as_can_be_numbered(origin):
       raise UserError("too many")
 
   (restorer,) = make_attacks(["transpose-restorer"], SweepConfig(), origin, two_at_most)
-  assert (asked, restorer.pilots) == ([6, 3], 1)
+  assert (asked, restorer.settings()["pilots"]) == ([6, 3], 1)
 
 
 def test_what_is_said_of_attacks_agrees_with_them():
