@@ -302,7 +302,7 @@ def _help(kind: type, program: str, defaults: Any) -> str:
   options.add_argument("-h", "--help", action="store_true", help="Print this, and end.")
   options.add_argument("--version", action="store_true", help="Print the version, and end.")
   for group, values in _groups(kind, defaults):
-    said = _said(group)
+    said = field_docs(group)
     title = (inspect.getdoc(group) or "").splitlines()[0].rstrip(".").lower() if group is not kind else "options"
     section = options if group is kind else parser.add_argument_group(title)
     for field in dataclasses.fields(group):
@@ -328,7 +328,7 @@ class _Formatter(argparse.HelpFormatter):
     return "\n\n".join(super(_Formatter, self)._fill_text(part, width, indent) for part in text.split("\n\n"))
 
 
-def _said(group: type) -> dict[str, str]:
+def field_docs(group: type) -> dict[str, str]:
   """The docstrings of a dataclass's fields: Python keeps them in the source only."""
   (body,) = (
     node.body

@@ -1,6 +1,6 @@
 """What happens in a sweep, for machines: `log.jsonl` in the run directory, a JSON object a line, beside the console.
 
-Every line has `time` (UTC) and `event`; the README lists the events and their fields. The standard library's `logging`
+Every line has `time` (UTC) and `event`; `EVENTS` lists the events and their fields. The standard library's `logging`
 is all it takes: a `MemoryHandler` keeps events until there is a directory to write them to, and whoever wants them
 elsewhere too adds a handler to the logger "lwlrd_jax.log", without another dependency here. No event holds pixels.
 """
@@ -24,6 +24,27 @@ from lwlrd_jax.storage import is_remote
 
 FILE = "log.jsonl"
 
+# Every event, and its fields beside `time` and `event`. docs/reading-runs.md has them as a table.
+EVENTS = {
+  "run_begun": "`command`, `versions`, `device`, `matmul_precision`, `git_commit`",
+  "run_resumed": "the same, where a stopped run is resumed",
+  "phase_begun": "`title`, `steps` of each of `members`, and what a step is called (`unit`)",
+  "phase_ended": "the same, `seconds`, and `said`, the line on the console",
+  "wave_done": (
+    "`attack`, `seed`, `members` fine-tuned together, `seconds` with measuring, `member_steps_per_s` of fine-tuning"
+  ),
+  "member_done": (
+    "name, setting, `status` and main figures, as in the table; empty ones are left out. The member is on disk by then"
+  ),
+  "message": "`said`, any other line on the console",
+  "run_done": "`members` in the table, `seconds` since the run was begun or resumed",
+  "run_stopped": "`said`, the line that the run ended with",
+  "run_failed": "`said`, and the `traceback` of an error that is a defect",
+  "study_begun": "`command`, and the names of its `runs`; in the log of the study's folder, like the next two",
+  "study_resumed": "the same, where a stopped study is resumed",
+  "study_done": "how many `runs` it has",
+}
+
 _logger = logging.getLogger("lwlrd_jax.log")
 _logger.setLevel(logging.INFO)
 _logger.propagate = False  # handlers of the root, such as absl's, would show events among what the console shows
@@ -35,7 +56,7 @@ def event(name: str, /, **fields: Any) -> None:
   """Notes that something happened; nothing comes of it outside of `recording`.
 
   Args:
-    name: What, in snake_case.
+    name: What; one of `EVENTS`.
     **fields: More about it, as JSON; what is not finite becomes null.
   """
   _logger.info(name, extra={"fields": fields})

@@ -4,8 +4,8 @@
 
 DERMAMNIST is a file of DermaMNIST's images in MedMNIST's form; the official pneumoniamnist.npz is taken from FOLDER,
 or, without `--data-dir`, from the cache or the official address. Stopped, the study goes on with `--resume`. In the
-end runs/study has a folder for each run, comparison.html, and results.md: a section and table for each of the paper's
-claims, with intervals and where it holds.
+end runs/study has a folder for each run, and comparison.html. `python -m paper runs/study/*/ --out results.md` writes a
+section and table for each of the paper's claims, with intervals and where it holds.
 
 docs/results.md is what it found, in 7 hours on 2 CPU cores (with other work beside it). Flags win over what stands
 here: `--attacks transpose` takes 18 minutes, and its 150 rows were those of the whole study to the last bit, from

@@ -27,6 +27,7 @@ import pytest
 from flax import nnx
 
 from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.jax_internals import forget_lowered
 from lwlrd_jax.models.cnn import CNN
 from lwlrd_jax.models.mlp import MLP
 from lwlrd_jax.models.network import Network, Params, split_model
@@ -104,8 +105,9 @@ def few_mappings() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def little_memory() -> Iterator[None]:
-  """Lets go of compiled programs where they take much memory, which goes back to the machine."""
+  """Frees what programs were compiled from, and lets go of them where they take much memory all the same."""
   yield
+  forget_lowered()
   if psutil.Process().memory_info().rss > _BYTES:
     jax.clear_caches()
     gc.collect()

@@ -4,10 +4,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.monitoring
 import jax.numpy as jnp
 import pytest
+from jax._src import pjit
+from jax._src.interpreters import pxla
 
-from lwlrd_jax.jax_internals import Loop, branches_of, computation, coordination_client, loop_of, setting
+from lwlrd_jax.jax_internals import (
+  Loop,
+  branches_of,
+  computation,
+  coordination_client,
+  forget_lowered,
+  loop_of,
+  setting,
+)
 
 pytestmark = pytest.mark.newest
 X, KERNEL = jnp.ones((2, 4)), jnp.ones((4, 4))
@@ -103,3 +114,26 @@ def test_settings():
 def test_nobody_to_coordinate_with():
   """What it is asked for where there is somebody is in tests/multihost."""
   assert coordination_client() is None
+
+
+def test_what_a_program_was_compiled_from_is_forgotten_but_not_the_program():
+  lowered: list[str] = []
+
+  def listen(name: str, seconds: float, **kwargs: Any) -> None:
+    del seconds, kwargs
+    if name.endswith("jaxpr_to_mlir_module_duration"):
+      lowered.append(name)
+
+  program = jax.jit(lambda x: x * 3 + 1)
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  try:
+    first = program(X)
+    assert len(lowered) == 1
+    forget_lowered()
+    caches = pjit._pjit_lower, pxla._cached_lowering_to_hlo
+    assert [cache.cache_info().currsize for cache in caches] == [0, 0]
+    again = program(X)
+    assert len(lowered) == 1
+  finally:
+    jax.monitoring.unregister_event_duration_listener(listen)
+  assert (first == again).all()

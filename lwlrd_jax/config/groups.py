@@ -88,8 +88,7 @@ class Data:
   """Data and model."""
 
   dataset: str = "phantom"
-  """phantom (generated skin lesions), phantom-chest (generated radiographs, multi-label), a 2-D MedMNIST name such as
-  dermamnist, mimic-cxr, or npz."""
+  """phantom (generated skin lesions), a 2-D MedMNIST name such as dermamnist, mimic-cxr, or npz."""
   npz: Path | None = None
   """A file in MedMNIST's form, for --dataset npz; in a study, for those of its runs that have that data set."""
   labels: str = "auto"
@@ -139,8 +138,8 @@ class Infection:
   transpose), late, dead, redundant, spread (of dec; the last two have planes and redundancy of their own). A name of
   the table, such as dec-values, is taken too."""
   stolen: int | None = None
-  """Images the thief takes. Default: 256 of the generated sets, else 512, or a quarter of the training set if that is
-  fewer."""
+  """Images the attacker takes. Default: 256 of the generated sets, else 512, or a quarter of the training set if that
+  is fewer."""
   infect_steps: int | None = None
   """Training steps of the infected and of the clean model. Default: 4.2 an image stolen, at least 1000."""
   infect_batch_size: int = 128
@@ -170,15 +169,15 @@ class Dec:
   """Training steps of the learned codec. Default: 800, or 4000 for images of more than 32 pixels a side."""
   codec_npz: Path | None = None
   """A file in MedMNIST's form, on whose training images the external codec is trained. Default: the validation split,
-  or for the generated sets images drawn anew."""
+  or for the generated sets newly generated images."""
   quality: int = 50
   """Of JPEG and WebP, 0 to 100."""
   scenario: str = "external"
-  """external: the codec was trained on other images, and its decoder stays with the thief. internal: it was trained on
-  the training split that images are stolen from, and its decoder has to be hidden too."""
+  """external: the codec was trained on other images, and its decoder stays with the attacker. internal: it was trained
+  on the training split that images are stolen from, and its decoder has to be hidden too."""
   redundancy: str = "none"
-  """How bits are protected: none, repeat-K (K copies, K odd), ra-Q (repeat-accumulate, Q bits for one, 2 to 16) or rs-N
-  (Reed-Solomon, N parity bytes in 255)."""
+  """How bits are protected: none, repeat-K (K copies, K odd) or ra-Q (a repeat accumulate code, Q bits
+  for one, 2 to 16)."""
   rate_distortion: bool = False
   """Whether to compare codecs on the test split, the learned one at several lambdas, and draw the curve."""
 
@@ -191,9 +190,9 @@ class Run:
   """Run directory to create, or an empty folder, on disk or in a bucket (gs://BUCKET/FOLDER; needs the package gcsfs).
   Default: runs/<date>-<dataset>-<model>; of a study runs/<date>-<name of its file>."""
   resume: bool = False
-  """Go on with the stopped run in --out; the other flags must be those it was started with."""
+  """Resume the stopped run in --out; the other flags must be those it was started with."""
   restartable: bool = False
-  """Go on with the run in --out if there is one, else begin it: for schedulers that start the same command again."""
+  """Resume the run in --out if there is one, else begin it: for schedulers that start the same command again."""
   overwrite: bool = False
   """Replace the run in --out; the old one is deleted when the new one is finished."""
   members_per_wave: int | None = None

@@ -7,21 +7,19 @@ from lwlrd_jax.data.medmnist import load_medmnist
 from lwlrd_jax.data.medmnist_info import MEDMNIST
 from lwlrd_jax.data.mimic.choices import Choices
 from lwlrd_jax.data.npz import load_npz
-from lwlrd_jax.data.phantom import phantom, phantom_chest
+from lwlrd_jax.data.phantom import phantom
 from lwlrd_jax.errors import UserError, did_you_mean, nearest
 
 __all__ = ["Dataset", "Split", "dataset_names", "load_dataset"]
-
-_GENERATED = {"phantom": phantom, "phantom-chest": phantom_chest}
 
 
 def dataset_names() -> tuple[str, ...]:
   """What `load_dataset` knows.
 
   >>> dataset_names()[:3], dataset_names()[-1], len(dataset_names())
-  (('phantom', 'phantom-chest', 'pathmnist'), 'npz', 16)
+  (('phantom', 'pathmnist', 'dermamnist'), 'npz', 15)
   """
-  return (*_GENERATED, *MEDMNIST, "mimic-cxr", "npz")
+  return ("phantom", *MEDMNIST, "mimic-cxr", "npz")
 
 
 def load_dataset(
@@ -43,7 +41,7 @@ def load_dataset(
     data_dir: Where official MedMNIST files are kept, or the prepared MIMIC-CXR-JPG. Default: a folder in the cache.
     image_size: Side in pixels. Default: 28, or that of the images in the npz file.
     labels: What 0/1 columns of an npz file are: `classes`, `findings`, or `auto`, by the rows.
-    seed: Of the generated sets; the others have no use for it.
+    seed: Of the generated set; the others have no use for it.
     mimic_dir: The user's copy of MIMIC-CXR-JPG, if and only if the name is mimic-cxr.
     mimic: What is chosen of it. Default: frontal views, CheXpert's labels, uncertain findings ignored.
 
@@ -74,4 +72,4 @@ def load_dataset(
     raise UserError(f"--mimic-dir {mimic_dir}: goes with --dataset mimic-cxr only, not with --dataset {name}")
   if name in MEDMNIST:
     return load_medmnist(name, image_size=size, data_dir=data_dir)
-  return _GENERATED[name](image_size=size, seed=seed)
+  return phantom(image_size=size, seed=seed)

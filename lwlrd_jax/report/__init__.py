@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.report.files import replace_folder
 from lwlrd_jax.report.load import load
-from lwlrd_jax.report.summary import judge
 from lwlrd_jax.storage import printable, replace_file
 
 

@@ -20,10 +20,6 @@ class Reports:
   """File of the comparison, with two or more runs only; default: comparison.html here. A comparison that is there is
   replaced."""
 
-  claims: Path | None = None
-  """Markdown file to write with a table for each of the paper's claims, such as results.md, and a folder of its name
-  with figures; one that it wrote before is replaced."""
-
 
 def main(arguments: list[str] | None = None) -> int:
   """Writes reports, one after the other.
@@ -44,21 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
       raise UserError(f"--out {reports.out}: only with two or more runs; a run's report is in its own directory")
     # Only now wait for Matplotlib.
     from lwlrd_jax.report import write_report  # noqa: PLC0415
-    from lwlrd_jax.report.claims import check as check_claims  # noqa: PLC0415
-    from lwlrd_jax.report.claims import write_claims  # noqa: PLC0415
     from lwlrd_jax.report.compare import check, write_comparison  # noqa: PLC0415
 
     out = reports.out or Path("comparison.html")
     if len(runs) > 1:
       check(runs, out)  # before any report is written
-    if reports.claims is not None:
-      check_claims(reports.claims)
     for run in runs:
       print(printable(write_report(run)))
     if len(runs) > 1:
       print(printable(write_comparison(runs, out)))
-    if reports.claims is not None:
-      print(printable(write_claims(runs, reports.claims)))
   except UserError as error:
     return failed(error)
   return 0

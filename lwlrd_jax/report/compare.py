@@ -9,16 +9,16 @@ from typing import Any
 
 import pandas as pd
 
+from lwlrd_jax.analysis.bootstrap import Interval
+from lwlrd_jax.analysis.outcomes import paired, unpaired
+from lwlrd_jax.analysis.verdict import CONTROLS, SCHEDULE, Verdict, judge
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import Interval
 from lwlrd_jax.report.distinguish import IMAGES_ONLY, bounded, has_intervals, indistinct
 from lwlrd_jax.report.figures import comparison, style
 from lwlrd_jax.report.load import Run, load
 from lwlrd_jax.report.naming import long_name, short_name
-from lwlrd_jax.report.outcomes import paired, unpaired
 from lwlrd_jax.report.page import flatten, template
-from lwlrd_jax.report.summary import CONTROLS, SCHEDULE, Verdict, judge
 from lwlrd_jax.storage import printable, replace_file
 
 # In the page's head; a file without it is not replaced.

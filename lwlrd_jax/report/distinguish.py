@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from lwlrd_jax.analysis.bootstrap import Interval
+from lwlrd_jax.analysis.verdict import BOUNDED, Verdict, best
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import Interval
 from lwlrd_jax.report.naming import long_name
-from lwlrd_jax.report.summary import BOUNDED, Verdict, best
 
 # Told beside every interval of a single infection.
 IMAGES_ONLY = "one infection: the interval is over images only"
@@ -22,8 +22,8 @@ def bounded(row: pd.Series, figure: str, form: Callable[[float], str]) -> str:
   """A row's figure with its interval, where that is known.
 
   Args:
-    row: Of `summary.average` or `summary.combine`.
-    figure: A column of `summary.BOUNDED`.
+    row: Of `verdict.average` or `verdict.combine`.
+    figure: A column of `verdict.BOUNDED`.
     form: One of `formats`.
   """
   return formats.within(form, row[figure], row[f"{figure}_low"], row[f"{figure}_high"])

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lwlrd_jax.analysis.outcomes import QUANTITIES, Outcomes
+from lwlrd_jax.analysis.verdict import STEPS, with_usual
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.report.outcomes import QUANTITIES, Outcomes
 from lwlrd_jax.report.search import Search, read_search
-from lwlrd_jax.report.summary import STEPS, with_usual
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.results import COLUMNS
 

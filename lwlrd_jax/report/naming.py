@@ -4,8 +4,8 @@ import math
 
 import pandas as pd
 
+from lwlrd_jax.analysis.verdict import CONTROLS, USUAL
 from lwlrd_jax.report.formats import NAMES, listed, rate
-from lwlrd_jax.report.summary import CONTROLS, USUAL
 
 # Told only where schedules of one kind differ in it.
 _DETAILS = {"epochs": "{} epochs", "shape": "{}", "optimizer": "{}", "batch_size": "batch {}"}
@@ -17,7 +17,7 @@ def long_name(schedule: pd.Series, among: pd.DataFrame) -> str:
   """A schedule's name in a sentence: unique among schedules. Its steps on the weights are always told.
 
   Args:
-    schedule: A row of `summary.combine` or `summary.average`.
+    schedule: A row of `verdict.combine` or `verdict.average`.
     among: All such rows.
   """
   alike = among[among.defense == schedule.defense]

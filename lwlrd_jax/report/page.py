@@ -6,14 +6,14 @@ from typing import Any
 
 import jinja2
 
+from lwlrd_jax.analysis.verdict import DESTROYED_BER, REID_ERRORS, REID_FLOOR, SSIM_MARGIN, STEPS, Verdict
 from lwlrd_jax.attacks.registry import ATTACKS
-from lwlrd_jax.report import codecs, codes, formats, search, tables
+from lwlrd_jax.report import codes, formats, search, tables
 from lwlrd_jax.report.distinguish import IMAGES_ONLY, has_intervals
 from lwlrd_jax.report.figures import Picture
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import long_name
 from lwlrd_jax.report.sentences import rivals_sentence, three_sentences
-from lwlrd_jax.report.summary import DESTROYED_BER, REID_ERRORS, REID_FLOOR, SSIM_MARGIN, STEPS, Verdict
 from lwlrd_jax.report.worth import worth
 
 # If none of n images is re-identified, the true share is below 3/n with 95 % confidence.
@@ -53,7 +53,6 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
     no_pictures=_no_pictures(run, figures),
     table=tables.member_table(run.table, verdict),
     codes=codes.codes(verdict),
-    codecs=codecs.compare(run.rate_distortion),
     destroyed=formats.rate(DESTROYED_BER),
     main_attack=verdict.main_attack,
     attacks=verdict.attacks,

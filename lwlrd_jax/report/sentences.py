@@ -8,8 +8,9 @@ import math
 
 import pandas as pd
 
+from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
+from lwlrd_jax.analysis.verdict import COMMON, SCHEDULE, STEPS, Verdict, alike, best, number_stopped
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
 from lwlrd_jax.report.distinguish import (
   IMAGES_ONLY,
   against_chance,
@@ -21,7 +22,6 @@ from lwlrd_jax.report.distinguish import (
   ties,
 )
 from lwlrd_jax.report.naming import long_name, subject
-from lwlrd_jax.report.summary import COMMON, SCHEDULE, STEPS, Verdict, alike, best, number_stopped
 
 # Ranking quality up to which a model is hardly better than guessing (0.5).
 _USELESS_AUC = 0.6

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from lwlrd_jax.analysis.verdict import BOUNDED, CONTROLS, USUAL, Verdict
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.summary import BOUNDED, CONTROLS, USUAL, Verdict
 from lwlrd_jax.runs.results import COLUMNS
 
 # Header and format by column, the telling ones first; text columns have no format.

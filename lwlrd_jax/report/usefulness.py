@@ -1,7 +1,7 @@
 """Whether stolen images are of use for training: the rule, and its words."""
 
+from lwlrd_jax.analysis.bootstrap import Interval
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import Interval
 from lwlrd_jax.report.distinguish import OPEN, indistinct
 
 USEFUL, UNUSABLE, WORSE = "useful", "unusable", "worse"

@@ -5,12 +5,12 @@ import math
 
 import pandas as pd
 
+from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
+from lwlrd_jax.analysis.verdict import DOWNSTREAM_CONTROLS, Verdict
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
 from lwlrd_jax.report.codes import main_schedules
-from lwlrd_jax.report.distinguish import OPEN, apart, bounded
-from lwlrd_jax.report.naming import long_name, short_name, subject
-from lwlrd_jax.report.summary import DOWNSTREAM_CONTROLS, Verdict
+from lwlrd_jax.report.distinguish import bounded
+from lwlrd_jax.report.naming import short_name
 from lwlrd_jax.report.usefulness import UNUSABLE, USEFUL, WORSE, usefulness
 
 _FIGURE = "downstream_auc"
@@ -39,17 +39,15 @@ class Worth:
     attacks: Columns.
     controls: Name and AUC of what does not depend on the attack.
     rows: Name of a defence, whether it is the winner, and a cell an attack.
-    text: What the table shows, in sentences.
   """
 
   attacks: list[str]
   controls: list[tuple[str, str]]
   rows: list[tuple[str, bool, list[Cell]]]
-  text: list[str]
 
 
 def worth(verdict: Verdict) -> Worth | None:
-  """The table and its sentences; None if it was not measured with any attack."""
+  """The table; None if it was not measured with any attack."""
   averaged = verdict.averaged
   known = averaged[averaged[_FIGURE].notna()]
   attacks = [attack for attack in verdict.attacks if (known.attack == attack).any()]
@@ -69,7 +67,7 @@ def worth(verdict: Verdict) -> Worth | None:
     if (row := _control(name, verdict)) is not None
   ]
   shown = [(name, best, cells) for name, best, cells in table if any(cell.auc for cell in cells)]
-  return Worth(attacks, controls, shown, [formats.unbroken(sentence) for sentence in _text(attacks, verdict)])
+  return Worth(attacks, controls, shown)
 
 
 def _control(name: str, verdict: Verdict) -> pd.Series | None:
@@ -105,53 +103,3 @@ def _cell(rows: pd.DataFrame, attack: str, verdict: Verdict) -> Cell:
     size = formats.within(formats.score, abs(gap.value), *sorted((abs(gap.low), abs(gap.high))))
     return Cell(auc, f"{size} {'better' if use == USEFUL else 'worse'}", kind)
   return Cell(auc, use, kind)
-
-
-def _text(attacks: list[str], verdict: Verdict) -> list[str]:
-  told = [
-    f"{bounded(row, _FIGURE, formats.score)} on {words}"
-    for name, words in (
-      ("originals", "the true originals"),
-      ("mean_image", "copies of the mean image"),
-      ("noise_images", "noise"),
-    )
-    if (row := _control(name, verdict)) is not None
-  ]
-  sentences = [f"A fresh classifier reaches a test AUC of {formats.listed(told)}."] if told else []
-  if _control("mean_image", verdict) is None:
-    return [*sentences, "Whether stolen images are usable cannot be said, because the mean-image control is missing."]
-  averaged = verdict.averaged
-  sentences += _judgement("Without a defence,", averaged[averaged.defense == "untreated"], attacks, verdict)
-  if verdict.chosen is not None:
-    members = set(verdict.chosen.members)
-    rows = averaged[[members.issuperset(some) for some in averaged.members]]
-    name = subject(long_name(verdict.chosen, verdict.schedules)).rstrip(",")
-    sentences += _judgement(f"After {name},", rows, attacks, verdict)
-  return sentences
-
-
-def _judgement(when: str, rows: pd.DataFrame, attacks: list[str], verdict: Verdict) -> list[str]:
-  """Which attacks' images are usable, and by how much; nothing if it is not known."""
-  gaps = {}
-  for attack in attacks:
-    of_attack = rows[(rows.attack == attack) & rows[_FIGURE].notna()]
-    gap = None if of_attack.empty else _gap(of_attack.iloc[0], verdict)
-    if gap is not None:
-      gaps[attack] = gap
-  uses = {attack: _use(rows[rows.attack == attack].iloc[0], verdict) for attack in gaps}
-  useless = [attack for attack, use in uses.items() if use == UNUSABLE]
-  differing = [attack for attack, use in uses.items() if use in {USEFUL, WORSE}]
-  unknown = [attack for attack, use in uses.items() if use == OPEN]
-  several = len(verdict.attacks) > 1
-  parts = [
-    f"what {attack} gives is {apart(gaps[attack], 'the mean image', formats.score, 'worse than', 'better than')}"
-    for attack in differing
-  ]
-  if useless:
-    whose = (
-      f"what {formats.listed(useless)} {'gives' if len(useless) == 1 else 'give'}" if several else "what the thief gets"
-    )
-    parts.append(f"{whose} is unusable: not distinguishable from the mean image")
-  if unknown:
-    parts.append(f"whether what {formats.listed(unknown)} gives is of use is {OPEN}")
-  return [f"{when} {formats.listed(parts)}."] if parts else []

@@ -37,7 +37,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
   "auc_val": ("float64", "macro AUC on the validation split, by which schedules are chosen; in [0, 1]"),
   "downstream_auc": (
     "float64",
-    "macro AUC on the test split of fresh classifiers trained on the stolen images and labels as the thief gets them",
+    "macro AUC on the test split of fresh classifiers trained on stolen images and labels as the attacker gets them",
   ),
   "ssim_naive": ("float64", "mean SSIM of the raw extraction clipped to [0, 1]"),
   "ssim": ("float64", "mean SSIM after the best post-processing, in [-1, 1]"),

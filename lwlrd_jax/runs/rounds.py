@@ -8,6 +8,7 @@ from lwlrd_jax import processes, stopping
 from lwlrd_jax.attacks.base import Attack, Infected
 from lwlrd_jax.engine.memory import TooLargeError, in_a_line, is_out_of_memory
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.jax_internals import forget_lowered
 from lwlrd_jax.progress import console
 from lwlrd_jax.runs import parts
 from lwlrd_jax.runs.cache import is_finite
@@ -87,6 +88,7 @@ class _Rounds:
       # Controls come second: whoever waits for the first step of a sweep should not wait for what is measured of them.
       for seed in dict.fromkeys(wave.seed for wave in dealt):
         self._measure_controls(seed, models[seed])
+      forget_lowered()
       if len(waves) > processes.count():
         done = sum(len(wave.jobs) for wave in waves[: first + processes.count()])
         console.print(f"{attack.name}: {done} of {sum(len(wave.jobs) for wave in waves)} fine-tunings done")

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
+from lwlrd_jax.analysis.verdict import Floors, average, find_floors
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.progress import console
-from lwlrd_jax.report.summary import Floors, average, find_floors
 from lwlrd_jax.runs.describe import describe_members
 from lwlrd_jax.runs.jobs import Job, controls_of, table_order
 from lwlrd_jax.runs.resolve import Resolved, space_of

@@ -39,7 +39,7 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | N
     command: The command line, for the record.
 
   Returns:
-    The run directory; of a study the folder that holds its runs, comparison.html and results.md; None if nothing was
+    The run directory; of a study the folder that holds its runs, and comparison.html; None if nothing was
     to be done but told.
 
   Raises:
@@ -142,11 +142,9 @@ def _check_folder(out: Path, run: Run) -> None:
 
 def _tell_of_all(runs: list[Path], out: Path) -> None:
   # Only now wait for what draws.
-  from lwlrd_jax.report.claims import write_claims  # noqa: PLC0415
   from lwlrd_jax.report.compare import write_comparison  # noqa: PLC0415
 
   console.print(f"comparison: {write_comparison(runs, out / 'comparison.html')}")
-  console.print(f"claims: {write_claims(runs, out / 'results.md')}")
   event("study_done", runs=len(runs))
 
 

@@ -43,7 +43,7 @@ class Result:
     auc: Lowest AUC on the test split.
     reid_by_attack: Re-identification of each attack, in [0, 1].
     ssim_excess: Largest SSIM over that of the mean training image; negative below it.
-    through: Attacks that are not stopped, by the report's rule (`report/summary.py`).
+    through: Attacks that are not stopped, by the rule of the verdict (`analysis/verdict.py`).
     status: `ok`, or that of a member that is not.
   """
 

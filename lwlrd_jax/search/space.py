@@ -168,7 +168,7 @@ class Space:
     return dataclasses.replace(candidate, decay=decay, lr_max=lr_max, floor=floor, granularity=self.granularity)
 
   def anchors(self) -> list[Candidate]:
-    """Schedules that do well on the data sets this package was tuned on, within the bounds; see the README's figures.
+    """Schedules that do well on the data sets this package was tuned on, within the bounds (docs/search.md).
 
     They end with `scrub` where that is among the finishing steps.
     """

@@ -7,8 +7,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
 from lwlrd_jax.data.dataset import Dataset
-from lwlrd_jax.data.phantom import phantom, phantom_chest
-from lwlrd_jax.data.phantom_chest import FINDING_SHARES, draw_chests
+from lwlrd_jax.data.phantom import phantom
 from lwlrd_jax.data.phantom_skin import CLASS_SHARES, draw_lesions
 from lwlrd_jax.errors import UserError
 
@@ -16,16 +15,6 @@ from lwlrd_jax.errors import UserError
 @pytest.fixture(scope="module")
 def skin() -> Dataset:
   return phantom()
-
-
-@pytest.fixture(scope="module")
-def chest() -> Dataset:
-  return phantom_chest()
-
-
-@pytest.fixture(params=["skin", "chest"])
-def either(request) -> Dataset:
-  return request.getfixturevalue(request.param)
 
 
 def digest(data: Dataset) -> str:
@@ -47,16 +36,6 @@ def test_form_of_skin(skin):
   assert skin.openly_licensed
 
 
-def test_form_of_chest(chest):
-  assert (chest.name, chest.image_shape, chest.num_outputs) == ("phantom-chest", (28, 28, 1), 14)
-  assert chest.multi_label
-  assert [len(part) for part in (chest.train, chest.val, chest.test)] == [2048, 256, 1024]
-  assert chest.train.images.dtype == np.uint8
-  assert chest.train.labels.dtype == np.uint8
-  assert chest.train.labels.shape == (2048, 14)
-  assert chest.openly_licensed
-
-
 def test_every_class_in_every_split(skin):
   for part in (skin.train, skin.val, skin.test):
     numbers = np.bincount(part.labels, minlength=7)
@@ -64,48 +43,33 @@ def test_every_class_in_every_split(skin):
     np.testing.assert_allclose(numbers / len(part), CLASS_SHARES, atol=0.006)
 
 
-def test_every_finding_present_and_absent_in_every_split(chest):
-  for part in (chest.train, chest.val, chest.test):
-    assert set(np.unique(part.labels)) == {0, 1}
-    shares = part.labels.mean(axis=0)
-    assert part.labels.sum(axis=0).min() >= 2
-    np.testing.assert_allclose(shares, FINDING_SHARES, atol=0.003)
-  findings = chest.train.labels.sum(axis=1)
-  assert (findings == 0).mean() > 0.5
-  assert (findings > 2).mean() < 0.15
+def test_same_seed_same_bytes(skin):
+  assert digest(phantom(seed=0)) == digest(skin)
 
 
-@pytest.mark.parametrize("draw", [phantom, phantom_chest])
-def test_same_seed_same_bytes(draw):
-  assert digest(draw(seed=0)) == digest(draw(seed=0))
+def test_other_seed_other_images(skin):
+  other = phantom(seed=1)
+  assert (skin.train.images != other.train.images).mean() > 0.9
 
 
-@pytest.mark.parametrize("draw", [phantom, phantom_chest])
-def test_other_seed_other_images(draw, skin, chest):
-  first = {"phantom": skin, "phantom-chest": chest}[draw().name]
-  other = draw(seed=1)
-  assert (first.train.images != other.train.images).mean() > 0.9
-
-
-@pytest.mark.parametrize("draw", [phantom, phantom_chest])
-def test_quick(draw):
+def test_quick():
   start = time.process_time()
-  draw()
+  phantom()
   assert time.process_time() - start < 4  # half a second on an idle core of 2024
 
 
-def test_images_can_be_told_apart(either):
+def test_images_can_be_told_apart(skin):
   """No near-duplicates, neither within train nor across splits: re-identification means something."""
-  images = either.train.images
+  images = skin.train.images
   mean = images.reshape(len(images), -1).mean(axis=0, dtype=np.float32) / 255
-  train, test = unit(images, mean), unit(either.test.images, mean)
+  train, test = unit(images, mean), unit(skin.test.images, mean)
   among = train @ train.T
   np.fill_diagonal(among, -1)
   assert among.max() < 0.995
   assert (train @ test.T).max() < 0.995
 
 
-def test_mean_image_is_as_bad_a_guess_as_on_real_sets(either):
+def test_mean_image_is_as_bad_a_guess_as_on_real_sets(skin):
   """Mean SSIM (Gaussian window of 11 pixels, sigma 1.5) of the mean training image; real sets have 0.46 to 0.63."""
 
   taps = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
@@ -114,8 +78,8 @@ def test_mean_image_is_as_bad_a_guess_as_on_real_sets(either):
   def blur(pictures: np.ndarray) -> np.ndarray:
     return np.einsum("ih,nhwc,jw->nijc", rows, pictures, rows, optimize=True)
 
-  images = either.train.images[:256] / 255.0
-  guess = np.broadcast_to(either.train.images.mean(axis=0, keepdims=True) / 255, images.shape)
+  images = skin.train.images[:256] / 255.0
+  guess = np.broadcast_to(skin.train.images.mean(axis=0, keepdims=True) / 255, images.shape)
   a, b = blur(images), blur(guess)
   covariance = blur(images * guess) - a * b
   spread = blur(images**2) - a**2 + blur(guess**2) - b**2
@@ -140,28 +104,17 @@ def test_skin_is_learnable_and_not_trivial(skin):
   assert 0.6 < auc.mean() < 0.9
 
 
-def test_chest_is_learnable_and_not_trivial(chest):
-  aucs = linear_aucs(chest, chest.train.labels, chest.test.labels)
-  assert 0.6 < aucs.mean() < 0.85
-  assert aucs.max() < 0.97
-
-
-@pytest.mark.parametrize(
-  ("draw", "labels"),
-  [(draw_lesions, np.arange(70) % 7), (draw_chests, np.eye(14, dtype=np.uint8).repeat(5, axis=0))],
-)
-def test_other_sizes_show_the_same_patients(draw, labels):
-  small, large = (draw(labels, size, np.random.default_rng(0)) for size in (28, 56))
+def test_other_sizes_show_the_same_patients():
+  small, large = (draw_lesions(np.arange(70) % 7, size, np.random.default_rng(0)) for size in (28, 56))
   halved = large.reshape(70, 28, 2, 28, 2, -1).mean(axis=(2, 4))
   cosines = (unit(small, 0.5) * unit(halved, 0.5)).sum(axis=1)  # type: ignore[arg-type]
   assert cosines.min() > 0.9
 
 
-@pytest.mark.parametrize("draw", [phantom, phantom_chest])
-def test_size_that_is_not_drawn(draw):
+def test_size_that_is_not_drawn():
   with pytest.raises(UserError, match=r"^--image-size 30: .* 28, 32, 48, 64 pixels$"):
-    draw(image_size=30)
+    phantom(image_size=30)
 
 
 def test_largest_size():
-  assert phantom_chest(image_size=64).val.images.shape == (256, 64, 64, 1)
+  assert phantom(image_size=64).val.images.shape == (256, 64, 64, 3)

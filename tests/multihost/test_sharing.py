@@ -1,11 +1,9 @@
 """One sweep by several processes: the same table, and one that fails ends all."""
 
 import io
-import shutil
 import signal
 import time
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -154,28 +152,6 @@ def test_one_that_does_not_see_the_directory_is_refused_and_ends_all(flags, swee
   assert [process.returncode for process in processes] == [2, 2]
   assert "error: --out r: process 1 does not see there what process 0 has written" in said[1]
   assert "failed: --out r" in said[0]
-
-
-def test_one_that_has_other_images_is_refused(flags, sweep, port, tmp_path):
-  other = tmp_path / "other.npz"
-  shutil.copy(flags[flags.index("--npz") + 1], other)
-  with np.load(other) as arrays:
-    changed = dict(arrays)
-  changed["test_labels"] = changed["test_labels"][::-1]
-  np.savez(other, **changed)
-  joined = [*flags, "--out", str(tmp_path / "r"), "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
-  processes = [sweep(*joined, "--process-id", str(i), *(("--npz", str(other)) if i else ())) for i in range(2)]
-  said = [process.communicate(timeout=300)[0] for process in processes]
-  assert [process.returncode for process in processes] == [2, 2]
-  assert "process 1 has other images and labels than process 0" in said[1]
-
-
-def test_one_that_was_started_otherwise_is_refused(flags, sweep, port, tmp_path):
-  joined = [*flags, "--out", str(tmp_path / "r"), "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
-  processes = [sweep(*joined, "--process-id", str(i), "--epochs", str(3 + i)) for i in range(2)]
-  said = [process.communicate(timeout=300)[0] for process in processes]
-  assert [process.returncode for process in processes] == [2, 2]
-  assert "error: process 1 has other epochs than process 0: 4, not 3" in said[1]
 
 
 def test_asked_to_stop_they_all_save_and_end(flags, alone, together, sweep, port, tmp_path, assert_same_table):

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lwlrd_jax.report.outcomes import Outcomes
-from lwlrd_jax.report.summary import CONTROLS, DOWNSTREAM_CONTROLS, judge
+from lwlrd_jax.analysis.outcomes import Outcomes
+from lwlrd_jax.analysis.verdict import CONTROLS, DOWNSTREAM_CONTROLS, judge
 from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.results import results_table
 

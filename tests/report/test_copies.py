@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.page import render
-from lwlrd_jax.report.summary import judge
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
+from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.report.naming import long_name, short_name
-from lwlrd_jax.report.summary import judge
 
 
 def schedules(make, *rows):

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report import write_report
 from lwlrd_jax.report.__main__ import main
 from lwlrd_jax.report.figures import decay, draw_figures
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.page import render
-from lwlrd_jax.report.summary import judge
 
 FIGURES = {"frontier", "reconstructions", "decay", "rates", "surviving"}
 DECAYS = (0.3, 0.5, 0.7)

@@ -2,8 +2,8 @@ import re
 
 import pytest
 
+from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.report.sentences import three_sentences
-from lwlrd_jax.report.summary import judge
 from lwlrd_jax.report.tables import member_table, seed_table
 
 DECAYS = (0.3, 0.5, 0.7)

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
+from lwlrd_jax.analysis.verdict import CONTROLS, judge
 from lwlrd_jax.report import write_report
 from lwlrd_jax.report.figures import (
   codecs,
@@ -25,7 +26,6 @@ from lwlrd_jax.report.formats import percent
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.naming import short_name
 from lwlrd_jax.report.page import render
-from lwlrd_jax.report.summary import CONTROLS, judge
 from lwlrd_jax.report.tables import member_table
 
 DECAYS = (0.3, 0.5, 0.7)
@@ -52,7 +52,7 @@ def test_the_page(report):
   text = (report / "report.html").read_text()
   assert "Which codes get through" in text
   assert "What is left of a bit, by layer and plane" in text
-  assert "At equal bytes the learned codec (entropy-coded) is" in text
+  assert "How small an image gets" in text
   note = "checkpoints of the dec-dictionary attack hold what the declared model does not have"
   assert text.count("Structural check") == text.count(note) == 1
   assert "&lt;memory&gt;: float32[1024,8]" in text

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlrd_jax.report.outcomes import Outcomes
-from lwlrd_jax.report.summary import BOUNDED, REID_FLOOR, judge, pareto_front
+from lwlrd_jax.analysis.outcomes import Outcomes
+from lwlrd_jax.analysis.verdict import BOUNDED, REID_FLOOR, judge, pareto_front
 
 
 def verdict(make, rows, *, chance=1 / 2048, stolen=256):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lwlrd_jax.report.bootstrap import UNKNOWN, Interval
+from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
 from lwlrd_jax.report.distinguish import OPEN
 from lwlrd_jax.report.usefulness import UNUSABLE, USEFUL, WORSE, usefulness
 

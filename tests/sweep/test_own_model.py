@@ -1,4 +1,4 @@
-"""A network of a user's own, as the README has it, end to end."""
+"""A network of a user's own, as docs/own-network.md has it, end to end."""
 
 import importlib.util
 import re
@@ -11,15 +11,14 @@ import pytest
 import lwlrd_jax
 from lwlrd_jax.sweep import main
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "own-network.md"
 FLAGS = ("--decays", "0.5,0.9", "--no-baselines", "--stolen", "8", "--infect-steps", "120", "--epochs", "2")
 
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory):
-  """The README's network in a file, its width in another one."""
-  section = README.read_text().partition("## Your own network")[2].partition("\n## ")[0]
-  (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+  """The page's network in a file, its width in another one."""
+  (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
   file = tmp_path_factory.mktemp("own") / "net.py"
   assert code.count("512") == 3
   file.write_text("from sizes_of_net import WIDTH\n" + code.replace("512", "WIDTH"))

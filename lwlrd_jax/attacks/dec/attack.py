@@ -86,7 +86,7 @@ class DEC:
   @property
   def on_device(self) -> bool:
     """Whether codes have a fixed length and are recovered on the device."""
-    return self.code.on_device and self.redundancy.on_device
+    return self.code.on_device
 
   @property
   def steps(self) -> int:

@@ -6,12 +6,10 @@ Nothing here imports JAX before bits are recovered: the command line reads `--re
 """
 
 import dataclasses
-import functools
 import re
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import reedsolo
 
 from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
 from lwlrd_jax.errors import UserError, did_you_mean, nearest, shown
@@ -19,25 +17,15 @@ from lwlrd_jax.errors import UserError, did_you_mean, nearest, shown
 if TYPE_CHECKING:
   import jax
 
-# Bytes of a Reed-Solomon block over GF(256), parity included.
-_BLOCK = 255
-
-# Log odds of a bit that a block code vouches for.
-_CERTAIN = 30.0
-
-_ALLOWED = "allowed: none, repeat-K (odd K from 3), rs-N (N parity bytes, 2 to 128), ra-Q (Q from 2 to 16)"
+_ALLOWED = "allowed: none, repeat-K (odd K from 3), ra-Q (Q from 2 to 16)"
 
 
 class Redundancy(Protocol):
-  """A way to protect bits. Frozen and hashable: may be a static argument of `jax.jit`."""
+  """A way to protect bits. Frozen and hashable: may be a static argument of `jax.jit`, which can trace `weigh`."""
 
   @property
   def name(self) -> str:
     """As `parse_redundancy` reads it."""
-
-  @property
-  def on_device(self) -> bool:
-    """Whether `weigh` and `hearsay` can be traced by `jax.jit` and `jax.vmap`; otherwise they return NumPy arrays."""
 
   def coded_length(self, n: int) -> int:
     """How many protected bits n bits become, n >= 0."""
@@ -78,7 +66,6 @@ class Unprotected:
   """No redundancy: bits go in and come back as they are."""
 
   name: str = dataclasses.field(default="none", init=False)
-  on_device: bool = dataclasses.field(default=True, init=False)
 
   def coded_length(self, n: int) -> int:
     """See `Redundancy`."""
@@ -118,7 +105,6 @@ class Repeat:
   """
 
   copies: int
-  on_device: bool = dataclasses.field(default=True, init=False)
 
   def __post_init__(self):
     if self.copies < 3 or self.copies % 2 == 0:
@@ -158,115 +144,28 @@ class Repeat:
     return copy * n + (np.asarray(positions) - copy) % max(n, 1)
 
 
-@dataclasses.dataclass(frozen=True)
-class ReedSolomon:
-  """Reed-Solomon over bytes, in blocks of at most 255, of which `parity` are added. On the host only.
-
-  Corrects every block with at most parity // 2 wrong bytes. A block found to have more is returned as read; with very
-  few parity bytes some of those blocks pass for another one and are returned wrong in other places.
-
-  The blocks are as many as needed, and equally long: shorter than 255 where the bits do not fill them. They are
-  interleaved: a byte's right neighbour belongs to the next block, so that B blocks correct any burst that damages up to
-  B * (parity // 2) bytes.
-
-  Attributes:
-    parity: Parity bytes a block, 2 to 128.
-  """
-
-  parity: int
-  on_device: bool = dataclasses.field(default=False, init=False)
-
-  def __post_init__(self):
-    if not 2 <= self.parity <= 128:
-      raise ValueError(f"2 to 128 parity bytes a block are possible, not {self.parity}")
-
-  @property
-  def name(self) -> str:
-    """For example rs-32."""
-    return f"rs-{self.parity}"
-
-  def shape(self, n: int) -> tuple[int, int]:
-    """Blocks that n bits take, and the message bytes in each, of which the last few may be padding."""
-    message = -(-n // 8)
-    blocks = -(-message // (_BLOCK - self.parity))
-    return blocks, -(-message // max(blocks, 1))
-
-  def coded_length(self, n: int) -> int:
-    """See `Redundancy`. A multiple of 8."""
-    blocks, size = self.shape(n)
-    return 8 * blocks * (size + self.parity)
-
-  def protect(self, bits: np.ndarray) -> np.ndarray:
-    """See `Redundancy`."""
-    blocks, size = self.shape(len(bits))
-    packed = np.packbits(bits)
-    messages = np.pad(packed, (0, blocks * size - len(packed))).reshape(size, blocks).T
-    return np.unpackbits(np.concatenate([messages, _parity(messages, self.parity)], axis=1).T.reshape(-1))
-
-  def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> np.ndarray:
-    """See `Redundancy`. Corrects hard bits; those of a block beyond repair are as sure as they were.
-
-    Slow where there is damage: some 10 ms a damaged block with 32 parity bytes.
-    """
-    _check_length(self, log_odds, n)
-    log_odds = np.asarray(log_odds)
-    bits, vouched = self._corrected((log_odds < 0).astype(np.uint8), n)
-    sure = np.where(bits == 0, np.float32(_CERTAIN), np.float32(-_CERTAIN))
-    return np.where(vouched, sure, log_odds[:n])
-
-  def hearsay(self, log_odds: "jax.Array | np.ndarray", n: int) -> np.ndarray:
-    """See `Redundancy`. Nothing: blocks are decoded once and for all."""
-    _check_length(self, log_odds, n)
-    return np.zeros(len(log_odds), np.float32)
-
-  def places(self, positions: np.ndarray, n: int) -> np.ndarray:
-    """See `Redundancy`. Interleaved as they are, the blocks' messages come first, one byte after another."""
-    del n
-    return np.asarray(positions)[None]
-
-  def _corrected(self, bits: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The n bits, u8, and which of them stand in a block that could be read, bool[n]."""
-    blocks, size = self.shape(n)
-    read = np.packbits(bits).reshape(size + self.parity, blocks).T
-    messages = read[:, :size].copy()
-    damaged = (_parity(messages, self.parity) != read[:, size:]).any(axis=1)
-    codec = reedsolo.RSCodec(self.parity)
-    vouched = np.ones(blocks, bool)
-    for block in np.flatnonzero(damaged):
-      try:
-        message, _, _ = codec.decode(read[block].tobytes())
-      except reedsolo.ReedSolomonError:
-        vouched[block] = False
-        continue
-      messages[block] = np.frombuffer(message, np.uint8)
-    of_bits = np.repeat(np.tile(vouched, size), 8)[:n]
-    return np.unpackbits(messages.T.reshape(-1))[:n], of_bits
-
-
 def parse_redundancy(text: str) -> Redundancy:
   """Reads `--redundancy`.
 
   Raises:
     UserError: It is none of the ways, or its number is not possible.
 
-  >>> parse_redundancy("rs-32").name, parse_redundancy("repeat-3").coded_length(100)
-  ('rs-32', 300)
+  >>> parse_redundancy("repeat-3").name, parse_redundancy("repeat-3").coded_length(100)
+  ('repeat-3', 300)
   >>> parse_redundancy("ra-3").coded_length(100)
   300
   """
   if text == "none":
     return Unprotected()
   # Nine digits: enough for any number of copies, and few enough for int().
-  match = re.fullmatch(r"(repeat|rs|ra)-([1-9][0-9]{0,8})", text)
+  match = re.fullmatch(r"(repeat|ra)-([1-9][0-9]{0,8})", text)
   if match is None:
     digits = re.search(r"[1-9][0-9]{0,8}", text)
-    ways = [f"{way}-{digits[0] if digits else 3}" for way in ("repeat", "ra", "rs")]
+    ways = [f"{way}-{digits[0] if digits else 3}" for way in ("repeat", "ra")]
     raise UserError(f"--redundancy {shown(text)}: not known; {did_you_mean(nearest(text, ['none', *ways]))}{_ALLOWED}")
   way, number = match[1], int(match[2])
   try:
-    if way == "repeat":
-      return Repeat(number)
-    return ReedSolomon(number) if way == "rs" else RepeatAccumulate(number)
+    return Repeat(number) if way == "repeat" else RepeatAccumulate(number)
   except ValueError as error:
     raise UserError(f"--redundancy {text}: {error}; {_ALLOWED}") from None
 
@@ -274,21 +173,3 @@ def parse_redundancy(text: str) -> Redundancy:
 def _check_length(redundancy: Redundancy, bits: "jax.Array | np.ndarray", n: int) -> None:
   if bits.shape != (redundancy.coded_length(n),):
     raise ValueError(f"{redundancy.name} makes {redundancy.coded_length(n)} of {n} bits, not {bits.shape}")
-
-
-def _parity(messages: np.ndarray, parity: int) -> np.ndarray:
-  """Parity bytes of all blocks at once, many times faster than `reedsolo`: u8[B, size] to u8[B, parity]."""
-  feedback = _parity_of_one_byte(parity)
-  remainder = np.zeros((len(messages), parity), np.uint8)
-  # Long division by the generator polynomial.
-  for byte in messages.T:
-    shifted = np.pad(remainder[:, 1:], ((0, 0), (0, 1)))
-    remainder = shifted ^ feedback[remainder[:, 0] ^ byte]
-  return remainder
-
-
-@functools.cache
-def _parity_of_one_byte(parity: int) -> np.ndarray:
-  """What each byte, alone or last in its block, contributes to the parity: u8[256, parity]."""
-  codec = reedsolo.RSCodec(parity)
-  return np.array([list(codec.encode(bytes([byte]))[1:]) for byte in range(256)], np.uint8)

@@ -44,7 +44,6 @@ class RepeatAccumulate:
   """
 
   expansion: int
-  on_device: bool = dataclasses.field(default=True, init=False)
 
   def __post_init__(self):
     if not 2 <= self.expansion <= _LARGEST_EXPANSION:

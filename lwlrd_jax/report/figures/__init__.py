@@ -2,10 +2,10 @@
 
 import dataclasses
 
+from lwlrd_jax.analysis.verdict import Verdict
 from lwlrd_jax.report import matplotlib_folder  # noqa: F401  # before anything else imports Matplotlib
 from lwlrd_jax.report.figures import codecs, decay, frontier, matrix, planes, rates, reconstructions, style, surviving
 from lwlrd_jax.report.load import Run
-from lwlrd_jax.report.summary import Verdict
 
 _FIGURES = {
   "frontier": frontier,

@@ -3,13 +3,14 @@
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lwlrd_jax.report.codecs import LOSSLESS, curve, is_learned, shown_name
+from lwlrd_jax.analysis.verdict import Verdict
 from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.load import Run
-from lwlrd_jax.report.summary import Verdict
 
 _MARKERS = ("o", "^", "d", "p")
 _STANDARD = {"webp": (style.BASELINE, "s"), "jpeg": (style.INK, "v")}
+_NAMES = {"webp": "WebP", "jpeg": "JPEG", "png": "PNG"}
+_LOSSLESS = "png"
 # Sizes further apart than this need a logarithmic axis.
 _WIDE = 5
 
@@ -26,11 +27,13 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
     return None
   figure = style.new_figure(7.6, 4.2)
   axes = figure.subplots()
-  learned = [codec for codec in dict.fromkeys(rows.codec) if is_learned(codec)]
+  learned = [codec for codec in dict.fromkeys(rows.codec) if codec.startswith("learned")]
   for codec in dict.fromkeys(rows.codec):
-    points = curve(rows, codec)
-    name = shown_name(codec)
-    if codec == LOSSLESS:
+    # The best of those of one size.
+    points = rows[rows.codec == codec].sort_values(["bytes_per_image", "psnr"])
+    points = points.drop_duplicates("bytes_per_image", keep="last")
+    name = _NAMES.get(codec, codec)
+    if codec == _LOSSLESS:
       # Its sharpness is a convention: only its size says something.
       size = float(points.bytes_per_image.iloc[0])
       axes.axvline(size, color=style.GREY, ls="--", lw=1, label=f"{name}, lossless")

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lwlrd_jax.analysis.verdict import Verdict, pareto_front
 from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.figures.frontier import draw_front
-from lwlrd_jax.report.summary import Verdict, pareto_front
 
 ALT = (
   "Scatter plot of AUC against re-identification, a colour a run, with each run's Pareto front; upper left is better."

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lwlrd_jax.analysis.verdict import DECAYING, STEPS, TUNING, Verdict, alike
 from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.figures.labels import right_labels
 from lwlrd_jax.report.formats import NAMES, rate
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import detail, steps, with_steps
-from lwlrd_jax.report.summary import DECAYING, STEPS, TUNING, Verdict, alike
 
 _PANELS = (("reid", "re-identified"), ("ssim", "SSIM"), ("auc", "AUC"))
 _DETAILS = tuple(name for name in (*TUNING, *STEPS) if name not in {"defense", "decay", "lr_max"})

@@ -9,12 +9,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lwlrd_jax.analysis.verdict import CONTROLS, Verdict, pareto_front
 from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.figures.labels import Label, place_labels
 from lwlrd_jax.report.formats import NAMES, rate, score
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name, steps
-from lwlrd_jax.report.summary import CONTROLS, Verdict, pareto_front
 
 _MOST_ATTACKS = 2
 # Points that all have their intervals drawn; of more, only the front, the winner and the controls have.

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from lwlrd_jax.analysis.verdict import Verdict, number_stopped
 from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.formats import NAMES, percent
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name
-from lwlrd_jax.report.summary import Verdict, number_stopped
 
 # Of fewer attacks the frontier has a panel each.
 _FEWEST_ATTACKS = 3

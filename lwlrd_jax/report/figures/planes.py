@@ -5,10 +5,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lwlrd_jax.analysis.verdict import STEPS, TUNING, Verdict, alike
 from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name
-from lwlrd_jax.report.summary import STEPS, TUNING, Verdict, alike
 
 # Name and first plane; the sign is the last of 32.
 _GROUPS = (("mantissa", 0, 23), ("exponent", 23, 31), ("sign", 31, 32))

@@ -3,11 +3,11 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from lwlrd_jax.analysis.verdict import STEPS, TUNING, Verdict
 from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.figures.labels import right_labels
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name
-from lwlrd_jax.report.summary import STEPS, TUNING, Verdict
 
 # Lines beyond which labels at the edge would not be readable; the colours still tell decays apart.
 _MOST_LABELS = 18

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lwlrd_jax.analysis.verdict import DECAYING, SCHEDULE, STEPS, TUNING, Verdict, alike
 from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.formats import percent, rate, score
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name, with_steps
-from lwlrd_jax.report.summary import DECAYING, SCHEDULE, STEPS, TUNING, Verdict, alike
 
 _MOST_DECAYS = 9
 _ROWS = 8

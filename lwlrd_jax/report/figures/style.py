@@ -115,7 +115,7 @@ def bars(axes: Axes, row: pd.Series, colour: Any) -> None:
 
   Args:
     axes: With re-identification across and AUC up.
-    row: Of `summary.average` or `summary.combine`.
+    row: Of `verdict.average` or `verdict.combine`.
     colour: Of its marker.
   """
   look: dict[str, Any] = {"color": colour, "lw": 1.1, "alpha": 0.4, "zorder": 2.5, "solid_capstyle": "butt"}

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lwlrd_jax.analysis.verdict import CONTROLS, STEPS, Verdict
 from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.formats import NAMES
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name
-from lwlrd_jax.report.summary import CONTROLS, STEPS, Verdict
 
 # Light to dark: apart in grey print too.
 _GROUPS = (("mantissa", "#9ecae1"), ("exponent", "#4a86b8"), ("sign", "#173f5f"))

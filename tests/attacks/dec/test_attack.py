@@ -44,7 +44,7 @@ def infect(case, carrier, code, redundancy="none", internal=False):
 
 
 @pytest.mark.parametrize(
-  ("kind", "redundancy"), [("fixed", "none"), ("fixed", "rs-16"), ("entropy", "none"), ("png", "repeat-3")]
+  ("kind", "redundancy"), [("fixed", "none"), ("fixed", "repeat-3"), ("entropy", "none"), ("png", "repeat-3")]
 )
 def test_untreated_extraction_is_exact_and_as_sharp_as_the_codec(case, kind, redundancy):
   network, _, data, weights, fixed, entropy = case

@@ -1,0 +1,138 @@
+"""What figures are means of, image by image, and the intervals that follow."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from lwlrd_jax.analysis import bootstrap
+from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
+
+_SHARE = (0.0, 1.0)
+
+
+class Quantity(NamedTuple):
+  """How a figure comes from images.
+
+  Attributes:
+    crossed: Whether its images are those of the test split, which all infections share; else stolen ones.
+    limits: Its range.
+  """
+
+  crossed: bool
+  limits: tuple[float, float]
+
+
+QUANTITIES: dict[str, Quantity] = {
+  "auc": Quantity(True, _SHARE),
+  "downstream_auc": Quantity(True, _SHARE),
+  "reid": Quantity(False, _SHARE),
+  "ssim": Quantity(False, (-1.0, 1.0)),
+  "psnr": Quantity(False, (-math.inf, math.inf)),
+  "mse": Quantity(False, (0.0, math.inf)),
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outcomes:
+  """A run's figures by image.
+
+  Attributes:
+    arrays: f[images] by "<quantity>/<member>"; their means are the table's figures.
+    seeds: Seed by member.
+  """
+
+  arrays: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+  def samples(self, quantity: str, members: Iterable[str]) -> dict[int, np.ndarray]:
+    """A quantity's f[images] by seed, in the order of seeds; empty if one member has none, or two share a seed."""
+    members = sorted(members, key=lambda member: self.seeds.get(member, -1))
+    names = [f"{quantity}/{member}" for member in members]
+    if not all(name in self.arrays for name in names):
+      return {}
+    found = {self.seeds[member]: self.arrays[name] for member, name in zip(members, names, strict=True)}
+    return found if len(found) == len(members) else {}
+
+  def interval(self, quantity: str, members: Iterable[str]) -> Interval:
+    """A figure's 95 % interval.
+
+    Args:
+      quantity: One of `QUANTITIES`.
+      members: Of one schedule and attack, a member a seed.
+    """
+    return self.intervals(quantity, [members])[0]
+
+  def intervals(self, quantity: str, figures: Iterable[Iterable[str]]) -> list[Interval]:
+    """Each figure's 95 % interval, in less time than one by one.
+
+    Args:
+      quantity: One of `QUANTITIES`.
+      figures: The members of each, as for `interval`.
+    """
+    samples = [list(self.samples(quantity, members).values()) for members in figures]
+    kind = QUANTITIES[quantity]
+    if quantity == "reid":
+      return bootstrap.share_intervals(samples)
+    return bootstrap.intervals(samples, crossed=kind.crossed, limits=kind.limits)
+
+  def difference(self, quantity: str, ours: Iterable[str], others: Iterable[str]) -> Interval:
+    """The difference of two figures of this run, ours less the others'; see `paired`."""
+    return paired(quantity, self.samples(quantity, ours), self.samples(quantity, others))
+
+  def mean_difference(self, quantity: str, ours: Iterable[Iterable[str]], others: Iterable[Iterable[str]]) -> Interval:
+    """As `difference` of means over several attacks, each with members of its own; of test images only.
+
+    Unknown unless all attacks have the same seeds: of those that all have it would be another figure.
+
+    Args:
+      quantity: One of `QUANTITIES`, and crossed.
+      ours: Members of each attack.
+      others: Likewise.
+    """
+    return paired(quantity, self._mean(quantity, ours), self._mean(quantity, others))
+
+  def _mean(self, quantity: str, groups: Iterable[Iterable[str]]) -> dict[int, np.ndarray]:
+    """f[images] by seed, mean over groups; empty unless all have the same seeds."""
+    found = [self.samples(quantity, members) for members in groups]
+    if not found or any(samples.keys() != found[0].keys() for samples in found):
+      return {}
+    return {seed: np.mean([samples[seed] for samples in found], axis=0) for seed in found[0]}
+
+
+NONE = Outcomes()
+
+
+def paired(quantity: str, ours: Mapping[int, np.ndarray], others: Mapping[int, np.ndarray]) -> Interval:
+  """The difference of two figures of the same data, with everything paired that can be.
+
+  Seeds are paired if they are the same; test images always, stolen ones if the seeds are and each has as many.
+
+  Args:
+    quantity: One of `QUANTITIES`.
+    ours: f[images] by seed, as `Outcomes.samples` gives them.
+    others: Likewise.
+  """
+  if not ours or not others:
+    return UNKNOWN
+  seeds = list(ours) == list(others)
+  # Where two attacks stole different images, pairing them changes nothing: they are independent either way.
+  images = QUANTITIES[quantity].crossed or (seeds and all(len(ours[seed]) == len(others[seed]) for seed in ours))
+  return _difference(quantity, ours, others, seeds=seeds, images=images)
+
+
+def unpaired(quantity: str, ours: Mapping[int, np.ndarray], others: Mapping[int, np.ndarray]) -> Interval:
+  """The difference of two figures that have neither seeds nor images in common; arguments as for `paired`."""
+  return _difference(quantity, ours, others, seeds=False, images=False)
+
+
+def _difference(
+  quantity: str, ours: Mapping[int, np.ndarray], others: Mapping[int, np.ndarray], *, seeds: bool, images: bool
+) -> Interval:
+  mine, theirs = [*ours.values()], [*others.values()]
+  if quantity == "reid":
+    return bootstrap.share_difference(mine, theirs, seeds=seeds, images=images)
+  kind = QUANTITIES[quantity]
+  return bootstrap.difference(mine, theirs, crossed=kind.crossed, seeds=seeds, images=images, limits=kind.limits)

@@ -1,0 +1,393 @@
+"""Which schedule wins: the rule, on a table of results.
+
+A *schedule* is a row without its seed and attack: defense, decay, lr_max, floor, granularity, epochs, shape, optimizer,
+batch size, share and overlap, and the steps on the weights before (prepare) and after (finish).
+
+1. Figures are averaged over seeds, for each attack and schedule. A schedule is *judged* if every one of its members has
+   the status `ok` and AUC, re-identification and SSIM are numbers; others can neither win nor lose.
+2. A schedule *stops* an attack only if what leaks is at the floor in every infection, by both measures:
+   - `reid` is at most REID_FLOOR, or what guessing reaches within REID_ERRORS standard errors (of as many images as
+     this attack took) if that is more;
+   - `ssim` is at most that of the mean training image plus SSIM_MARGIN. Without that control nothing is stopped.
+3. With several attacks a schedule must stop each of them. It is then known by its worst figures: the owner of the data
+   cannot know which attack a model carries.
+4. Of the schedules that stop the attack, the one with the highest AUC wins: on the validation split where that was
+   measured for every judged schedule, else on the test split. Ties go to the lower re-identification, then to the lower
+   SSIM, then to the earlier row.
+5. If none stops them all there is no winner. Of those that stop most attacks, the one with the highest AUC is named; if
+   none stops any, the one with the lowest re-identification (then lowest SSIM, then highest AUC).
+6. If the untreated model is at the floor already, the attack did not work and nothing can be credited.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+
+from lwlrd_jax.analysis import outcomes as by_image
+from lwlrd_jax.analysis.bootstrap import Interval
+from lwlrd_jax.analysis.outcomes import Outcomes
+
+# One image in fifty: what a few hundred reconstructions of nobody in particular have reached at most. A choice, not a
+# law: of a thousand stolen images it lets twenty pass.
+REID_FLOOR = 0.02
+# Guessing hits `chance` of the stolen images, give or take a binomial standard error; two cover 95 %.
+REID_ERRORS = 2.0
+# Below it more bits are right than by chance: with more redundancy a code can be read again (Shannon 1948).
+DESTROYED_BER = 0.49
+# Seeds and post-processings move the SSIM of useless reconstructions by a few hundredths.
+SSIM_MARGIN = 0.05
+
+# Of what a fresh classifier learns from stolen images: nothing but that is measured of the last two.
+DOWNSTREAM_CONTROLS = ("originals", "mean_image", "noise_images")
+CONTROLS = ("untreated", "clean", *DOWNSTREAM_CONTROLS)
+# Steps on the weights, before and after the fine-tuning.
+STEPS = ["prepare", "finish"]
+# The fine-tuning itself.
+TUNING = [
+  "defense",
+  "decay",
+  "lr_max",
+  "floor",
+  "granularity",
+  "epochs",
+  "shape",
+  "optimizer",
+  "batch_size",
+  "share",
+  "overlap",
+]
+SCHEDULE = [*TUNING, *STEPS]
+# What only a schedule with a decay has: nothing to tell others apart by.
+DECAYING = ("decay", "floor", "granularity")
+# What two kinds of fine-tuning have in common where they can be compared.
+COMMON = [name for name in TUNING if name not in {"defense", *DECAYING}]
+# What schedules have of these where nothing else is said, and in tables from before there was a choice.
+USUAL = {"floor": 0.0, "granularity": "layer", "share": 1.0, "overlap": "any"}
+FIGURES = [
+  "accuracy",
+  "balanced_accuracy",
+  "auc",
+  "auc_val",
+  "downstream_auc",
+  "ssim_naive",
+  "ssim",
+  "psnr",
+  "mse",
+  "reid",
+  "ber",
+  "exact",
+  "host_auc",
+  "codec_psnr",
+  "payload_bytes",
+  "carrier_share",
+  "surviving_bytes",
+  "surviving_mantissa",
+  "surviving_exponent",
+  "surviving_sign",
+  "surviving_extra",
+  "surviving_dead",
+  "seconds",
+]
+# Figures with intervals, in the columns <figure>_low and <figure>_high.
+BOUNDED = ("auc", "reid", "ssim", "psnr", "downstream_auc")
+
+
+@dataclasses.dataclass(frozen=True)
+class Floors:
+  """What useless reconstructions reach.
+
+  Attributes:
+    chance: Re-identification by guessing.
+    reid_limits: Re-identification up to which an attack counts as stopped, by attack.
+    reid_limit: The same for as many images as the run says were stolen.
+    ssim: SSIM of the mean training image; NaN if it was not measured.
+    ssim_limit: SSIM up to which an attack counts as stopped; NaN likewise.
+  """
+
+  chance: float
+  reid_limits: dict[str, float]
+  reid_limit: float
+  ssim: float
+  ssim_limit: float
+
+  def limit(self, attack: str) -> float:
+    """Re-identification up to which an attack counts as stopped."""
+    return self.reid_limits.get(attack, self.reid_limit)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Verdict:
+  """What a table says.
+
+  Attributes:
+    case: `winner`, `none_stops`, `no_floor`, `attack_failed`, `none_judged` or `no_defences`.
+    chosen: The schedule the sentences are about, a row of `schedules`: the winner, or see rule 5; None if no schedule
+      was judged.
+    schedules: One row a schedule, see `combine`.
+    averaged: One row an attack and schedule, see `average`.
+    floors: The floors.
+    attacks: Attacks in the table.
+    failed_attacks: Those that are at the floor without any defence.
+    criterion: By which of equals a schedule is chosen: `auc_val` or `auc`.
+    outcomes: Figures by image; empty in runs without them.
+  """
+
+  case: str
+  chosen: pd.Series | None
+  schedules: pd.DataFrame
+  averaged: pd.DataFrame
+  floors: Floors
+  attacks: list[str]
+  failed_attacks: list[str]
+  criterion: str = "auc"
+  outcomes: Outcomes = by_image.NONE
+
+  @property
+  def working_attacks(self) -> list[str]:
+    """Attacks that get through without a defence."""
+    return [attack for attack in self.attacks if attack not in self.failed_attacks]
+
+  @property
+  def main_attack(self) -> str:
+    """The attack for figures that have room for one, of bits that are left: `dec` if it was run, else the first."""
+    return "dec" if "dec" in self.attacks else self.attacks[0] if self.attacks else "none"
+
+  def leading_lwlrd(self) -> pd.Series | None:
+    """The LWLRD schedule to show where there is room for one: the chosen one, else one in the middle of the decays."""
+    if self.chosen is not None and self.chosen.defense == "lwlrd":
+      return self.chosen
+    rows = self.schedules[self.schedules.defense == "lwlrd"]
+    rows = rows[rows.judged] if rows.judged.any() else rows
+    return None if rows.empty else rows.sort_values("decay", kind="stable").iloc[len(rows) // 2]
+
+  def control(self, name: str, attack: str) -> pd.Series | None:
+    """A control's averaged row, of the attack or of none; None if it is not there or not ok."""
+    rows = self.averaged
+    found = rows[(rows.defense == name) & rows.attack.isin([attack, "none"]) & (rows.status == "ok")]
+    return None if found.empty else found.iloc[0]
+
+  def under(self, schedule: pd.Series, attack: str) -> pd.Series:
+    """A schedule's averaged row of one of its attacks."""
+    members = set(schedule.members)
+    rows = self.averaged[self.averaged.attack == attack]
+    return rows[[members.issuperset(some) for some in rows.members]].iloc[0]
+
+  def difference(self, figure: str, row: pd.Series, other: pd.Series) -> Interval:
+    """A figure's difference, the first row's less the other's, with its interval; unknown where there are no outcomes.
+
+    Args:
+      figure: A column of `outcomes.QUANTITIES`.
+      row: Of `averaged`.
+      other: Likewise.
+    """
+    return self.outcomes.difference(figure, row.members, other.members)
+
+
+def judge(table: pd.DataFrame, *, chance: float, stolen: int, outcomes: Outcomes = by_image.NONE) -> Verdict:
+  """Applies the rule.
+
+  Args:
+    table: Columns of `runs.results.COLUMNS`.
+    chance: Re-identification by guessing.
+    stolen: Images the thief took, where the table does not say it.
+    outcomes: Figures by image, for intervals.
+  """
+  averaged = average(table, outcomes)
+  averaged["stolen"] = averaged.stolen.fillna(stolen)
+  floors = find_floors(averaged, chance, stolen)
+  limits = averaged.attack.map(floors.limit).astype(float)
+  averaged["stops"] = (averaged.reid_worst <= limits) & (averaged.ssim_worst <= floors.ssim_limit)
+  averaged["stops"] &= averaged.status == "ok"
+  attacks = [attack for attack in dict.fromkeys(averaged.attack) if attack not in {"none", ""}]
+  untreated = averaged[(averaged.defense == "untreated") & averaged.stops]
+  failed = [attack for attack in attacks if attack in set(untreated.attack)]
+  schedules = combine(averaged, attacks)
+  judged = schedules[schedules.judged]
+  criterion = "auc_val" if len(judged) and judged.auc_val.notna().all() else "auc"
+
+  chosen = None
+  if schedules.empty:
+    case = "no_defences"
+  elif judged.empty:
+    case = "none_judged"
+  else:
+    stopping = judged[judged.stops]
+    if attacks and len(failed) == len(attacks):
+      case = "attack_failed"
+    elif math.isnan(floors.ssim):
+      case = "no_floor"
+    else:
+      case = "none_stops" if stopping.empty else "winner"
+    working = [attack for attack in attacks if attack not in failed]
+    chosen = best(stopping, criterion) if case == "winner" else stops_most(judged, working, criterion)
+  return Verdict(case, chosen, schedules, averaged, floors, attacks, failed, criterion, outcomes)
+
+
+def find_floors(averaged: pd.DataFrame, chance: float, stolen: int) -> Floors:
+  """The floors of a run; see `Floors`."""
+
+  def limit(images: float) -> float:
+    return max(REID_FLOOR, chance + REID_ERRORS * math.sqrt(chance * (1 - chance) / images))
+
+  # Whatever a row of another number says, the attack is known by the fewest: the limit is then the wider one.
+  limits = {str(attack): limit(images) for attack, images in averaged.groupby("attack").stolen.min().items()}
+  mean_image = averaged[(averaged.defense == "mean_image") & (averaged.status == "ok")].ssim
+  ssim = math.nan if mean_image.empty else float(mean_image.iloc[0])
+  return Floors(chance, limits, limit(stolen), ssim, ssim + SSIM_MARGIN)
+
+
+def average(table: pd.DataFrame, outcomes: Outcomes = by_image.NONE) -> pd.DataFrame:
+  """Means over seeds.
+
+  Args:
+    table: Columns of `runs.results.COLUMNS`.
+    outcomes: Figures by image, for intervals.
+
+  Returns:
+    One row an attack and schedule, in the table's order. Beside their columns and the figures, which are means over the
+    members that are ok (NaN if one of these is NaN): `status` (`ok` only if all are), `seeds`, `members` (a tuple),
+    `stolen`, `reid_worst` and `ssim_worst` (of a single seed), `surviving_share` (surviving bytes, of those of the
+    untreated model), and of the figures in `BOUNDED` the ends of their 95 % intervals, `<figure>_low` and
+    `<figure>_high` (NaN without outcomes).
+  """
+  rows, measured = [], []
+  table = with_usual(table)
+  for _, group in table.groupby(["attack", *SCHEDULE], sort=False, dropna=False):
+    ok = group[group.status == "ok"]
+    first = group.iloc[0]
+    row = {name: first[name] for name in ["attack", *SCHEDULE]}
+    row |= {name: ok[name].mean(skipna=False) if len(ok) else math.nan for name in FIGURES}
+    row["status"] = _common_status(group.status.tolist())
+    row["seeds"] = group.seed.nunique()
+    row["members"] = tuple(group.member)
+    row["reid_worst"] = ok.reid.max()
+    row["ssim_worst"] = ok.ssim.max()
+    row["stolen"] = first.stolen
+    rows.append(row)
+    measured.append(tuple(ok.member))
+  columns = ["attack", *SCHEDULE, *FIGURES, "status", "seeds", "members", "reid_worst", "ssim_worst", "stolen"]
+  averaged = pd.DataFrame(rows, columns=columns)
+  for name in BOUNDED:
+    found = outcomes.intervals(name, measured)
+    averaged[f"{name}_low"] = [interval.low for interval in found]
+    averaged[f"{name}_high"] = [interval.high for interval in found]
+  untreated = averaged[(averaged.defense == "untreated") & (averaged.status == "ok")]
+  total = averaged.attack.map(dict(zip(untreated.attack, untreated.surviving_bytes, strict=True))).astype(float)
+  averaged["surviving_share"] = averaged.surviving_bytes / total.where(total > 0)
+  return averaged
+
+
+def with_usual(table: pd.DataFrame) -> pd.DataFrame:
+  """Empty cells of fine-tuned rows get the usual value, so that they agree with rows that say it.
+
+  Args:
+    table: Columns of `runs.results.COLUMNS`.
+  """
+  fine_tuned = ~table.defense.isin(CONTROLS)
+  empty = {name: fine_tuned & (table[name].isna() | (table[name] == "").fillna(False)) for name in USUAL}
+  return table.assign(**{name: table[name].mask(empty[name], USUAL[name]) for name in USUAL})
+
+
+def combine(averaged: pd.DataFrame, attacks: list[str]) -> pd.DataFrame:
+  """Each schedule's worst figures over attacks, controls left out.
+
+  Args:
+    averaged: From `average`, with the column `stops`.
+    attacks: Attacks that a schedule has to stop.
+
+  Returns:
+    One row a schedule: its columns; utility and `attack` of the attack under which its AUC is lowest; the largest
+    `reid`, `ssim`, `surviving_dead` and so on; `reid_attack`, the attack the first is of, with its interval and its
+    `stolen`; the smallest `auc_val`; `surviving_bytes` and `surviving_share` of the attack that keeps most; `judged`,
+    `stops`, `through`, a tuple of the attacks it does not stop, and `damaged`, of
+    those that it stops though their bits are not all destroyed: name and bit error rate.
+  """
+  rows = []
+  defences = averaged[~averaged.defense.isin(CONTROLS)]
+  for _, group in defences.groupby(SCHEDULE, sort=False, dropna=False):
+    measured = group[["auc", "reid", "ssim"]].notna().all(axis=None)
+    row = group.sort_values("auc", kind="stable").iloc[0].copy()
+    for name in ("reid", "ssim", "ssim_naive", "reid_worst", "ssim_worst"):
+      row[name] = group[name].max(skipna=False)
+    gives_most = group.sort_values("reid", ascending=False, kind="stable").iloc[0]
+    row["reid_attack"] = gives_most.attack
+    for name in ("stolen", "reid_low", "reid_high"):
+      row[name] = gives_most[name]
+    most_alike = group.sort_values("ssim", ascending=False, kind="stable").iloc[0]
+    for name in ("ssim_low", "ssim_high"):
+      row[name] = most_alike[name]
+    row["auc_val"] = group.auc_val.min(skipna=False)
+    keeps_most = group.sort_values("surviving_bytes", ascending=False, na_position="first", kind="stable").iloc[0]
+    for name in ("surviving_bytes", "surviving_share"):
+      row[name] = keeps_most[name]
+    row["surviving_dead"] = group.surviving_dead.max(skipna=False)
+    damaged = group[(group.ber < DESTROYED_BER) & group.stops]
+    row["damaged"] = tuple(zip(damaged.attack, damaged.ber, strict=True))
+    row["judged"] = bool((group.status == "ok").all() and measured and set(attacks) <= set(group.attack))
+    row["stops"] = bool(row["judged"] and group.stops.all())
+    row["through"] = tuple(group.attack[~group.stops])
+    row["status"] = next((status for status in group.status if status != "ok"), "ok")
+    row["members"] = tuple(member for members in group.members for member in members)
+    rows.append(row)
+  columns = [*averaged.columns, "judged", "reid_attack", "through", "damaged"]
+  schedules = pd.DataFrame(rows, columns=columns).reset_index(drop=True)
+  return schedules.astype({"judged": bool, "stops": bool})
+
+
+def alike(rows: pd.DataFrame, row: pd.Series, columns: list[str]) -> pd.Series:
+  """Which rows agree with one in some columns; two empty cells agree."""
+  values = row[columns]
+  return ((rows[columns] == values) | (rows[columns].isna() & values.isna())).all(axis=1)
+
+
+def best(schedules: pd.DataFrame, criterion: str = "auc") -> pd.Series:
+  """The highest AUC, `auc` or `auc_val`; see the rule for ties."""
+  return schedules.sort_values([criterion, "reid", "ssim"], ascending=[False, True, True], kind="stable").iloc[0]
+
+
+def stops_most(schedules: pd.DataFrame, working: list[str], criterion: str = "auc") -> pd.Series:
+  """Who comes closest where none stops every attack; see the rule."""
+  stopped = number_stopped(schedules, working)
+  return best(schedules[stopped == stopped.max()], criterion) if stopped.max() > 0 else least_leaking(schedules)
+
+
+def number_stopped(schedules: pd.DataFrame, working: list[str]) -> pd.Series:
+  """How many attacks each schedule stops, of those that work without a defence."""
+  return schedules.through.map(lambda through: len(set(working) - set(through))).astype(int)
+
+
+def least_leaking(schedules: pd.DataFrame) -> pd.Series:
+  """The lowest re-identification; see the rule for ties."""
+  return schedules.sort_values(["reid", "ssim", "auc"], ascending=[True, True, False], kind="stable").iloc[0]
+
+
+def pareto_front(reid: np.ndarray, auc: np.ndarray) -> np.ndarray:
+  """Which points no other point beats: as little leakage and as much utility, and more of one.
+
+  Args:
+    reid: f64[N], to be small.
+    auc: f64[N], to be large.
+
+  Returns:
+    bool[N]; False where either is NaN.
+
+  >>> pareto_front(np.array([0.0, 0.5, 0.5, 0.9]), np.array([0.7, 0.8, 0.75, np.nan])).tolist()
+  [True, True, False, False]
+  """
+  no_worse = (reid[:, None] <= reid) & (auc[:, None] >= auc)
+  better = (reid[:, None] < reid) | (auc[:, None] > auc)
+  return np.isfinite(reid) & np.isfinite(auc) & ~(no_worse & better).any(axis=0)
+
+
+def _common_status(statuses: list[str]) -> str:
+  """One status for several seeds.
+
+  >>> _common_status(["ok", "ok"]), _common_status(["ok", "diverged"])
+  ('ok', 'diverged (1 of 2 seeds)')
+  """
+  bad = [status or "unknown" for status in statuses if status != "ok"]
+  if not bad:
+    return "ok"
+  return bad[0] if len(statuses) == 1 else f"{bad[0]} ({len(bad)} of {len(statuses)} seeds)"

@@ -1,0 +1,1 @@
+"""What finished runs say of the claims of the paper: the writer of `docs/results.md`."""
