@@ -26,7 +26,6 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.cli import parse_command_line, run_main
 from lwlrd_jax.data import load_dataset
 from lwlrd_jax.data.device import to_device
@@ -37,6 +36,7 @@ from lwlrd_jax.metrics.utility import absent_classes, utility
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.predict import predict
 from lwlrd_jax.models.recipes import recipe_of
+from lwlrd_jax.models.task_training import TaskTraining
 from lwlrd_jax.progress import phase
 
 
@@ -72,7 +72,7 @@ def main(settings: Settings) -> None:
   train, test = to_device(data.train), to_device(data.test)
   steps = settings.epochs * steps_per_epoch(len(train), settings.batch_size)
   lr = recipe_of(settings.model).task_lr if settings.lr is None else settings.lr
-  recipe = Transpose(stolen=0, steps=steps)
+  training = TaskTraining(steps=steps)
   absent = absent_classes(data.test.labels, data.num_outputs)
   for seed in range(settings.seeds):
     key_init, key_batches = jax.random.split(jax.random.key(seed))
@@ -81,10 +81,10 @@ def main(settings: Settings) -> None:
     with phase(f"training {settings.model}, seed {seed}", steps) as on_steps:
       trained = finetune(
         params,
-        np.outer(lr * recipe.time_shape(), np.ones(len(network.layers)))[None],
+        np.outer(lr * training.time_shape(), np.ones(len(network.layers)))[None],
         train,
         key_batches,
-        member=Member(network, "adam", recipe.label_smoothing),
+        member=Member(network, "adam", training.label_smoothing),
         batch_size=settings.batch_size,
         augment=settings.augment,
         on_steps=on_steps,

@@ -10,14 +10,12 @@ import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.cli import field_docs
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.config.kinds import kinds_of
-from lwlrd_jax.config.names import ATTACKS, CARRIER_NAMES
 from lwlrd_jax.log import EVENTS
-from lwlrd_jax.report import formats
 from lwlrd_jax.report.__main__ import Reports
-from lwlrd_jax.runs.attacks import knows_of
 from lwlrd_jax.runs.results import COLUMNS
 
 PAGES = Path(__file__).parent
@@ -25,9 +23,10 @@ PAGES = Path(__file__).parent
 
 def attacks() -> list[tuple[str, str, str, str]]:
   """Of every attack its name in the table, the flags that ask for it, what it hides and where, and what it knows."""
-  typed = {name: f"--attacks {flag}" for flag, name in ATTACKS.items()}
-  typed |= {f"dec-{name}": f"--carriers {name}" for name in CARRIER_NAMES if f"dec-{name}" not in typed}
-  return [(name, typed[name], hides, knows_of(name)) for name, hides in formats.ATTACKS.items()]
+  return [
+    (info.name, f"--attacks {info.flag}" if info.flag else f"--carriers {info.carrier}", info.hides, info.knows)
+    for info in ATTACKS.values()
+  ]
 
 
 def attack_table() -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
 from lwlrd_jax.analysis.verdict import SCHEDULE, STEPS, TUNING, Verdict, alike, best, number_stopped, stops_most
+from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name, steps
@@ -19,17 +20,8 @@ from lwlrd_jax.report.naming import short_name, steps
 _COLUMNS = 6
 # Names that a sentence has room for.
 _NAMES = 9
-# What an attacker who knows the defence is measured against: the first of these that the run has.
-COUNTERPARTS = {
-  "transpose-heavy": ("transpose",),
-  "transpose-flat": ("transpose",),
-  "transpose-rehearsed": ("transpose",),
-  "transpose-restorer": ("transpose",),
-  "dec-late": ("dec",),
-  "dec-dead": ("dec",),
-  "dec-redundant": ("dec-late", "dec"),
-  "dec-spread": ("dec-values", "dec"),
-}
+# Attackers who know the defence, and what each is measured against.
+COUNTERPARTS = {name: info.counterparts for name, info in ATTACKS.items() if info.counterparts}
 ALONE = ("none", "none")
 # Part of an untreated model's AUC above guessing: who keeps less has collapsed.
 COLLAPSED = 0.5

@@ -9,9 +9,9 @@ import pytest
 
 from lwlrd_jax import __version__, load_run, sweep
 from lwlrd_jax.__main__ import main as dispatch
+from lwlrd_jax.attacks.registry import FLAGS
 from lwlrd_jax.cli import parse_command_line, parse_configs
 from lwlrd_jax.config import SweepConfig, validate
-from lwlrd_jax.config.names import ATTACKS
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report.__main__ import Reports
 from lwlrd_jax.report.__main__ import main as report_main
@@ -215,9 +215,9 @@ def test_every_enumeration_offers_the_nearest_name(flag, given, meant):
 
 
 def test_all_attacks_are_named_where_all_is_asked_for():
-  assert f"all of them are {','.join(ATTACKS)}; " in refused("--attacks", "all")
+  assert f"all of them are {','.join(FLAGS)}; " in refused("--attacks", "all")
   assert "all of them are early,late; " in refused("--directions", "all")
-  assert parse("--attacks", ",".join(ATTACKS)).infection.attacks == ",".join(ATTACKS)
+  assert parse("--attacks", ",".join(FLAGS)).infection.attacks == ",".join(FLAGS)
 
 
 def test_underscores_are_dashes_but_not_in_values():

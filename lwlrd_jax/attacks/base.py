@@ -1,21 +1,42 @@
 """What an attack is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
+from lwlrd_jax.attacks.registry import AttackInfo
 from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.engine.mapping import Strategy
 from lwlrd_jax.models.network import Network, Params
+
+# Receives the number of training steps just finished.
+OnSteps = Callable[[int], None]
+
+
+class Task(NamedTuple):
+  """What attacks are run on.
+
+  Attributes:
+    network: The models' structure.
+    train: The training split, from which images are stolen.
+    public: Images of the same kind that the attacker has from elsewhere; None without any.
+    codec: Weights of the attacker's image codec; None of codecs without any.
+  """
+
+  network: Network
+  train: DeviceSplit
+  public: DeviceSplit | None = None
+  codec: Params | None = None
 
 
 class Infected(NamedTuple):
-  """A model that carries stolen images, and what the thief keeps to read them.
+  """A model that carries stolen images, and what the attacker keeps to read them.
 
   Attributes:
     params: The weights that leave the data lake.
-    secret: What stays with the thief: a tree of arrays.
+    secret: What stays with the attacker: a tree of arrays.
     stolen: i32[S], the stolen images' positions in the training split.
   """
 
@@ -25,15 +46,15 @@ class Infected(NamedTuple):
 
 
 class Extraction(NamedTuple):
-  """What a thief reads out of a model.
+  """What an attacker reads out of a model.
 
   Attributes:
     images: f32[S, H, W, C], raw.
     ber: f32[], bit error rate of the embedded code, 0.5 if nothing of it is left; NaN for attacks without one.
     exact: f32[], share of the images whose code arrives without an error; NaN likewise.
-    labels: i32[S], classes, or u8[S, K], 1 for a finding: what the thief takes to be the images' labels.
-    restored: f32[R, S, H, W, C] in [0, 1], what the thief's own restorations make of the images; R is 0 for a thief
-      who has none.
+    labels: i32[S], classes, or u8[S, K], 1 for a finding: what the attacker takes to be the images' labels.
+    restored: f32[R, S, H, W, C] in [0, 1], what the attacker's own restorations make of the images; R is 0 without
+      any.
   """
 
   images: jax.Array
@@ -44,54 +65,105 @@ class Extraction(NamedTuple):
 
 
 def unrestored(images: jax.Array) -> jax.Array:
-  """`Extraction.restored` of a thief without a restoration of his own."""
+  """`Extraction.restored` of an attacker without a restoration of their own."""
   return jnp.zeros((0, *images.shape), images.dtype)
 
 
+class NoRoomError(ValueError):
+  """What is to be hidden takes more than there is room for.
+
+  Attributes:
+    needed: What it takes, in `unit`.
+    room: What there is, likewise.
+    unit: `bits` or `weights`.
+  """
+
+  def __init__(self, needed: int, room: int, unit: str):
+    super().__init__(f"{needed} {unit} are needed, there is room for {room}")
+    self.needed, self.room, self.unit = needed, room, unit
+
+
 class Attack(Protocol):
-  """Hides training images in a model, and reads them back. Frozen and hashable: a static argument of `jax.jit`."""
+  """Hides training images in a model, and reads them back. Frozen and hashable: a static argument of `jax.jit`.
+
+  Whoever runs attacks calls what is here, and asks of none which one it is.
+  """
 
   @property
   def name(self) -> str:
     """As in the results table's column `attack`."""
-    ...
+
+  @property
+  def info(self) -> AttackInfo:
+    """What is said of it."""
 
   @property
   def stolen(self) -> int:
     """How many images it takes."""
-    ...
+
+  @property
+  def steps(self) -> int:
+    """Training steps that it takes, 1 if it trains nothing."""
 
   @property
   def on_device(self) -> bool:
-    """Whether `read` and `extract` can be jitted, and vmapped over params."""
-    ...
+    """Whether `read` can be jitted, and vmapped over params."""
 
-  def infect(
-    self,
-    network: Network,
-    params: Params,
-    data: DeviceSplit,
-    key: jax.Array,
-    on_steps: Callable[[int], None] = lambda steps: None,
-  ) -> Infected:
-    """Trains or alters a model so that it does its task and carries images.
+  @property
+  def size_is_known(self) -> bool:
+    """Whether it is known what it hides takes; with a codec only once that is trained."""
+
+  def settings(self) -> dict[str, Any]:
+    """All that what it does depends on, but for what it is given, as JSON."""
+
+  def check(self, task: Task, params: Params, key: jax.Array) -> None:
+    """Refuses what it could not carry.
 
     Args:
-      network: The model's structure.
-      params: Its weights to start from.
-      data: The training split.
-      key: Random key.
-      on_steps: Called with the number of training steps just finished.
-    """
-    ...
+      task: What it is run on.
+      params: Weights of such a network, trained or not.
+      key: Random key of the infection.
 
-  def extract(self, network: Network, params: Params, secret: dict[str, Any]) -> jax.Array:
-    """Reads the stolen images: f32[S, H, W, C], raw."""
-    ...
+    Raises:
+      NoRoomError: It does not fit into the model.
+      ValueError: Anything else.
+    """
+
+  def infect_all(
+    self,
+    task: Task,
+    params: Sequence[Params],
+    keys: Sequence[jax.Array],
+    on_steps: OnSteps = lambda steps: None,
+    strategy: Strategy | None = None,
+  ) -> list[Infected]:
+    """Trains or alters models so that they do their task and carry images; each is what it would be alone.
+
+    Args:
+      task: What they are infected on.
+      params: Weights each starts from: of a trained model where `info.family.needs_host`.
+      keys: Random key of each.
+      on_steps: Of all together, or of one after another.
+      strategy: How the device maps over models; `default_strategy` if None.
+
+    Raises:
+      ValueError: It cannot be done.
+    """
+
+  def columns(
+    self, task: Task, host: Params | None, infected: Infected, psnr: Callable[[jax.Array], float]
+  ) -> dict[str, float]:
+    """Columns of the results table that only its untreated model has.
+
+    Args:
+      task: What it was run on.
+      host: The model that it hid in; None if it trained one itself.
+      infected: What it left.
+      psnr: Of images f32[S, H, W, C] in [0, 1] that stand for the stolen ones, as it is measured of extracted ones.
+    """
 
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
     """Reads the stolen images, and how much of their code is wrong."""
-    ...
 
 
 def choose_stolen(data: DeviceSplit, count: int, key: jax.Array) -> jax.Array:

@@ -1,20 +1,5 @@
-"""Names that flags may have."""
+"""Names that flags may have; those of attacks and carriers are in `attacks/registry.py`."""
 
-# What a user types for an attack, and what the results table calls it; both are understood. `dec` is one attack for
-# each of --carriers.
-ATTACKS = {
-  "transpose": "transpose",
-  "heavy": "transpose-heavy",
-  "flat": "transpose-flat",
-  "rehearsed": "transpose-rehearsed",
-  "restorer": "transpose-restorer",
-  "dec": "dec",
-  "late": "dec-late",
-  "dead": "dec-dead",
-  "redundant": "dec-redundant",
-  "spread": "dec-spread",
-}
-CARRIER_NAMES = ("all", "early", "late", "dead", "values", "signs", "dictionary")
 CODEC_NAMES = ("learned", "png", "jpeg", "webp")
 CODE_NAMES = ("fixed", "entropy")
 SCENARIO_NAMES = ("external", "internal")

@@ -2,7 +2,8 @@
 
 import math
 
-from lwlrd_jax.config.names import ATTACKS, CARRIER_NAMES, FINISH_NAMES, STRATEGY_NAMES, TRACKERS
+from lwlrd_jax.attacks.registry import ATTACKS, CARRIERS, FLAGS
+from lwlrd_jax.config.names import FINISH_NAMES, STRATEGY_NAMES, TRACKERS
 from lwlrd_jax.errors import UserError, not_known, shown
 
 # Of a sweep. Each is a model on disk, a row of the table, and a schedule in memory before anything is trained.
@@ -106,20 +107,15 @@ def parse_attacks(text: str, carriers: str) -> tuple[str, ...]:
   >>> parse_attacks("transpose,flat,dec,late", "all,late")
   ('transpose', 'transpose-flat', 'dec', 'dec-late')
   """
-  of_carriers = tuple("dec" if name == "all" else f"dec-{name}" for name in CARRIER_NAMES)
-  chosen = tuple(
-    "dec" if name == "all" else f"dec-{name}" for name in parse_names("--carriers", carriers, CARRIER_NAMES)
-  )
+  chosen = [CARRIERS[name] for name in parse_names("--carriers", carriers, tuple(CARRIERS))]
   found: list[str] = []
   for part in (part.strip() for part in text.split(",")):
     if part == "dec":
       found += chosen
-    elif part in ATTACKS:
-      found.append(ATTACKS[part])
-    elif part in (*ATTACKS.values(), *of_carriers):
-      found.append(part)
+    elif part in FLAGS or part in ATTACKS:
+      found.append(FLAGS.get(part, part))
     else:
-      raise not_known("--attacks", text, ATTACKS, name=part)
+      raise not_known("--attacks", text, FLAGS, name=part)
   return tuple(dict.fromkeys(found))
 
 

@@ -6,6 +6,7 @@ import math
 import pandas as pd
 
 from lwlrd_jax.analysis.verdict import COMMON, DESTROYED_BER, TUNING, Verdict, alike, number_stopped
+from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.naming import short_name
 
@@ -75,7 +76,7 @@ def codes(verdict: Verdict) -> Codes | None:
     of_schedule = verdict.averaged[verdict.averaged.members.map(set(schedule.members).issuperset)]
     is_winner = verdict.case == "winner" and set(schedule.members) == set(verdict.chosen.members)  # type: ignore[union-attr]
     rows.append((short_name(schedule, verdict.schedules), is_winner, _cells(of_schedule, verdict)))
-  attacks = [(attack, formats.ATTACKS.get(attack, "")) for attack in verdict.attacks]
+  attacks = [(attack, ATTACKS[attack].hides if attack in ATTACKS else "") for attack in verdict.attacks]
   hidden = [_hidden(row) for _, row in untreated.iterrows() if math.isfinite(row.payload_bytes)]
   return Codes(attacks, rows, hidden, len(verdict.schedules) - len(shown))
 

@@ -4,24 +4,6 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-# What the attacks of the column `attack` use, in prose.
-ATTACKS = {
-  "transpose": "images the model has memorised and paints when it is run backwards",
-  "transpose-heavy": "memorised images, in large weights that steps of one size move little",
-  "transpose-flat": "memorised images, in a flat valley of the loss where small changes of the weights do little harm",
-  "transpose-rehearsed": "memorised images, trained to outlast a defence by rehearsing it",
-  "transpose-restorer": "memorised images, restored by what became of public images memorised beside them",
-  "dec": "compressed images in the mantissa bits of all layers",
-  "dec-early": "compressed images in the mantissa bits of the early layers",
-  "dec-late": "compressed images in the mantissa bits of the late layers",
-  "dec-dead": "compressed images in weights that the model does not use",
-  "dec-values": "compressed images as the weights' own values",
-  "dec-signs": "compressed images in the signs of the weights",
-  "dec-dictionary": "compressed images in an extra tensor of the checkpoint",
-  "dec-redundant": "few compressed images, many copies of each bit in the mantissas of the late layers",
-  "dec-spread": "few compressed images, each bit spread thinly over the values of many weights",
-}
-
 _MINUS = "\u2212"
 # Spaces between a number and its unit, and within an interval.
 _TOGETHER = re.compile(r"(?<=\d) (?=%|MB)|(?<=\d,) (?=[\u2212\d.]+\])")

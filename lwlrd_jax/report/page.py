@@ -7,6 +7,7 @@ from typing import Any
 import jinja2
 
 from lwlrd_jax.analysis.verdict import DESTROYED_BER, REID_ERRORS, REID_FLOOR, SSIM_MARGIN, STEPS, Verdict
+from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.report import codes, formats, search, tables
 from lwlrd_jax.report.distinguish import IMAGES_ONLY, has_intervals
 from lwlrd_jax.report.figures import Picture
@@ -57,7 +58,7 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
     attacks=verdict.attacks,
     shown_attacks=formats.listed(list(dict.fromkeys([*verdict.attacks[:1], verdict.main_attack]))),
     has_steps=bool((verdict.schedules[STEPS] != "none").any(axis=None)),
-    attack_words=[(attack, _words(attack, run)) for attack in verdict.attacks if attack in formats.ATTACKS],
+    attack_words=[(attack, _words(attack, run)) for attack in verdict.attacks if attack in ATTACKS],
     seed_table=tables.seed_table(verdict) if several_seeds or intervals else None,
     several_seeds=several_seeds,
     intervals="" if not intervals else INTERVALS if several_seeds else f"{INTERVALS} {_sentence(IMAGES_ONLY)}",
@@ -245,4 +246,4 @@ def _read(name: str) -> str:
 def _words(attack: str, run: Run) -> str:
   """What an attack uses, and what its thief knows of defences, if the run says it."""
   knows = run.config.get("knows", {}).get(attack, "")
-  return f"{formats.ATTACKS[attack]}. {knows}".strip() if knows else formats.ATTACKS[attack]
+  return f"{ATTACKS[attack].hides}. {knows}" if knows else ATTACKS[attack].hides

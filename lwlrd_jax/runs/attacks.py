@@ -1,10 +1,9 @@
-"""The attacks of a sweep, from its flags."""
+"""The attacks of a sweep, from its flags: a function a family."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from lwlrd_jax.attacks import transpose
 from lwlrd_jax.attacks.base import Attack
 from lwlrd_jax.attacks.dec import adaptive
 from lwlrd_jax.attacks.dec.attack import DEC
@@ -15,79 +14,88 @@ from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
 from lwlrd_jax.attacks.dec.carriers.signs import Signs
 from lwlrd_jax.attacks.dec.carriers.values import Values
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
+from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.attacks.transpose import Flat, Heavy, Rehearsed, Restorer, Transpose
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.config.parse import parse_planes
+from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.recipes import Recipe, recipe_of
-from lwlrd_jax.runs.codec import Coding
-from lwlrd_jax.runs.resolve import Resolved, infect_steps
+from lwlrd_jax.runs.resolve import infect_steps
+from lwlrd_jax.runs.starting_points import Origin
 
 T = TypeVar("T", bound=Transpose)
+Check = Callable[[Attack], None]
 
-_OTHER_CARRIERS: dict[str, Callable[[], Carrier]] = {
-  "dead": Dead,
-  "values": Values,
-  "signs": Signs,
-  "dictionary": Dictionary,
-}
-_RELATIVES: dict[str, type[Transpose]] = {
-  "transpose-heavy": Heavy,
-  "transpose-flat": Flat,
-}
+_RELATIVES: dict[str, type[Transpose]] = {"transpose-heavy": Heavy, "transpose-flat": Flat}
+_OTHER_CARRIERS: dict[str, type[Carrier]] = {"dead": Dead, "values": Values, "signs": Signs, "dictionary": Dictionary}
 
 
-def make_attacks(config: SweepConfig, resolved: Resolved, coding: Coding | None, public_size: int) -> list[Attack]:
-  """Every attack of a sweep, in the order of its flags.
+def make_attacks(names: Sequence[str], config: SweepConfig, origin: Origin, check: Check) -> list[Attack]:
+  """Attacks by their names in the results table.
 
   Args:
+    names: See above.
     config: The flags.
-    resolved: Their defaults.
-    coding: How DEC turns images into bits; None if it is not among the attacks.
-    public_size: Images that a thief has from elsewhere.
+    origin: What they start from.
+    check: Raises UserError where an attack cannot carry what it is to steal.
   """
-  return [_make_attack(name, config, resolved, coding, public_size) for name in resolved.attacks]
+  return [_FAMILIES[ATTACKS[name].family.name](name, config, origin, check) for name in names]
 
 
-def _make_attack(name: str, config: SweepConfig, resolved: Resolved, coding: Coding | None, public_size: int) -> Attack:
-  """One attack, by its name in the results table."""
-  plain = resolved.transpose
-  if name == "transpose":
-    return plain
-  if name in _RELATIVES:
-    return _relative(_RELATIVES[name], plain, plain.steps)
+def plain_transpose(origin: Origin) -> Transpose:
+  """The Transpose attack as it is, with the rates of its network."""
+  of_task = dataclasses.asdict(origin.training)
+  return Transpose(stolen=origin.stolen, memory_lr=recipe_of(origin.model).memory_lr, **of_task)
+
+
+def _transpose(name: str, config: SweepConfig, origin: Origin, check: Check) -> Attack:
+  """An attack of the Transpose family."""
   if name == "transpose-rehearsed":
-    return _rehearsed(plain, recipe_of(config.data.model))
+    return _rehearsed(origin)
   if name == "transpose-restorer":
-    pilots = min(plain.stolen, public_size)
-    return dataclasses.replace(_relative(Restorer, plain, infect_steps(config, plain.stolen + pilots)), pilots=pilots)
-  assert coding is not None
-  internal = config.dec.scenario == "internal"
-  variant = name.removeprefix("dec-")
-  if variant in {"redundant", "spread"}:
-    return adaptive.VARIANTS[variant](plain.stolen, coding.code, internal)
-  carrier = make_carrier("all" if name == "dec" else variant, *parse_planes(config.dec.planes))
-  return DEC(
-    stolen=plain.stolen,
-    carrier=carrier,
-    code=coding.code,
-    redundancy=parse_redundancy(config.dec.redundancy),
-    internal=internal,
-  )
+    return _restorer(config, origin, check)
+  return _relative(_RELATIVES[name], origin) if name in _RELATIVES else plain_transpose(origin)
 
 
-def _relative(kind: type[T], plain: Transpose, steps: int) -> T:
+def _relative(kind: type[T], origin: Origin) -> T:
   """An attack trained as the plain one is; rates that a kind has of its own differ from the plain kind's as there."""
-  usual = Recipe()
-  mine = kind(stolen=plain.stolen, steps=steps, batch_size=plain.batch_size, augment=plain.augment)
-  rates = {name: getattr(plain, name) / getattr(usual, name) for name in ("task_lr", "memory_lr")}
-  return dataclasses.replace(mine, **{name: getattr(mine, name) * times for name, times in rates.items()})
+  training, rates, usual = origin.training, recipe_of(origin.model), Recipe()
+  mine = kind(stolen=origin.stolen, steps=training.steps, batch_size=training.batch_size, augment=training.augment)
+  task_lr, memory_lr = rates.task_lr / usual.task_lr, rates.memory_lr / usual.memory_lr
+  return dataclasses.replace(mine, task_lr=mine.task_lr * task_lr, memory_lr=mine.memory_lr * memory_lr)
 
 
-def _rehearsed(plain: Transpose, recipe: Recipe) -> Rehearsed:
-  """A thief who expects what a defender does who says nothing else: decays count what they do in this network."""
-  mine = _relative(Rehearsed, plain, plain.steps)
+def _rehearsed(origin: Origin) -> Rehearsed:
+  """An attacker who expects what a defender does who says nothing else: decays count what they do in this network."""
+  mine, recipe = _relative(Rehearsed, origin), recipe_of(origin.model)
   low, high = (rate * recipe.lr_max / Recipe().lr_max for rate in mine.lrs)
   return dataclasses.replace(mine, lrs=(low, high), granularity=recipe.granularity)
+
+
+def _restorer(config: SweepConfig, origin: Origin, check: Check) -> Restorer:
+  """With as many pilots as index codes can number beside the stolen images, found by halving."""
+  plain, pilots = _relative(Restorer, origin), min(origin.stolen, len(origin.public))
+  while True:
+    attack = dataclasses.replace(plain, pilots=pilots, steps=infect_steps(config, origin.stolen + pilots))
+    if pilots <= 1:
+      return attack
+    try:
+      check(attack)
+    except UserError:
+      pilots //= 2
+    else:
+      return attack
+
+
+def _dec(name: str, config: SweepConfig, origin: Origin, check: Check) -> Attack:
+  """An attack of the DEC family."""
+  del check
+  assert origin.coding is not None
+  info, code, internal = ATTACKS[name], origin.coding.code, config.dec.scenario == "internal"
+  if info.flag in adaptive.VARIANTS:
+    return adaptive.VARIANTS[info.flag](origin.stolen, code, internal)
+  carrier = make_carrier(info.carrier, *parse_planes(config.dec.planes))
+  return DEC(origin.stolen, carrier, code, parse_redundancy(config.dec.redundancy), internal)
 
 
 def make_carrier(name: str, low: int, high: int) -> Carrier:
@@ -99,10 +107,4 @@ def make_carrier(name: str, low: int, high: int) -> Carrier:
   return _OTHER_CARRIERS[name]() if name in _OTHER_CARRIERS else Mantissa(name, low, high)
 
 
-def knows_of(name: str) -> str:
-  """What an attack's thief knows of defences, a paragraph; empty where there is nothing to say.
-
-  >>> knows_of("dec-values")
-  ''
-  """
-  return transpose.KNOWS.get(name, "") or adaptive.KNOWS.get(name.removeprefix("dec-"), "")
+_FAMILIES: dict[str, Callable[[str, SweepConfig, Origin, Check], Attack]] = {"transpose": _transpose, "dec": _dec}

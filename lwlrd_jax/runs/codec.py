@@ -42,12 +42,10 @@ class Coding(NamedTuple):
   Attributes:
     code: The code.
     weights: What it needs; nothing of standard codecs.
-    trained: Whether it is what images are coded with. If not, its codes are empty: their least size.
   """
 
   code: FixedCode | EntropyCode | StandardCode
   weights: Params
-  trained: bool = True
 
   @property
   def digest(self) -> str:
@@ -75,7 +73,7 @@ def make_coding(config: SweepConfig, data: Dataset, *, stream: bool, dry: bool =
   images, training = codec_images(config, data), training_of(dec, data.image_shape)
   if dry and processes.say(lambda: str(is_cached(_recipe(images, training)))) != "True":
     nothing = (0,) * codec.latent_shape[-1]
-    return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, *(nothing,) * 4)), first, trained=False)
+    return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, *(nothing,) * 4), trained=False), first)
   streams = stream and images is data.train.images
   weights, table = _usable(processes.from_first(lambda: _learned(images, training, "the image codec", stream=streams)))
   if dec.code == "entropy":

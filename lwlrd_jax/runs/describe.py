@@ -47,7 +47,7 @@ def describe(setting: Setting, resolved: Resolved) -> dict[str, Any]:
     "model": identity(config.data.model, data.image_shape, data.num_outputs),
     "unused_parameters": list(setting.network.unused),
     "absent_classes": [data.label_names[i] for i in absent_classes(data.test.labels, data.num_outputs)],
-    "stolen": resolved.transpose.stolen,
+    "stolen": resolved.stolen,
     "attacks": list(resolved.attacks),
     "fine_tuning": {
       "epochs": resolved.epochs,

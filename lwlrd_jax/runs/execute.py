@@ -21,7 +21,6 @@ from lwlrd_jax.models.identity import identity
 from lwlrd_jax.progress import console
 from lwlrd_jax.report import write_report
 from lwlrd_jax.runs import parts
-from lwlrd_jax.runs.attacks import knows_of
 from lwlrd_jax.runs.checkpoints import clear_unfinished
 from lwlrd_jax.runs.describe import check_resumable, describe, describe_members
 from lwlrd_jax.runs.directory import RunDirectory
@@ -123,11 +122,11 @@ def _directory(config: SweepConfig, now: datetime.datetime) -> tuple[Path, bool]
 
 def _description(setting: Setting, resolved: Resolved, jobs: list[Job]) -> dict[str, Any]:
   """What config.json says of the run; of attacks whose codec is not trained yet, nothing."""
-  known = [attack for attack in setting.attacks if setting.size_is_known(attack)]
+  known = [attack for attack in setting.attacks if attack.size_is_known]
   return {
     **describe(setting, resolved),
     "infection": {attack.name: describe_attack(setting.origin, attack) for attack in known},
-    "knows": {attack.name: knows_of(attack.name) for attack in setting.attacks},
+    "knows": {attack.name: attack.info.knows for attack in setting.attacks},
     **describe_members(setting, jobs),
   }
 

@@ -68,7 +68,7 @@ def print_forecast(setting: Setting, resolved: Resolved, jobs: Sequence[Job]) ->
     out.print(note, soft_wrap=True)
   out.print(f"{data.name}, {config.data.model}: {len(attacks)} attacks ({', '.join(resolved.attacks)}), seeds: {seeds}")
   out.print(f"members: {len(order) - controls}, and {controls} controls; checkpoints: {_size(of_model * len(order))}")
-  if unknown := [attack.name for attack in attacks if not setting.size_is_known(attack)]:
+  if unknown := [attack.name for attack in attacks if not attack.size_is_known]:
     out.print(f"payload of {', '.join(unknown)}: its size is not known before the image codec is trained")
   if config.searching.search is not None:
     out.print(f"beside them the search's {config.searching.search} schedules, which only the search itself will know")

@@ -10,7 +10,6 @@ import numpy as np
 
 from lwlrd_jax import processes
 from lwlrd_jax.attacks.base import Attack, Infected
-from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.memory import is_out_of_memory
@@ -146,8 +145,8 @@ def measure_controls(setting: Setting, attack: Attack, seed: int, infected: Infe
   found = Found.nothing()
   for member, measured in measure_all(setting, attack, controls, infected):
     row = {**member.row, "status": status(member, measured), **figures(measured)}
-    if row["defense"] == "untreated" and isinstance(attack, DEC):
-      row |= hiding_figures(setting.origin, attack, seed, infected, setting.test, setting.public)
+    if row["defense"] == "untreated":
+      row |= hiding_figures(setting, attack, seed, infected)
     found.add(member.name, row, measured)
     directory.save(member.name, {"params": member.params})
   if shared:

@@ -7,7 +7,6 @@ from typing import Any, cast
 import jax
 
 from lwlrd_jax.attacks.dec.hold import BATCH as HELD_BATCH
-from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.config.names import DIRECTION_NAMES
 from lwlrd_jax.config.parse import (
@@ -31,6 +30,7 @@ from lwlrd_jax.models.own import check_training
 from lwlrd_jax.models.predict import CHUNK
 from lwlrd_jax.models.recipes import recipe_of
 from lwlrd_jax.models.task import Compute
+from lwlrd_jax.models.task_training import TaskTraining
 from lwlrd_jax.runs.jobs import Job
 from lwlrd_jax.search.space import Space
 
@@ -57,7 +57,8 @@ class Resolved:
 
   Attributes:
     attacks: Names of the attacks, as in the results table.
-    transpose: The Transpose attack; also how every model is trained on its task, with or without that attack.
+    stolen: Images to steal.
+    training: How models are trained on their task, infected or not.
     epochs: Of fine-tuning.
     batch_size: Images a step, of fine-tuning.
     lrs: Largest learning rates of fine-tuning.
@@ -66,7 +67,8 @@ class Resolved:
   """
 
   attacks: tuple[str, ...]
-  transpose: Transpose
+  stolen: int
+  training: TaskTraining
   epochs: int
   batch_size: int
   lrs: tuple[float, ...]
@@ -95,18 +97,16 @@ def resolve(config: SweepConfig, data: Dataset) -> Resolved:
     raise UserError(f"--epochs {epochs}: {steps:,} steps; allowed: at most {_MOST_STEPS:,} in a fine-tuning")
   attacks = parse_attacks(config.infection.attacks, config.dec.carriers)
   recipe = recipe_of(config.data.model)
-  transpose = Transpose(
-    stolen=stolen,
+  training = TaskTraining(
     steps=infect_steps(config, stolen),
     batch_size=config.infection.infect_batch_size,
     augment=config.data.augment,
     task_lr=recipe.task_lr,
-    memory_lr=recipe.memory_lr,
   )
   lrs = (recipe.lr_max,) if config.tuning.lrs is None else parse_lrs(config.tuning.lrs)
   granularity = config.tuning.granularity or recipe.granularity
   stream = streams(config.run.stream, data.train.images.nbytes)
-  return Resolved(attacks, transpose, epochs, batch_size, lrs, granularity, stream)
+  return Resolved(attacks, stolen, training, epochs, batch_size, lrs, granularity, stream)
 
 
 def _check_auc(config: SweepConfig, data: Dataset) -> None:
@@ -136,7 +136,7 @@ def defenses_of(config: SweepConfig, resolved: Resolved, train_size: int, networ
     optimizer=tuning.optimizer,
     shape=tuning.shape,
     baselines=tuning.baselines,
-    task_lr=resolved.transpose.task_lr,
+    task_lr=resolved.training.task_lr,
     train_size=train_size,
     layers=len(network.layers),
     floors=parse_floors(tuning.floors),
@@ -161,7 +161,7 @@ def check_network(config: SweepConfig, resolved: Resolved, network: Network, par
     UserError: It fails in a training step.
   """
   defenses = defenses_of(config, resolved, len(data.train), network)
-  asked = {resolved.transpose.batch_size, HELD_BATCH, *(defense.batch_size for defense in defenses)}
+  asked = {resolved.training.batch_size, HELD_BATCH, *(defense.batch_size for defense in defenses)}
   batches = {min(size, len(data.train)) for size in asked}
   compute = cast(Compute, config.tuning.compute)
   check_training(config.data.model, network, params, batches, data.train.labels, compute)

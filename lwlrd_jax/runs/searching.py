@@ -82,7 +82,7 @@ def _jobs_of(candidates: Sequence[Candidate], setting: Setting, resolved: Resolv
 
 def _floors(setting: Setting, store: Store) -> Floors:
   table = results_table(list(store.rows.values()))
-  return find_floors(average(table), chance=1 / setting.copies.distinct, stolen=setting.origin.recipe.stolen)
+  return find_floors(average(table), chance=1 / setting.copies.distinct, stolen=setting.origin.stolen)
 
 
 def _result(candidate: Candidate, setting: Setting, store: Store, floors: Floors) -> Result:

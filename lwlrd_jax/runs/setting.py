@@ -6,8 +6,7 @@ import sys
 import jax
 
 from lwlrd_jax.attacks.base import Attack
-from lwlrd_jax.attacks.dec.attack import DEC
-from lwlrd_jax.attacks.transpose import Restorer
+from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.data.copies import Copies, find_copies
@@ -15,11 +14,11 @@ from lwlrd_jax.data.device import to_device
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.postprocess import PublicStatistics, public_statistics
 from lwlrd_jax.models import build_model
-from lwlrd_jax.runs.attacks import make_attacks
+from lwlrd_jax.runs.attacks import make_attacks, plain_transpose
 from lwlrd_jax.runs.codec import make_coding
 from lwlrd_jax.runs.finish import Finisher
-from lwlrd_jax.runs.resolve import Resolved, check_network, infect_steps, measured_together, strategy_of
-from lwlrd_jax.runs.starting_points import Origin, check_capacity, data_digest
+from lwlrd_jax.runs.resolve import Resolved, check_network, measured_together, strategy_of
+from lwlrd_jax.runs.starting_points import Origin, check_attack, data_digest
 
 
 class Setting:
@@ -66,44 +65,28 @@ class Setting:
     self.parameters = {layer: sum(leaf.size for leaf in params[layer].values()) for layer in self.network.layers}
     self.seeds = config.infection.seeds
     self.strategy = strategy_of(config.run.strategy, self.network, self.declared, resolved.batch_size)
-    digest = data_digest(data)
-    self.origin = Origin(config.data.model, data, self.train, self.val, digest, resolved.transpose, None)
-    backwards = [name for name in resolved.attacks if name.startswith("transpose")]
+    training, digest = resolved.training, data_digest(data)
+    self.origin = Origin(config.data.model, data, self.train, self.val, digest, resolved.stolen, training, None)
+    families = {ATTACKS[name].family for name in resolved.attacks}
+    backwards = any(family.needs_transpose for family in families)
     if backwards and not self.network.reversible:
       raise UserError(
         f"--attacks {config.infection.attacks}: {config.data.model} has no method transpose, from codes f32[N, K] to "
         "images; allowed: dec and its kind, which need none"
       )
     if backwards:
-      self._check_capacity(resolved.transpose)  # before anybody waits for a codec to be trained
-    hides_codes = any(name.startswith("dec") for name in resolved.attacks)
-    coding = make_coding(config, data, stream=resolved.stream, dry=dry) if hides_codes else None
-    self.origin = dataclasses.replace(self.origin, coding=coding)
-    self.attacks: list[Attack] = [
-      self._with_pilots(attack) for attack in make_attacks(config, resolved, coding, len(data.val))
-    ]
+      self._check(plain_transpose(self.origin))  # before anybody waits for a codec to be trained
+    if any(family.needs_codec for family in families):
+      coding = make_coding(config, data, stream=resolved.stream, dry=dry)
+      self.origin = dataclasses.replace(self.origin, coding=coding)
+    self.attacks: list[Attack] = make_attacks(resolved.attacks, config, self.origin, self._check)
     for attack in self.attacks:
-      self._check_capacity(attack)
+      self._check(attack)
     self.finisher = Finisher(self.network, self.declared, self.train, self.val, config.finishing)
-    self.measured_together = measured_together(self.network, self.declared, resolved.transpose.stolen)
+    self.measured_together = measured_together(self.network, self.declared, resolved.stolen)
     self.most_members = sys.maxsize
     self.may_show = data.openly_licensed or config.run.show_stolen
 
-  def size_is_known(self, attack: Attack) -> bool:
-    """Whether it is known what an attack's payload takes: with a codec only once that is trained."""
-    return not isinstance(attack, DEC) or (self.origin.coding is not None and self.origin.coding.trained)
-
-  def _check_capacity(self, attack: Attack) -> None:
+  def _check(self, attack: Attack) -> None:
     for seed in range(self.seeds):
-      check_capacity(self.origin, attack, seed)
-
-  def _with_pilots(self, attack: Attack) -> Attack:
-    """A restorer with as many pilots as index codes can number beside the stolen images, found by halving."""
-    while isinstance(attack, Restorer) and attack.pilots is not None and attack.pilots > 1:
-      try:
-        self._check_capacity(attack)
-        break
-      except UserError:
-        pilots = attack.pilots // 2
-        attack = dataclasses.replace(attack, pilots=pilots, steps=infect_steps(self.config, attack.stolen + pilots))
-    return attack
+      check_attack(self.origin, attack, seed)

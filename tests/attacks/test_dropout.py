@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from lwlrd_jax.attacks.base import Task
 from lwlrd_jax.attacks.dec.hold import Hold, train_held
 from lwlrd_jax.attacks.transpose import Rehearsed
 from lwlrd_jax.data.device import DeviceSplit
@@ -43,10 +44,10 @@ def test_an_infection_is_what_it_would_be_alone(data):
   attack = Rehearsed(stolen=4, steps=4, batch_size=8, rehearsal_steps=2)
   (network, first), (_, second) = build(), build(seed=1)
   keys = list(jax.random.split(jax.random.key(7), 2))
-  together = attack.infect_all(network, [first, second], data, keys, strategy="loop")
-  alone = attack.infect_all(network, [second], data, keys[1:], strategy="loop")
+  together = attack.infect_all(Task(network, data), [first, second], keys, strategy="loop")
+  alone = attack.infect_all(Task(network, data), [second], keys[1:], strategy="loop")
   same(together[1].params, alone[0].params)
-  without = attack.infect_all(build(0.0)[0], [second], data, keys[1:], strategy="loop")
+  without = attack.infect_all(Task(build(0.0)[0], data), [second], keys[1:], strategy="loop")
   assert not np.array_equal(without[0].params["first"]["kernel"], alone[0].params["first"]["kernel"])
 
 

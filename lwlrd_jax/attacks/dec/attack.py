@@ -5,14 +5,14 @@ matter; then the payload (`payload.py`) of compressed images (`codec/`) goes int
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax.attacks.base import Extraction, Infected, choose_stolen, unrestored
+from lwlrd_jax.attacks.base import Extraction, Infected, NoRoomError, OnSteps, Task, choose_stolen, unrestored
 from lwlrd_jax.attacks.dec.carriers.base import Carrier, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.codec.errors import CodeError
 from lwlrd_jax.attacks.dec.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
@@ -37,7 +37,9 @@ from lwlrd_jax.attacks.dec.payload import Known, Layout, encode_labels, from_bit
 from lwlrd_jax.attacks.dec.payload_device import decoder_bits, record_bits
 from lwlrd_jax.attacks.dec.records import RECORD_FIELDS
 from lwlrd_jax.attacks.dec.redundancy import Redundancy
+from lwlrd_jax.attacks.registry import ATTACKS, AttackInfo
 from lwlrd_jax.data.device import DeviceSplit, mean_image
+from lwlrd_jax.engine.mapping import Strategy
 from lwlrd_jax.models.network import Network, Params
 
 # How often weights are judged anew by what the code makes of all others; more change nothing.
@@ -77,39 +79,78 @@ class DEC:
     return "dec" if self.carrier.name == "all" else f"dec-{self.carrier.name}"
 
   @property
+  def info(self) -> AttackInfo:
+    """See `Attack.info`."""
+    return ATTACKS[self.name]
+
+  @property
   def on_device(self) -> bool:
     """Whether codes have a fixed length and are recovered on the device."""
     return self.code.on_device
 
-  def infect(
+  @property
+  def steps(self) -> int:
+    """Of its carrier."""
+    return self.carrier.steps
+
+  @property
+  def size_is_known(self) -> bool:
+    """Whether the codec is trained."""
+    return not isinstance(self.code, FixedCode) or self.code.trained
+
+  def settings(self) -> dict[str, Any]:
+    """See `Attack.settings`."""
+    code: dict[str, Any] = {"kind": type(self.code).__name__, "codec_id": self.code.codec_id}
+    if isinstance(self.code, FixedCode):
+      code["bits_per_image"] = self.code.table.bits_per_image
+    elif isinstance(self.code, StandardCode):
+      code["quality"] = self.code.codec.quality
+    return {
+      "name": self.name,
+      "stolen": self.stolen,
+      "carrier": {"name": self.carrier.name, **vars(self.carrier)},
+      "code": code,
+      "redundancy": self.redundancy.name,
+      "internal": self.internal,
+    }
+
+  def check(self, task: Task, params: Params, key: jax.Array) -> None:
+    """Raises NoRoomError where the carrier is too small. See `Attack.check`."""
+    payload = self.payload(task.network, task.train, key, task.codec or {})[1]
+    needed = self.needed(task.network, task.train, len(payload))
+    room = self.carrier.capacity(task.network, params, task.train)
+    if needed > room:
+      raise NoRoomError(needed, room, "weights" if self.carrier.sends_numbers else "bits")
+
+  def infect_all(
     self,
-    network: Network,
-    params: Params,
-    data: DeviceSplit,
-    key: jax.Array,
-    on_steps: Callable[[int], None] = lambda steps: None,
-    *,
-    codec: Params | None = None,
+    task: Task,
+    params: Sequence[Params],
+    keys: Sequence[jax.Array],
+    on_steps: OnSteps = lambda steps: None,
+    strategy: Strategy | None = None,
+  ) -> list[Infected]:
+    """Hides images in models, one after another. See `Attack.infect_all`."""
+    del strategy
+    return [self._infect(task, host, key, on_steps) for host, key in zip(params, keys, strict=True)]
+
+  def infect(
+    self, network: Network, params: Params, data: DeviceSplit, key: jax.Array, *, codec: Params | None = None
   ) -> Infected:
-    """Hides images in a trained model.
+    """Hides images in one trained model. See `infect_all`."""
+    return self.infect_all(Task(network, data, codec=codec), [params], [key])[0]
 
-    Args:
-      network: The model's structure.
-      params: A model trained on its task.
-      data: The training split.
-      key: Random key.
-      on_steps: Called with the number of training steps just finished, by carriers that train.
-      codec: The codec's weights; none for standard codecs.
+  def _infect(self, task: Task, params: Params, key: jax.Array, on_steps: OnSteps) -> Infected:
+    """One model.
 
-    Returns:
-      The model; its tree may have entries that are no layer. `secret` has the carrier's `places`, the `key`, the
-      `decoder` if it stays outside, the `mean` image, which stands for what is lost, and, to measure by and for their
-      shapes alone, the `payload`, u8[n] of 0 and 1, and the true `labels`.
+    Its tree may have entries that are no layer. `secret` has the carrier's `places`, the `key`, the `decoder` if it
+    stays outside, the `mean` image, which stands for what is lost, and, to measure by and for their shapes alone, the
+    `payload`, u8[n] of 0 and 1, and the true `labels`.
 
     Raises:
       ValueError: The payload does not fit into the carrier.
     """
-    codec = codec or {}
+    network, data, codec = task.network, task.train, task.codec or {}
     stolen, payload = self.payload(network, data, key, codec)
     bits = to_bits(payload)
     protected = self.redundancy.protect(bits)
@@ -161,9 +202,18 @@ class DEC:
     decoder = self.code.decoder(codec)
     return jnp.asarray(np.stack([decoder.decode(code) for code in codes]).astype(np.float32) / 255)
 
-  def extract(self, network: Network, params: Params, secret: dict[str, Any]) -> jax.Array:
-    """The stolen images: f32[S, H, W, C] in [0, 1]. See `read`."""
-    return self.read(network, params, secret).images
+  def columns(
+    self, task: Task, host: Params | None, infected: Infected, psnr: Callable[[jax.Array], float]
+  ) -> dict[str, float]:
+    """What was hidden, what of the carrier it took, and what the codec alone leaves. See `Attack.columns`."""
+    assert host is not None
+    payload_bytes = len(infected.secret["payload"]) // 8
+    room = self.carrier.capacity(task.network, host, task.train)
+    return {
+      "codec_psnr": psnr(self.compressed(task.codec or {}, np.asarray(task.train.images[infected.stolen]))),
+      "payload_bytes": payload_bytes,
+      "carrier_share": self.needed(task.network, task.train, payload_bytes) / room,
+    }
 
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
     """Reads the stolen images and their labels, and how much of the code is wrong.

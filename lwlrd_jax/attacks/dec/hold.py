@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.bits import check_finite
 from lwlrd_jax.data.batches import Batches, batch_plan, read, step_keys
 from lwlrd_jax.data.device import DeviceSplit
@@ -59,7 +60,7 @@ def train_held(
   key: jax.Array,
   hold: Hold,
   steps: int,
-  on_steps: Callable[[int], None],
+  on_steps: OnSteps,
 ) -> Params:
   """Trains the task with Adam at a rate that falls linearly to 0.
 

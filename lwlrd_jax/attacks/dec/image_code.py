@@ -38,15 +38,21 @@ class ImageCode(Protocol):
 
   def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:
     """Images u8[S, H, W, C] -> the code of each."""
-    ...
 
 
 @dataclasses.dataclass(frozen=True)
 class FixedCode:
-  """The learned codec, quantised latents in a fixed number of bits each: the device code."""
+  """The learned codec, quantised latents in a fixed number of bits each: the device code.
+
+  Attributes:
+    codec: The codec.
+    table: How many bits each latent has.
+    trained: Whether it is what images are coded with. If not, its codes are empty: their least size.
+  """
 
   codec: Codec
   table: FixedLengthCode
+  trained: bool = True
   codec_id: int = dataclasses.field(default=1, init=False)
   on_device: bool = dataclasses.field(default=True, init=False)
   decoder_parts: tuple[str, ...] = dataclasses.field(default=("synthesis",), init=False)

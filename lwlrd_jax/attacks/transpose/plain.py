@@ -7,21 +7,23 @@ between the stolen images and what the transposed network makes of their index c
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lwlrd_jax.attacks.base import Extraction, Infected, choose_stolen, unrestored
+from lwlrd_jax.attacks.base import Extraction, Infected, OnSteps, Task, choose_stolen, unrestored
 from lwlrd_jax.attacks.index_code import index_codes
+from lwlrd_jax.attacks.registry import ATTACKS, AttackInfo
 from lwlrd_jax.attacks.transpose.training import Losses, Memory, PairBatches, TrainingState, train
 from lwlrd_jax.data.batches import batch_plan, read, task_batches
 from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.engine.mapping import Strategy
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.task import task_gradient
+from lwlrd_jax.models.task_training import TaskTraining
 
 LossFn = Callable[[Params], jax.Array]
 
@@ -40,90 +42,66 @@ class Hidden(NamedTuple):
   secret: dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Transpose:
-  """The attack's settings. Hashable: a static argument of `jax.jit`.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Transpose(TaskTraining):
+  """The attack's settings: training on the task, in which every step is followed by one on what is memorised.
+
+  Both have steps of one size, and one course of their learning rates. What is memorised gets sharp where these fall to
+  0; a cosine over all steps leaves too few at the full rate. Memories are not augmented.
 
   Its relatives change what `hide` hides, how `start` and `memory_gradient` train it, or how it is `read`.
 
   Attributes:
     stolen: Images to memorise.
-    steps: Pairs of a task step and a memory step.
-    batch_size: Images a step, of either kind.
-    task_lr: Learning rate of the task's Adam.
     memory_lr: Learning rate of the memory's Adam.
-    warmup: Share of the steps in which both rates climb linearly.
-    cooldown: Share of the steps in which both fall linearly to 0, at the end. What is memorised gets sharp there; a
-      cosine over all steps leaves too few at the full rate.
-    label_smoothing: Of the task, in [0, 1).
-    augment: What is done to images of the task, a name of `data.augment.AUGMENTATIONS`. Memories stay as they are.
   """
 
   stolen: int
-  steps: int
-  batch_size: int = 128
-  task_lr: float = 1e-3
   memory_lr: float = 3e-3
-  warmup: float = 0.02
-  cooldown: float = 0.25
-  label_smoothing: float = 0.2
-  augment: str = "none"
   name: str = dataclasses.field(default="transpose", init=False)
   on_device: bool = dataclasses.field(default=True, init=False)
 
+  size_is_known: ClassVar[bool] = True
+
+  @property
+  def info(self) -> AttackInfo:
+    """See `Attack.info`."""
+    return ATTACKS[self.name]
+
+  def settings(self) -> dict[str, Any]:
+    """See `Attack.settings`."""
+    # In the order in which config.json has always had them.
+    first = {name: getattr(self, name) for name in ("stolen", "steps", "batch_size", "task_lr", "memory_lr")}
+    return first | super().settings()
+
+  def check(self, task: Task, params: Params, key: jax.Array) -> None:
+    """Raises ValueError as `hide` does. See `Attack.check`."""
+    del params
+    self.hide(task.network, task.train, key, task.public)
+
   def infect(
-    self,
-    network: Network,
-    params: Params,
-    data: DeviceSplit,
-    key: jax.Array,
-    on_steps: Callable[[int], None] = lambda steps: None,
-    *,
-    public: DeviceSplit | None = None,
+    self, network: Network, params: Params, data: DeviceSplit, key: jax.Array, *, public: DeviceSplit | None = None
   ) -> Infected:
-    """Trains the model on both objectives. See `Attack.infect`.
-
-    Args:
-      network: The model's structure.
-      params: Its weights to start from.
-      data: The training split.
-      key: Random key.
-      on_steps: Called with the number of pairs of steps just finished.
-      public: Images the thief has from elsewhere, where an attack makes use of them; this one does not.
-
-    Raises:
-      ValueError: See `hide`.
-    """
-    return self.infect_all(network, [params], data, [key], on_steps, public=public)[0]
+    """Trains one model. See `infect_all`."""
+    return self.infect_all(Task(network, data, public), [params], [key])[0]
 
   def infect_all(
     self,
-    network: Network,
+    task: Task,
     params: Sequence[Params],
-    data: DeviceSplit,
     keys: Sequence[jax.Array],
-    on_steps: Callable[[int], None] = lambda steps: None,
-    *,
-    public: DeviceSplit | None = None,
+    on_steps: OnSteps = lambda steps: None,
     strategy: Strategy | None = None,
   ) -> list[Infected]:
-    """Trains several seeds in one compiled program; each equals its lone `infect`.
-
-    Args:
-      network: The models' structure.
-      params: Weights each seed starts from.
-      data: The training split, shared.
-      keys: Random key of each seed.
-      on_steps: Called with the number of pairs of steps that every seed has just finished.
-      public: As for `infect`.
-      strategy: How the device maps over seeds; `default_strategy` if None.
+    """Trains models on both objectives, several seeds in one compiled program. See `Attack.infect_all`.
 
     Raises:
       ValueError: See `hide`; or not one key for each of `params`.
     """
+    network, data = task.network, task.train
     if len(params) != len(keys) or not keys:
       raise ValueError(f"{len(params)} models to infect need as many keys, not {len(keys)}")
-    hidden = [self.hide(network, data, key, public) for key in keys]
+    hidden = [self.hide(network, data, key, task.public) for key in keys]
     plans = [
       PairBatches(
         task_batches(
@@ -167,6 +145,13 @@ class Transpose:
     images = self.extract(network, params, secret)
     nothing = jnp.float32(jnp.nan)
     return Extraction(images, nothing, nothing, secret["labels"], unrestored(images))
+
+  def columns(
+    self, task: Task, host: Params | None, infected: Infected, psnr: Callable[[jax.Array], float]
+  ) -> dict[str, float]:
+    """None. See `Attack.columns`."""
+    del task, host, infected, psnr
+    return {}
 
   def start(self, network: Network, params: Params, key: jax.Array) -> TrainingState:
     """State before the first pair of steps."""
@@ -232,12 +217,6 @@ class Transpose:
       return optax.adam(lambda count: lr * jnp.asarray(self.time_shape())[count])
 
     return adam(self.task_lr), adam(self.memory_lr)
-
-  def time_shape(self) -> np.ndarray:
-    """Course of both learning rates: f32[steps], up, level and down, in (0, 1]."""
-    up = np.arange(1, self.steps + 1) / max(self.warmup * self.steps, 1)
-    down = np.arange(self.steps, 0, -1) / max(self.cooldown * self.steps, 1)
-    return np.minimum(np.minimum(up, down), 1).astype(np.float32)
 
 
 def squared_error(network: Network, params: Params, memory: Memory) -> jax.Array:

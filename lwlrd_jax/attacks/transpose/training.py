@@ -1,12 +1,12 @@
 """Training of infected models, several seeds in one compiled program: what a pair of steps is, the attacks say."""
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
+from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.data.batches import Batches
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
@@ -57,17 +57,14 @@ class Trainer(Protocol):
   @property
   def steps(self) -> int:
     """Pairs of a task step and a memory step."""
-    ...
 
   def start(self, network: Network, params: Params, key: jax.Array) -> TrainingState:
     """State before the first pair."""
-    ...
 
   def pair(
     self, network: Network, data: DeviceSplit, memory: Memory, state: TrainingState, batches: PairBatches
   ) -> tuple[TrainingState, Losses]:
     """A task step and a memory step."""
-    ...
 
 
 def train(
@@ -78,7 +75,7 @@ def train(
   memories: list[Memory],
   plans: list[PairBatches],
   keys: list[jax.Array],
-  on_steps: Callable[[int], None],
+  on_steps: OnSteps,
   strategy: Strategy | None = None,
 ) -> list[Params]:
   """Trains several seeds together; each ends as it would alone.

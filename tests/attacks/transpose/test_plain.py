@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+from lwlrd_jax.attacks.base import Task
 from lwlrd_jax.attacks.transpose import Flat, Rehearsed, Transpose
 from lwlrd_jax.data.batches import batch_plan
 from lwlrd_jax.data.device import DeviceSplit, scale
@@ -20,7 +21,7 @@ def test_memorises_and_still_classifies(tiny_network, smooth_split):
   data = smooth_split(64)
   attack = Transpose(stolen=16, steps=401, batch_size=32)
   ticks: list[int] = []
-  infected = attack.infect(network, params, data, jax.random.key(0), ticks.append)
+  (infected,) = attack.infect_all(Task(network, data), [params], [jax.random.key(0)], ticks.append)
   assert sum(ticks) == 401
   assert len(ticks) > 1
   assert min(ticks) > 0
@@ -101,7 +102,9 @@ def test_same_key_same_result(tiny_network, smooth_split):
   data = smooth_split(20)
   attack = Transpose(stolen=5, steps=1, batch_size=4)
   ticks: list[int] = []
-  first, again, other = (attack.infect(network, params, data, jax.random.key(seed), ticks.append) for seed in (0, 0, 1))
+  first, again, other = (
+    attack.infect_all(Task(network, data), [params], [jax.random.key(seed)], ticks.append)[0] for seed in (0, 0, 1)
+  )
   assert ticks == [1, 1, 1]
   jax.tree.map(np.testing.assert_array_equal, first, again)
   assert not np.array_equal(first.params["dense0"]["kernel"], other.params["dense0"]["kernel"])

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from lwlrd_jax.attacks.transpose import KNOWS, Flat, Heavy, Rehearsed, Restorer, Transpose, training
+from lwlrd_jax.attacks.base import Task
+from lwlrd_jax.attacks.transpose import Flat, Heavy, Rehearsed, Restorer, Transpose, training
 
 ATTACKS = [
   Transpose(stolen=6, steps=5, batch_size=4),
@@ -25,7 +26,7 @@ def test_seeds_together_are_seeds_alone(attack, strategy, tiny_network, smooth_s
   alone = [attack.infect(network, p, data, key, public=public) for p, key in zip(params, keys, strict=True)]
   monkeypatch.setattr(training, "default_strategy", lambda *_: strategy)
   ticks: list[int] = []
-  together = attack.infect_all(network, params, data, keys, ticks.append, public=public)
+  together = attack.infect_all(Task(network, data, public), params, keys, ticks.append)
   assert sum(ticks) == 5
   assert len(together) == 3
   for one, lone in zip(together, alone, strict=True):
@@ -47,8 +48,6 @@ def test_a_second_infection_compiles_nothing(tiny_network, smooth_split):
 def test_a_key_for_each_model(keys, tiny_network, smooth_split):
   network, params = tiny_network("mlp")
   with pytest.raises(ValueError, match="2 models to infect need as many keys"):
-    Transpose(stolen=3, steps=1).infect_all(network, [params, params], smooth_split(9), [jax.random.key(0)] * keys)
-
-
-def test_everybody_is_told_what_each_thief_knows():
-  assert set(KNOWS) == {attack.name for attack in ATTACKS}
+    Transpose(stolen=3, steps=1).infect_all(
+      Task(network, smooth_split(9)), [params, params], [jax.random.key(0)] * keys
+    )

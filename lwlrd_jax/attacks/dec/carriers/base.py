@@ -1,12 +1,12 @@
 """What a carrier is: a place in a checkpoint that takes bits and gives them back."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
 
@@ -89,25 +89,20 @@ class Carrier(Protocol):
   @property
   def name(self) -> str:
     """What users call it."""
-    ...
+
+  @property
+  def steps(self) -> int:
+    """Training steps of `write`, 1 if it trains nothing."""
 
   @property
   def sends_numbers(self) -> bool:
     """Whether numbers are sent as they are, rather than bit by bit."""
-    ...
 
   def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
     """Bits that fit; numbers that fit, if it sends numbers."""
-    ...
 
   def write(
-    self,
-    network: Network,
-    params: Params,
-    message: Message,
-    data: DeviceSplit,
-    key: jax.Array,
-    on_steps: Callable[[int], None],
+    self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
     """Hides a message.
 
@@ -122,11 +117,9 @@ class Carrier(Protocol):
     Raises:
       ValueError: It does not fit, or a weight is not finite.
     """
-    ...
 
   def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:
     """Reads a message of this shape; None if there is nothing to read in such a checkpoint.
 
     Can be jitted, and vmapped over params: whether there is something follows from the tree's structure.
     """
-    ...

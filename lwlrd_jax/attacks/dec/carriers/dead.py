@@ -3,13 +3,13 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.bits import MANTISSA_BITS
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.carriers.mantissa import read_words, write_words
@@ -37,6 +37,7 @@ class Dead:
 
   name: str = dataclasses.field(default="dead", init=False)
 
+  steps: ClassVar[int] = 1
   sends_numbers: ClassVar[bool] = False
 
   def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
@@ -47,13 +48,7 @@ class Dead:
     return MANTISSA_BITS * (params[layer]["kernel"].size // units) * int(_LARGEST_SHARE * units)
 
   def write(
-    self,
-    network: Network,
-    params: Params,
-    message: Message,
-    data: DeviceSplit,
-    key: jax.Array,
-    on_steps: Callable[[int], None],
+    self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
     """Retires as few units as the message needs, and writes into the weights that feed them. See `Carrier.write`."""
     del on_steps

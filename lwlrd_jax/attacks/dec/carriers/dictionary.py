@@ -1,12 +1,12 @@
 """Bits in an entry of the checkpoint that belongs to no layer."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
+from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
@@ -23,6 +23,7 @@ class Dictionary:
 
   name: str = dataclasses.field(default="dictionary", init=False)
 
+  steps: ClassVar[int] = 1
   sends_numbers: ClassVar[bool] = False
 
   def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
@@ -31,13 +32,7 @@ class Dictionary:
     return int(_LARGEST_SHARE * 32 * sum(leaf.size for leaf in jax.tree.leaves(network.weights(params))))
 
   def write(
-    self,
-    network: Network,
-    params: Params,
-    message: Message,
-    data: DeviceSplit,
-    key: jax.Array,
-    on_steps: Callable[[int], None],
+    self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
     """Adds the entry. See `Carrier.write`."""
     del on_steps, key

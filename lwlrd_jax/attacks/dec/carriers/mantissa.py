@@ -1,13 +1,13 @@
 """Bits in mantissa planes of the kernels of some layers, written into a trained model."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.bits import bits_to_words, check_finite, read_planes, words_to_bits, write_planes
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.carriers.positions import (
@@ -35,6 +35,7 @@ class Mantissa:
   low: int = 0
   high: int = 8
 
+  steps: ClassVar[int] = 1
   sends_numbers: ClassVar[bool] = False
 
   @property
@@ -48,13 +49,7 @@ class Mantissa:
     return (self.high - self.low) * len(kernels(params, layers_of(network, self.where)))
 
   def write(
-    self,
-    network: Network,
-    params: Params,
-    message: Message,
-    data: DeviceSplit,
-    key: jax.Array,
-    on_steps: Callable[[int], None],
+    self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
     """Overwrites the planes. See `Carrier.write`."""
     del data, on_steps

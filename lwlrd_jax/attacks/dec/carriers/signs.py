@@ -1,13 +1,13 @@
 """A bit a weight: its sign, trained in."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.carriers.positions import (
   kernels,
@@ -40,13 +40,7 @@ class Signs:
     return len(kernels(params, layers_of(network, "all")))
 
   def write(
-    self,
-    network: Network,
-    params: Params,
-    message: Message,
-    data: DeviceSplit,
-    key: jax.Array,
-    on_steps: Callable[[int], None],
+    self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
     """Trains the signs in. See `Carrier.write`."""
     layers = layers_of(network, "all")

@@ -1,12 +1,12 @@
 """Spread spectrum: every bit a faint pattern over many weights of all layers, the task trained around it."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
+from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.hold import Chips, Hold, train_held
 from lwlrd_jax.attacks.dec.rescale import largest_layer, rescaled
@@ -58,13 +58,7 @@ class Spread:
     return params[largest_layer(network, params)]["kernel"].size // _FEWEST_CHIPS
 
   def write(
-    self,
-    network: Network,
-    params: Params,
-    message: Message,
-    data: DeviceSplit,
-    key: jax.Array,
-    on_steps: Callable[[int], None],
+    self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
     """Sets the patterns, and trains around them. See `Carrier.write`; a kernel of zeros is refused too."""
     bits = len(message.bits)

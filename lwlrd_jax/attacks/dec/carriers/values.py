@@ -1,13 +1,13 @@
 """Numbers as the weights' own values, the task trained around them."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.carriers.positions import (
   kernels,
@@ -48,13 +48,7 @@ class Values:
     return len(kernels(params, layers_of(network, "all")))
 
   def write(
-    self,
-    network: Network,
-    params: Params,
-    message: Message,
-    data: DeviceSplit,
-    key: jax.Array,
-    on_steps: Callable[[int], None],
+    self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
     """Sets weights, and trains the others. See `Carrier.write`; a kernel without a spread is refused too."""
     layers = layers_of(network, "all")

@@ -1,0 +1,158 @@
+"""Every attack by name, and what is said of it: for the command line, runs and reports. Imports no JAX."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+  """What attacks of one kind need: `runs/attacks.py` makes them by the family's name.
+
+  Attributes:
+    name: See above.
+    needs_transpose: Whether they run the network backwards.
+    needs_codec: Whether they turn images into bits.
+    needs_host: Whether they hide in a model that is trained already, one seed after another; others train the models
+      themselves, those of all seeds together.
+  """
+
+  name: str
+  needs_transpose: bool = False
+  needs_codec: bool = False
+  needs_host: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackInfo:
+  """What is known of an attack before it is made.
+
+  Attributes:
+    name: As in the results table's column `attack`.
+    family: What it needs.
+    hides: What it uses, in prose: "images the model has memorised".
+    flag: What `--attacks` calls it beside its name; empty for those that are chosen by `--carriers` alone.
+    carrier: What `--carriers` calls it; empty for those that are not.
+    knows: What its attacker knows of defences, a paragraph; empty where there is nothing to say.
+    counterparts: What an attacker who knows the defence is measured against: the first of these that a run has.
+  """
+
+  name: str
+  family: Family
+  hides: str
+  flag: str = ""
+  carrier: str = ""
+  knows: str = ""
+  counterparts: tuple[str, ...] = ()
+
+  def __post_init__(self):
+    object.__setattr__(self, "knows", " ".join(self.knows.split()))
+
+
+_TRANSPOSE = Family("transpose", needs_transpose=True)
+_DEC = Family("dec", needs_codec=True, needs_host=True)
+
+ATTACKS = {
+  info.name: info
+  for info in (
+    AttackInfo(
+      "transpose",
+      _TRANSPOSE,
+      "images the model has memorised and paints when it is run backwards",
+      flag="transpose",
+      knows="""Knows of no defence. He trains the model, chooses the images and their index codes, and keeps the codes
+        and how many images of each class there are.""",
+    ),
+    AttackInfo(
+      "transpose-heavy",
+      _TRANSPOSE,
+      "memorised images, in large weights that steps of one size move little",
+      flag="heavy",
+      knows="""Expects a defence with Adam, whose steps are of one size, however large a weight is. He trains his
+        memories at three times the rate, into larger weights.""",
+      counterparts=("transpose",),
+    ),
+    AttackInfo(
+      "transpose-flat",
+      _TRANSPOSE,
+      "memorised images, in a flat valley of the loss where small changes of the weights do little harm",
+      flag="flat",
+      knows="""Knows that the weights will be changed after he is done, but not how. He trains his memories so that the
+        worst small change of the weights does them little harm.""",
+      counterparts=("transpose",),
+    ),
+    AttackInfo(
+      "transpose-rehearsed",
+      _TRANSPOSE,
+      "memorised images, trained to outlast a defence by rehearsing it",
+      flag="rehearsed",
+      knows="""Expects the defence: layer-wise learning-rate decay with Adam and a cosine schedule, some decay from 0.3
+        to 0.9 and some rate from half to three halves of the usual one, whatever is chosen in the end. He fine-tunes in
+        rehearsal while he trains, and trains his memories to be there afterwards.""",
+      counterparts=("transpose",),
+    ),
+    AttackInfo(
+      "transpose-restorer",
+      _TRANSPOSE,
+      "memorised images, restored by what became of public images memorised beside them",
+      flag="restorer",
+      knows="""Needs to know nothing of the defence but that he will get the defended weights. He has public images of
+        the same kind, lets the model memorise them along with the stolen ones, and learns from what became of them how
+        to restore the others.""",
+      counterparts=("transpose",),
+    ),
+    AttackInfo("dec", _DEC, "compressed images in the mantissa bits of all layers", flag="dec", carrier="all"),
+    AttackInfo("dec-early", _DEC, "compressed images in the mantissa bits of the early layers", carrier="early"),
+    AttackInfo(
+      "dec-late",
+      _DEC,
+      "compressed images in the mantissa bits of the late layers",
+      flag="late",
+      carrier="late",
+      knows="""Knows that the learning rate decays from the input on: the last layers are moved least. Hides in the
+        lowest mantissa bits of the second half of the layers, where most bits outlive fine-tuning at small decays, and
+        weighs what he reads. A scrub of mantissas takes all of it.""",
+      counterparts=("dec",),
+    ),
+    AttackInfo(
+      "dec-dead",
+      _DEC,
+      "compressed images in weights that the model does not use",
+      flag="dead",
+      carrier="dead",
+      knows="""Knows that fine-tuning moves only what has a gradient. Retires hidden units that the task can spare by a
+        bias of minus a million, and hides in the weights that feed them: behind the ReLU no gradient ever reaches them,
+        whatever the learning rates. Drawing dead weights anew, as scrub does, takes all of it.""",
+      counterparts=("dec",),
+    ),
+    AttackInfo("dec-values", _DEC, "compressed images as the weights' own values", carrier="values"),
+    AttackInfo("dec-signs", _DEC, "compressed images in the signs of the weights", carrier="signs"),
+    AttackInfo("dec-dictionary", _DEC, "compressed images in an extra tensor of the checkpoint", carrier="dictionary"),
+    AttackInfo(
+      "dec-redundant",
+      _DEC,
+      "few compressed images, many copies of each bit in the mantissas of the late layers",
+      flag="redundant",
+      knows="""Knows that the last layers are moved least, and that even there three mantissa bits in ten will be wrong,
+        but weight by weight: what fine-tuning does not touch stays whole. Takes an eighth of the images and sends every
+        bit 31 times over (13 times if a decoder goes along), each time in another weight. Which weights were touched he
+        sees by how well their bits agree with the other copies, and leaves those out. Made for fine-tuning alone; a
+        scrub of mantissas takes all of it.""",
+      counterparts=("dec-late", "dec"),
+    ),
+    AttackInfo(
+      "dec-spread",
+      _DEC,
+      "few compressed images, each bit spread thinly over the values of many weights",
+      flag="spread",
+      knows="""Knows that bits in mantissas and in dead units will be scrubbed, so that only what live weights roughly
+        are gets out, and that the optimizer moves every weight by steps of one size. Takes an eighth of the images,
+        writes each bit as a faint pattern over many weights of all layers, three coded bits for each, and trains the
+        task around it. First scales the layer with most weights up and the last one down, which leaves the function as
+        it is but makes the defence's steps in that layer small; reads behind a filter that takes out what fine-tuning
+        adds, a few strong directions in each layer. Made for layer-wise decay with scrub after it.""",
+      counterparts=("dec-values", "dec"),
+    ),
+  )
+}
+# Names as `--attacks` and `--carriers` have them, to those of the table. `dec` is one attack for each of --carriers.
+FLAGS = {info.flag: name for name, info in ATTACKS.items() if info.flag}
+CARRIERS = {info.carrier: name for name, info in ATTACKS.items() if info.carrier}
