@@ -119,10 +119,10 @@ def test_nobody_to_coordinate_with():
 def test_what_a_program_was_compiled_from_is_forgotten_but_not_the_program():
   lowered: list[str] = []
 
-  def listen(name: str, seconds: float, **kwargs: Any) -> None:
-    del seconds, kwargs
-    if name.endswith("jaxpr_to_mlir_module_duration"):
-      lowered.append(name)
+  def listen(event: str, duration_secs: float, **kwargs: Any) -> None:
+    del duration_secs, kwargs
+    if event.endswith("jaxpr_to_mlir_module_duration"):
+      lowered.append(event)
 
   program = jax.jit(lambda x: x * 3 + 1)
   jax.monitoring.register_event_duration_secs_listener(listen)

@@ -17,7 +17,7 @@ def dataset_names() -> tuple[str, ...]:
   """What `load_dataset` knows.
 
   >>> dataset_names()[:3], dataset_names()[-1], len(dataset_names())
-  (('phantom', 'pathmnist', 'dermamnist'), 'npz', 15)
+  (('phantom', 'pathmnist', 'chestmnist'), 'npz', 15)
   """
   return ("phantom", *MEDMNIST, "mimic-cxr", "npz")
 

@@ -1,6 +1,7 @@
 """What processes of one run may differ in."""
 
 import json
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +22,12 @@ def check(monkeypatch):
 
   def compare(own: SweepConfig, own_digest: str, first: SweepConfig, first_digest: str) -> None:
     said: list[str] = []
-    monkeypatch.setattr(execute.processes, "say", lambda make: said.append(make()) or said[0])
+
+    def say(make: Callable[[], str]) -> str:
+      said.append(make())
+      return said[0]
+
+    monkeypatch.setattr(execute.processes, "say", say)
     execute._check_same(first, setting(first_digest))
     monkeypatch.setattr(execute.processes, "index", lambda: 1)
     execute._check_same(own, setting(own_digest))

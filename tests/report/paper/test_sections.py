@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from lwlrd_jax.analysis import bootstrap, formats
+from lwlrd_jax.analysis import bootstrap
+from lwlrd_jax.report import formats
 from lwlrd_jax.report.load import load
 from paper.claims import MARKER
 from paper.fingerprint import fingerprint
