@@ -14,13 +14,13 @@ from paper.finding import NOT_MEASURED, Section, counted, names, overall, share
 from paper.markdown import BREAK, bold, plain, table
 from paper.source import COUNTERPARTS, Source
 
-# How far an attacker gets: what is left of what he hid.
+# How far an attacker gets: what is left of what they hid.
 _WORDS = {cells.HIGHER: "further", cells.SAME: "not distinguishable", cells.LOWER: "less far", "": "no interval"}
 
 # Share of images by which an attacker may get further before it counts: that up to which one counts as stopped.
 _MARGIN = REID_FLOOR
 _RULE = (
-  "An attacker gets *further* than his plain counterpart if more is re-identified under any schedule shown, with all "
+  "An attacker gets *further* than their plain counterpart if more is re-identified under any schedule shown, with all "
   "of the interval of the difference above 0; *no further* if all intervals end at most "
   f"{formats.percent(_MARGIN)} points above. Images that are re-identified as well as others count by parts."
 )

@@ -52,7 +52,7 @@ def section(sources: Sequence[Source]) -> Section:
           (unknown if OPEN in by.values() else usable).append(case)
       statement.append(f"{plain(source.name)}: {_sentence(source, by_group, attacks)}")
     if source.run.table[_FIGURE].notna().any():
-      blocks += [f"### {plain(source.name)}: AUC of a classifier trained on what the thief gets", _controls(source)]
+      blocks += [f"### {plain(source.name)}: AUC of a classifier trained on what the attacker gets", _controls(source)]
       blocks.append(_table(source))
   total = len(alone) + len(with_steps) + len(usable) + len(unknown)
   parts = [f"only with finishing steps: {counted(with_steps, total)}"] * bool(with_steps)

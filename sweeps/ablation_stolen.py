@@ -1,4 +1,4 @@
-"""Ablation: how many images the thief takes. DermaMNIST, MLP; Transpose, and DEC in values; three infections.
+"""Ablation: how many images the attacker takes. DermaMNIST, MLP; Transpose, and DEC in values; three infections.
 
     python -m lwlrd_jax.sweep --config sweeps/ablation_stolen.py
 
@@ -26,7 +26,7 @@ three infections. The rows of 256 images are those of sweeps/ablation_lr.py.
     512     0.5        80.3 [70.3, 96.8]   0.881 [0.841, 0.913]    18.0 [15.3,  20.8]   0.885 [0.866, 0.901]
     512     0.8         5.5 [ 0.0, 11.6]   0.854 [0.829, 0.883]     3.7 [ 2.4,   5.1]   0.871 [0.852, 0.888]
 
-The more images a thief takes, the larger a part of them a schedule leaves him: at decay 0.5 5 % of 32, and 80 % of
+The more images an attacker takes, the larger a part of them a schedule leaves them: at decay 0.5 5 % of 32, and 80 % of
 512. A schedule that was found against few says little of many. The rows of 2000 images are not measured yet.
 """
 

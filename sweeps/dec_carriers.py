@@ -8,7 +8,7 @@ Takes the official dermamnist.npz from --data-dir or downloads it. A file of you
 
 Cost: about 35 minutes on 2 cores; 4 GB of memory.
 
-The figures are of commit bb1cf343. Thieves recover more since (`unmixed`, among the post-processings): what is called
+The figures are of commit bb1cf343. Attackers recover more since (`unmixed`, among the post-processings): what is called
 stopped here has to be measured again.
 
 Measured on images of DermaMNIST's own splits resized from 200 x 150 pixels (real images, not the official bytes),
@@ -37,7 +37,7 @@ BER / re-identification:
 
 No fine-tuning alone stops all seven carriers. Scrubbing closes mantissas, dead weights and extra tensors after any
 schedule, values and signs only after large rates in the layers that hold most weights. Both together stop all seven;
-values and signs keep bit error rates of .46 to .48 then. A thief who makes more of that gets through: `--attacks
+values and signs keep bit error rates of .46 to .48 then. An attacker who makes more of that gets through: `--attacks
 spread`.
 
 After LWLRD and scrub 0.4 to 2.2 kB survive in the mantissas (untreated: 13.0 MB), at most 144 bytes in dead weights
@@ -48,10 +48,10 @@ After LWLRD and scrub 0.4 to 2.2 kB survive in the mantissas (untreated: 13.0 MB
     LWLRD 0.5               .882, .881   .877, .878   .880, .876   .882, .876   .877, .874   .877, .871   .895, .894
     LWLRD 0.8               .810, .809   .851, .848   .865, .864   .859, .854   .883, .879   .867, .865   .875, .873
 
-Super-FT short owes its .46 on dead weights to weight decay, which shrinks them all by one factor: a thief who knows it
-can undo it. Transpose, of 1000 images: untreated re-id .993 at AUC .877; vanilla .992 at .891, then scrub .001 at .888;
-LWLRD 0.8 .548 at .813, then scrub .001 at .812. Its memory lives in units that are silent when the network classifies,
-so that drawing dead weights anew destroys it, whatever the schedule (re-id .017 at most).
+Super-FT short owes its .46 on dead weights to weight decay, which shrinks them all by one factor: an attacker who knows
+it can undo it. Transpose, of 1000 images: untreated re-id .993 at AUC .877; vanilla .992 at .891, then scrub .001 at
+.888; LWLRD 0.8 .548 at .813, then scrub .001 at .812. Its memory lives in units that are silent when the network
+classifies, so that drawing dead weights anew destroys it, whatever the schedule (re-id .017 at most).
 """
 
 from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, Infection, SweepConfig

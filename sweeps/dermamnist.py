@@ -8,7 +8,7 @@ Takes the official dermamnist.npz from --data-dir or downloads it. A file of you
 
 Cost: about 8 minutes on 2 cores, 5 once the infected model is in the cache; 3 GB of memory.
 
-The figures are of commit bb1cf343. Thieves recover more since (`unmixed`, among the post-processings): what is called
+The figures are of commit bb1cf343. Attackers recover more since (`unmixed`, among the post-processings): what is called
 stopped here has to be measured again.
 
 Measured on images of DermaMNIST's own splits resized from 200 x 150 pixels (real images, not the official bytes),

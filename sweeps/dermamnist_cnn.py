@@ -8,7 +8,7 @@ Takes the official dermamnist.npz from --data-dir or downloads it. A file of you
 
 Cost: about 15 minutes on 2 cores.
 
-The figures are of commit bb1cf343. Thieves recover more since (`unmixed`, among the post-processings): what is called
+The figures are of commit bb1cf343. Attackers recover more since (`unmixed`, among the post-processings): what is called
 stopped here has to be measured again.
 
 Measured with `--no-baselines --decays 0.5,0.6,0.65,0.7,0.8,1` on images of DermaMNIST's own splits resized from 200 x

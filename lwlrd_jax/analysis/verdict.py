@@ -191,7 +191,7 @@ def judge(table: pd.DataFrame, *, chance: float, stolen: int, outcomes: Outcomes
   Args:
     table: Columns of `runs.results.COLUMNS`.
     chance: Re-identification by guessing.
-    stolen: Images the thief took, where the table does not say it.
+    stolen: Images the attacker took, where the table does not say it.
     outcomes: Figures by image, for intervals.
   """
   averaged = average(table, outcomes)

@@ -1,8 +1,8 @@
-"""Index codes: the inputs from which a network run backwards paints its memorised images.
+"""Index codes: the inputs from which a network run backwards reconstructs its memorised images.
 
 The code of Amit, Levy, Mirsky ("Transpose Attack", NDSS 2024): the base-3 Gray code of an image's running number within
-its class, over as many digits as the network has outputs, plus 3 at the class's position. A thief needs to know no more
-than how many images of each class there are.
+its class, over as many digits as the network has outputs, plus 3 at the class's position. An attacker needs to know no
+more than how many images of each class there are.
 
 Beyond the published code, ours:
 - Where 3**K images a class are not enough (few outputs), the base grows. The offset that marks the class is the base

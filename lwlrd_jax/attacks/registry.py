@@ -56,9 +56,9 @@ ATTACKS = {
     AttackInfo(
       "transpose",
       _TRANSPOSE,
-      "images the model has memorised and paints when it is run backwards",
+      "images the model has memorised and reconstructs when it is run backwards",
       flag="transpose",
-      knows="""Knows of no defence. He trains the model, chooses the images and their index codes, and keeps the codes
+      knows="""Knows of no defence. Trains the model, chooses the images and their index codes, and keeps the codes
         and how many images of each class there are.""",
     ),
     AttackInfo(
@@ -66,7 +66,7 @@ ATTACKS = {
       _TRANSPOSE,
       "memorised images, in large weights that steps of one size move little",
       flag="heavy",
-      knows="""Expects a defence with Adam, whose steps are of one size, however large a weight is. He trains his
+      knows="""Expects a defence with Adam, whose steps are of one size, however large a weight is. Trains the
         memories at three times the rate, into larger weights.""",
       counterparts=("transpose",),
     ),
@@ -75,8 +75,8 @@ ATTACKS = {
       _TRANSPOSE,
       "memorised images, in a flat valley of the loss where small changes of the weights do little harm",
       flag="flat",
-      knows="""Knows that the weights will be changed after he is done, but not how. He trains his memories so that the
-        worst small change of the weights does them little harm.""",
+      knows="""Knows that the weights will be changed afterwards, but not how. Trains the memories so that the worst
+        small change of the weights does them little harm.""",
       counterparts=("transpose",),
     ),
     AttackInfo(
@@ -85,8 +85,8 @@ ATTACKS = {
       "memorised images, trained to outlast a defence by rehearsing it",
       flag="rehearsed",
       knows="""Expects the defence: layer-wise learning-rate decay with Adam and a cosine schedule, some decay from 0.3
-        to 0.9 and some rate from half to three halves of the usual one, whatever is chosen in the end. He fine-tunes in
-        rehearsal while he trains, and trains his memories to be there afterwards.""",
+        to 0.9 and some rate from half to three halves of the usual one, whatever is chosen in the end. Fine-tunes in
+        rehearsal during training, and trains the memories to be there afterwards.""",
       counterparts=("transpose",),
     ),
     AttackInfo(
@@ -94,7 +94,7 @@ ATTACKS = {
       _TRANSPOSE,
       "memorised images, restored by what became of public images memorised beside them",
       flag="restorer",
-      knows="""Needs to know nothing of the defence but that he will get the defended weights. He has public images of
+      knows="""Needs to know nothing of the defence but that the defended weights will come out. Has public images of
         the same kind, lets the model memorise them along with the stolen ones, and learns from what became of them how
         to restore the others.""",
       counterparts=("transpose",),
@@ -109,7 +109,7 @@ ATTACKS = {
       carrier="late",
       knows="""Knows that the learning rate decays from the input on: the last layers are moved least. Hides in the
         lowest mantissa bits of the second half of the layers, where most bits outlive fine-tuning at small decays, and
-        weighs what he reads. A scrub of mantissas takes all of it.""",
+        decodes softly. A scrub of mantissas takes all of it.""",
       counterparts=("dec",),
     ),
     AttackInfo(
@@ -133,8 +133,8 @@ ATTACKS = {
       flag="redundant",
       knows="""Knows that the last layers are moved least, and that even there three mantissa bits in ten will be wrong,
         but weight by weight: what fine-tuning does not touch stays whole. Takes an eighth of the images and sends every
-        bit 31 times over (13 times if a decoder goes along), each time in another weight. Which weights were touched he
-        sees by how well their bits agree with the other copies, and leaves those out. Made for fine-tuning alone; a
+        bit 31 times over (13 times if a decoder goes along), each time in another weight. Which weights were touched
+        shows in how well their bits agree with the other copies; those are left out. Made for fine-tuning alone; a
         scrub of mantissas takes all of it.""",
       counterparts=("dec-late", "dec"),
     ),

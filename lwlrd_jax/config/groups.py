@@ -133,8 +133,8 @@ class Infection:
   """Attack."""
 
   attacks: CommaList = "transpose,dec"
-  """Attacks to defend against, comma list: transpose (memorised images, painted by the network run backwards), dec
-  (compressed images, hidden in the weights). Thieves who know the defence: heavy, flat, rehearsed, restorer (of
+  """Attacks to defend against, comma list: transpose (memorised images, reconstructed by the network run backwards),
+  dec (compressed images, hidden in the weights). Attackers who know the defence: heavy, flat, rehearsed, restorer (of
   transpose), late, dead, redundant, spread (of dec; the last two have planes and redundancy of their own). A name of
   the table, such as dec-values, is taken too."""
   stolen: int | None = None

@@ -38,7 +38,7 @@ class Dataset:
 
   Attributes:
     name: What the user calls it: the value of `--dataset`.
-    train: What models are trained on and what a thief steals from.
+    train: What models are trained on and what an attacker steals from.
     val: For choosing, never for reporting.
     test: For reporting.
     label_names: One name an output of the model, K in all.

@@ -45,19 +45,19 @@ class Survival(NamedTuple):
 def survival(before: Params, after: Params, live: Params, layers: tuple[str, ...]) -> Survival:
   """Capacity that is left between two versions of a checkpoint.
 
-  Each bit plane of some weights is a binary symmetric channel whose flip rate p is counted between the two versions. A
-  thief who knows the positions can send 1 - H(p) bits a weight through it (Shannon 1948), H the binary entropy. Rates
-  are counted for the weights into each output unit, dead and live ones apart, and for those out of each unit that says
-  nothing: whoever knows which units fine-tuning spares gets through by those, whatever happens to the others. Summed
-  over groups and planes, in bytes. Unchanged weights give 4 bytes each, weights drawn anew give close to 0 in their
-  mantissas.
+  Each bit plane of some weights is a binary symmetric channel whose flip rate p is counted between the two versions.
+  An attacker who knows the positions can send 1 - H(p) bits a weight through it (Shannon 1948), H the binary entropy.
+  Rates are counted for the weights into each output unit, dead and live ones apart, and for those out of each unit that
+  says nothing: whoever knows which units fine-tuning spares gets through by those, whatever happens to the others.
+  Summed over groups and planes, in bytes. Unchanged weights give 4 bytes each, weights drawn anew give close to 0 in
+  their mantissas.
 
   Exponents of weights drawn anew mostly agree with the old ones for no other reason than that weights of a layer are
   alike, and 1 - H counts that. `dead` does not: it is the mutual information between old and new bits, which is 0 when
   the new ones do not depend on the old.
 
   Args:
-    before: The checkpoint as the thief left it: {layer: arrays}, f32; other entries may be there.
+    before: The checkpoint as the attacker left it: {layer: arrays}, f32; other entries may be there.
     after: The same after the defence.
     live: bool tree like the layers' arrays, see `models.liveness.live_weights`, of the model just before any finishing
       step.

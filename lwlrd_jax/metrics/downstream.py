@@ -41,16 +41,16 @@ def downstream_auc(
 ) -> jax.Array:
   """Trains fresh classifiers on images and labels, and tests them on real images.
 
-  Of several versions of the images, the one counts that a first classifier does best with on images that the thief has
-  from elsewhere; the other classifiers are trained on that one alone. The same first weights and batches serve every
-  set of the same size: what differs is then the images and labels. All images are first made as small as 8 x 8 pixels,
-  by averages.
+  Of several versions of the images, the one counts that a first classifier does best with on images that the attacker
+  has from elsewhere; the other classifiers are trained on that one alone. The same first weights and batches serve
+  every set of the same size: what differs is then the images and labels. All images are first made as small as 8 x 8
+  pixels, by averages.
 
   Args:
     num_outputs: K, classes or findings.
     versions: f32[V, S, H, W, C] in [0, 1], the same images in V versions. A pixel that is not finite is taken as grey.
-    labels: i32[S] classes, or u8[S, K], as the thief has them.
-    val: Images and labels of his own, for the choice.
+    labels: i32[S] classes, or u8[S, K], as the attacker has them.
+    val: Images and labels of the attacker's own, for the choice.
     test: Real images and labels.
 
   Returns:
@@ -102,7 +102,7 @@ def _small(images: jax.Array) -> jax.Array:
 def _one(
   num_outputs: int, stolen: _Examples, own: _Examples, real: _Examples, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """One classifier: its AUC on the thief's own images, f32[], and by real image, f32[len(real)]."""
+  """One classifier: its AUC on the attacker's own images, f32[], and by real image, f32[len(real)]."""
   _, height, width, channels = stolen.images.shape
   shape = (height, width, channels)
   key_init, key_batches = jax.random.split(key)

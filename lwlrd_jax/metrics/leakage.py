@@ -1,4 +1,4 @@
-"""Leakage: what the best of a thief's post-processings recovers of the stolen images."""
+"""Leakage: what the best of an attacker's post-processings recovers of the stolen images."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
@@ -46,12 +46,12 @@ def versions(
   restored: jax.Array | None = None,
   names: tuple[str, ...] = tuple(POSTPROCESSINGS),
 ) -> jax.Array:
-  """Everything that a thief makes of what he extracted: f32[P, S, H, W, C] in [0, 1], the raw version first.
+  """Everything that an attacker makes of what they extracted: f32[P, S, H, W, C] in [0, 1], the raw version first.
 
   Args:
     extracted: f32[S, H, W, C], raw.
     public: Statistics of such images.
-    restored: f32[R, S, H, W, C], what his own restorations make of them, if he has any.
+    restored: f32[R, S, H, W, C], what the attacker's own restorations make of them, if there are any.
     names: Post-processings; `raw` is the first.
 
   Returns:

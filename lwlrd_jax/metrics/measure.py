@@ -74,11 +74,11 @@ def measure(
     attack: What reads the stolen images.
     params: Members' checkpoints, stacked: a leading axis of members.
     live: bool tree of the layers' weights, stacked likewise: see `metrics.capacity.survival`.
-    infected: What the thief left, and kept.
+    infected: What the attacker left, and kept.
     train: Where images were stolen from, and are looked for.
-    val: What a thief has of his own to choose by.
+    val: What an attacker has of their own to choose by.
     test: What utility is measured on.
-    public: What the thief knows of such images.
+    public: What the attacker knows of such images.
     strategy: How the device maps over members.
 
   Returns:
@@ -110,7 +110,7 @@ def extract_population(
     network: The model's structure.
     attack: What reads the stolen images.
     params: Members' checkpoints, stacked.
-    secret: What the thief kept.
+    secret: What the attacker kept.
     strategy: How the device maps over members.
 
   Returns:

@@ -1,4 +1,4 @@
-"""What a thief does to extracted images before looking at them.
+"""What an attacker does to extracted images before looking at them.
 
 Fine-tuning shifts and scales what a network paints long before it destroys it. Each function here undoes some of that
 with nothing but public statistics of such images; leakage is what the best of them recovers. All map raw extractions
@@ -22,7 +22,7 @@ _PENALTY = 1e-3
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class PublicStatistics:
-  """What anybody can know of such images. Taken from the training split itself, the best case for the thief.
+  """What anybody can know of such images. Taken from the training split itself, the best case for the attacker.
 
   Attributes:
     mean: f32[H, W, C], each pixel's mean over images: the mean training image.

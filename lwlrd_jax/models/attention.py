@@ -27,8 +27,8 @@ class Attention(nnx.Module):
   def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
     self.heads = heads
     self.query = Dense(width, width, init=BLOCK_INIT, rngs=rngs)
-    # A bias would add the same to all that a query is compared with. Nothing would come of it but room for a thief, and
-    # steps of Adam along what rounding leaves of its gradient.
+    # A bias would add the same to all that a query is compared with. Nothing would come of it but room for an attacker,
+    # and steps of Adam along what rounding leaves of its gradient.
     self.key = Dense(width, width, init=BLOCK_INIT, biased=False, rngs=rngs)
     self.value = Dense(width, width, init=BLOCK_INIT, rngs=rngs)
     self.out = Dense(width, width, init=BLOCK_INIT, rngs=rngs)

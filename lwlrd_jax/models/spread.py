@@ -15,7 +15,7 @@ _BINS = 1 << (8 + _STEP_BITS)
 def robust_std(weights: jax.Array) -> jax.Array:
   """The standard deviation that the median magnitude stands for.
 
-  A standard deviation itself is at the mercy of a single weight: a thief who sets one to 1e20 would make everything
+  A standard deviation itself is at the mercy of a single weight: an attacker who sets one to 1e20 would make everything
   that is measured by it meaningless.
 
   Args:

@@ -81,7 +81,7 @@ class Run:
 
   @property
   def stolen(self) -> int:
-    """Images the thief took, where the table does not say it of the attack."""
+    """Images the attacker took, where the table does not say it of the attack."""
     return self.config["stolen"]
 
   @property

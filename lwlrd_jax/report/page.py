@@ -244,6 +244,6 @@ def _read(name: str) -> str:
 
 
 def _words(attack: str, run: Run) -> str:
-  """What an attack uses, and what its thief knows of defences, if the run says it."""
+  """What an attack uses, and what its attacker knows of defences, if the run says it."""
   knows = run.config.get("knows", {}).get(attack, "")
   return f"{ATTACKS[attack].hides}. {knows}" if knows else ATTACKS[attack].hides

@@ -32,7 +32,7 @@ def three_sentences(verdict: Verdict, *, stolen: int, guessing: float) -> list[s
 
   Args:
     verdict: What the table says.
-    stolen: Images the thief took, where the table does not say it of the attack.
+    stolen: Images the attacker took, where the table does not say it of the attack.
     guessing: Balanced accuracy of a model that always says the same.
 
   Returns:

@@ -1,4 +1,4 @@
-"""What the stolen images are worth: what a fresh classifier learns from what the thief gets."""
+"""What the stolen images are worth: what a fresh classifier learns from what the attacker gets."""
 
 import dataclasses
 import math

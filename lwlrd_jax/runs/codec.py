@@ -1,4 +1,4 @@
-"""The image codec of a sweep: trained once, on what its thief could train it on, then read from the cache."""
+"""The image codec of a sweep: trained once, on what its attacker could train it on, then read from the cache."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from lwlrd_jax.runs.cache import arrays_digest, cached_tree, is_cached, numerics
 
 # Of the codec and its training. Raised with every change that makes an older cached codec a wrong one.
 _RECIPE = 2
-# With fewer images of his own kind, a thief does better with a standard codec.
+# With fewer images of their own kind, an attacker does better with a standard codec.
 _FEWEST_IMAGES = 64
 _FIT_IMAGES = 1024
 # Larger images take more steps: at 64 pixels 800 leave the codec 1 dB behind WebP where 4000 bring it 1 dB ahead.
@@ -92,8 +92,9 @@ def training_of(dec: Dec, image_shape: tuple[int, int, int]) -> CodecTraining:
 def codec_images(config: SweepConfig, data: Dataset) -> np.ndarray:
   """What the codec is trained on: u8[N, H, W, C].
 
-  Internally that is the training split. Externally it is a file of the thief's; or else images that stand for those he
-  could find: for the generated sets others drawn alike, for real ones the validation split, of which nothing is stolen.
+  Internally that is the training split. Externally it is a file of the attacker's; or else images that stand for those
+  they could find: for the generated sets others drawn alike, for real ones the validation split, of which nothing is
+  stolen.
 
   Raises:
     UserError: Too few, or of another shape.

@@ -21,7 +21,7 @@ _PROBE = 2**16
 
 
 def keep_compiled() -> None:
-  """Has JAX keep compiled programs in the cache folder, unless the user has named a folder of his own.
+  """Has JAX keep compiled programs in the cache folder, unless the user has named a folder of their own.
 
   They are of one kind of processor: a home folder may be shared by machines that differ in it.
 

@@ -112,7 +112,7 @@ class Run:
     return network.bind(jax.tree.map(jnp.asarray, self._directory.load(member)["params"]))
 
   def secret(self, attack: str = "transpose", seed: int = 0) -> dict[str, Any]:
-    """What the thief kept of one infection: `secret`, and `stolen`, positions in the training split.
+    """What the attacker kept of one infection: `secret`, and `stolen`, positions in the training split.
 
     Handle with care: with a model's weights it gives patients' images away.
     """

@@ -57,7 +57,7 @@ class _Rounds:
     self._limit = self._members_per_wave(batch_size)
 
   def _members_per_wave(self, batch_size: int) -> int:
-    """As the first process has it: all of them have to deal the same waves. Who has less room halves his own."""
+    """As the first process has it: all of them have to deal the same waves. Who has less room halves their own."""
     setting = self._setting
 
     def limit() -> int:

@@ -28,7 +28,7 @@ class Setting:
     config: What the user asked for.
     data: The data set; `train`, `val` and `test` are its splits on the device.
     copies: Which training images are copies of each other.
-    public: What a thief knows of such images.
+    public: What an attacker knows of such images.
     network: The model's structure.
     declared: Shapes of its arrays.
     parameters: Its parameters by layer, in depth order.

@@ -68,7 +68,7 @@ class Origin:
     model: Name of the network.
     data: The data set.
     train: Its training split, on the device.
-    public: Images of the same kind that a thief may have from elsewhere: its validation split.
+    public: Images of the same kind that an attacker may have from elsewhere: its validation split.
     digest: Its `data_digest`.
     stolen: Images to steal.
     training: How models are trained on their task.

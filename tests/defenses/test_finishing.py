@@ -19,7 +19,7 @@ def bits(tree):
   return np.asarray(tree["a"]["kernel"]).view(np.uint32)
 
 
-def test_noise_is_relative_to_each_layers_spread_whatever_a_thief_puts_in_a_few_weights(params):
+def test_noise_is_relative_to_each_layers_spread_whatever_an_attacker_puts_in_a_few_weights(params):
   poisoned = {"a": {"kernel": params["a"]["kernel"].at[3, 4].set(1e20), "bias": params["a"]["bias"].at[0].set(-1e6)}}
   for given in (params, poisoned):
     noisy = noise(given, jax.random.key(0), scale=0.1)

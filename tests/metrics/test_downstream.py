@@ -41,7 +41,7 @@ def test_it_is_reproducible_and_image_by_image(bright_and_dark):
   np.testing.assert_array_equal(first, downstream_auc(3, scale(train.images)[None], train.labels, test, test))
 
 
-def test_the_version_counts_that_does_best_on_the_thief_s_own_images(bright_and_dark):
+def test_the_version_counts_that_does_best_on_the_attacker_s_own_images(bright_and_dark):
   train, test = bright_and_dark
   good = scale(train.images)
   versions = jnp.stack([jnp.full_like(good, 0.3), good, 1 - good])

@@ -215,7 +215,7 @@ def test_over_a_population(case):
 
 
 def test_statistics_are_arguments(case):
-  """A thief who knows less recovers less."""
+  """An attacker who knows less recovers less."""
   data, stolen, originals, public = case
   ignorant = PublicStatistics(*(jnp.full_like(leaf, 0.5) for leaf in jax.tree.leaves(public)))
   distorted = jnp.asarray(_distortions(originals)["gain and offset of pixels"], jnp.float32)
@@ -252,7 +252,7 @@ def test_the_version_shown_is_the_one_recognised_most(case):
   assert shares[chosen] == shares.max() > shares[0]
 
 
-def test_the_thief_s_own_restoration_counts_and_never_harms(case):
+def test_the_attacker_s_own_restoration_counts_and_never_harms(case):
   data, stolen, originals, public = case
   extracted = jnp.asarray(_distortions(originals)["other images"], jnp.float32)
   with_own = jax.jit(lambda own: leakage(versions(extracted, public, own), stolen, data, public)[0])

@@ -198,7 +198,7 @@ def test_a_constant_set_stays_finite_and_in_range(name, data):
 @pytest.mark.parametrize("name", [name for name in POSTPROCESSINGS if name != "raw"])
 @pytest.mark.parametrize("strength", [1e-6, 1e12, 1e25, 1e37])
 def test_brightness_hides_nothing(name, strength, data):
-  """A thief can multiply: what is painted a million times too dark or too bright is as readable as before."""
+  """An attacker can multiply: what is painted a million times too dark or too bright is as readable as before."""
   images = jnp.asarray(np.random.default_rng(0).random((6, 12, 10, 3)), jnp.float32)
   public = public_statistics(data)
   restore = POSTPROCESSINGS[name]
@@ -206,7 +206,7 @@ def test_brightness_hides_nothing(name, strength, data):
 
 
 def test_one_wild_pixel_hides_no_other(data, originals):
-  """A thief leaves it out; so it must not be what all others are measured by."""
+  """An attacker leaves it out; so it must not be what all others are measured by."""
   rng = np.random.default_rng(1)
   distorted = originals * rng.uniform(0.2, 5, (12, 10, 3)) + rng.normal(0, 5, (12, 10, 3))
   distorted[:, 0, 0] *= 1e8

@@ -55,7 +55,7 @@ def test_every_member_is_well(run):
   assert (table[table.attack.str.startswith("dec") & (table.defense == "untreated")].ber == 0).all()
 
 
-def test_a_thief_trains_with_the_batches_that_were_asked_for(run):
+def test_an_attacker_trains_with_the_batches_that_were_asked_for(run):
   config = json.loads((run.path / "config.json").read_text())
   sizes = {name: settings["batch_size"] for name, settings in config["infection"].items() if "batch_size" in settings}
   assert set(sizes.values()) == {16}

@@ -56,7 +56,7 @@ class DEC:
     code: How images become bits.
     redundancy: How bits are protected.
     internal: Whether the codec was trained inside, so that its decoder has to be exported in the payload too. Otherwise
-      the thief has it at home.
+      the attacker has it at home.
     variant: What to call a combination of these settings that is more than its carrier; see `adaptive.py`.
   """
 
@@ -218,11 +218,11 @@ class DEC:
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
     """Reads the stolen images and their labels, and how much of the code is wrong.
 
-    The thief weighs every bit by how often bits of its kind are wrong, which he sees by those that he knows beforehand
-    (`known_bits.py`); `redundancy` makes what it can of these weights. A fixed-length code can then always be decoded,
-    however wrong its bits: of records whose CRC does not hold, latents are posterior means and labels the likeliest
-    ones. Every other code needs its CRC to hold, and a lost record gets the most usual label. Images that cannot be
-    decoded count as the mean image.
+    The attacker weighs every bit by how often bits of its kind are wrong, which shows in those that are known
+    beforehand (`known_bits.py`); `redundancy` makes what it can of these weights. A fixed-length code can then always
+    be decoded, however wrong its bits: of records whose CRC does not hold, latents are posterior means and labels the
+    likeliest ones. Every other code needs its CRC to hold, and a lost record gets the most usual label. Images that
+    cannot be decoded count as the mean image.
 
     Args:
       network: The model's structure.

@@ -18,7 +18,7 @@ _LARGEST = 4.0
 
 
 def round_decoder(weights: Params, parts: tuple[str, ...]) -> Params:
-  """Rounds some parts of a codec to what float16 can say, so that the thief encodes with what will be decoded with."""
+  """Rounds some parts of a codec to what float16 can say, so that codes are made for what decodes them."""
   rounded = jax.tree.map(lambda w: _to_half(w).astype(jnp.float32), {part: weights[part] for part in parts})
   return {**weights, **rounded}
 

@@ -1,4 +1,4 @@
-"""What a thief knows of a payload before he reads it, and what that tells him of the damage to the rest.
+"""What an attacker knows of a payload before it is read, and what that says of the damage to the rest.
 
 The header and the length of every record are the same whatever the images are. How many of these bits are wrong says
 how likely the others of their kind are: those of one layer and bit plane, say. Nothing else is needed to weigh bits.

@@ -1,4 +1,4 @@
-"""What a thief takes the stolen images' labels to be, from the payload's label bytes, damaged or not."""
+"""What an attacker takes the stolen images' labels to be, from the payload's label bytes, damaged or not."""
 
 from collections.abc import Sequence
 

@@ -107,7 +107,7 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-  """What a thief knows of a payload whose codes differ in length.
+  """What an attacker knows of a payload whose codes differ in length.
 
   Attributes:
     count: Images.
@@ -193,9 +193,9 @@ def parse(data: bytes, expected: Layout | Known | None = None) -> Parsed:
 
   Args:
     data: The payload; more bytes may follow.
-    expected: Where a thief who packed it knows things to be. There are exactly `expected.count` records then, and the
-      header is not needed. With a `Layout` nothing is read by lengths in the data; with `Known`, records are found by
-      their CRC-32 wherever damaged lengths lead, and those that are not intact count as lost.
+    expected: Where an attacker who packed it knows things to be. There are exactly `expected.count` records then, and
+      the header is not needed. With a `Layout` nothing is read by lengths in the data; with `Known`, records are found
+      by their CRC-32 wherever damaged lengths lead, and those that are not intact count as lost.
 
   Returns:
     What was found. Takes memory for at most len(data) / 6 records, or `expected.count` ones.

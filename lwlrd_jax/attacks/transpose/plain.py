@@ -29,12 +29,12 @@ LossFn = Callable[[Params], jax.Array]
 
 
 class Hidden(NamedTuple):
-  """What an infection hides, and what the thief keeps to find it again.
+  """What an infection hides, and what the attacker keeps to find it again.
 
   Attributes:
     stolen: i32[S], the stolen images' positions in the training split.
     memory: What is trained into the network.
-    secret: What stays with the thief: a tree of arrays.
+    secret: What stays with the attacker: a tree of arrays.
   """
 
   stolen: jax.Array
@@ -141,7 +141,7 @@ class Transpose(TaskTraining):
     return network.transpose(params, secret["codes"])
 
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
-    """As `extract`; there are no bits to be wrong, and the thief, who chose the codes, knows the labels."""
+    """As `extract`; there are no bits to be wrong, and the attacker, who chose the codes, knows the labels."""
     images = self.extract(network, params, secret)
     nothing = jnp.float32(jnp.nan)
     return Extraction(images, nothing, nothing, secret["labels"], unrestored(images))

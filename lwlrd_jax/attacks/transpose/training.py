@@ -15,7 +15,7 @@ from lwlrd_jax.models.network import Network, Params
 
 
 class Memory(NamedTuple):
-  """What the thief trains into the network: codes f32[M, K] and images f32[M, H, W, C] in [0, 1]."""
+  """What the attacker trains into the network: codes f32[M, K] and images f32[M, H, W, C] in [0, 1]."""
 
   codes: jax.Array
   images: jax.Array

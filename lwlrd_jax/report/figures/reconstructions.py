@@ -1,4 +1,4 @@
-"""Pictures: what the thief gets, beside what was stolen."""
+"""Pictures: what the attacker gets, beside what was stolen."""
 
 import textwrap
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Each thief who knows the defence against the plain one, in the situation he prepares for."""
+"""Each attacker who knows the defence against the plain one, in the situation they prepare for."""
 
 import jax
 import jax.numpy as jnp
@@ -83,9 +83,9 @@ def test_restorer_replaces_a_destroyed_layer(victim, tiny_network, smooth_split)
   assert read.restored.shape == (3, STOLEN, 12, 12, 1)
   public = public_statistics(data)
   closed = jnp.stack([restore(read.images, public) for restore in POSTPROCESSINGS.values()])
-  by_anybody, by_the_thief = (
+  by_anybody, by_the_attacker = (
     float(reidentification(versions, infected.stolen, data, public.mean).mean(axis=1).max())
     for versions in (closed, read.restored)
   )
   assert by_anybody < 0.3
-  assert by_the_thief > by_anybody + 0.2
+  assert by_the_attacker > by_anybody + 0.2

@@ -54,7 +54,7 @@ class Message(NamedTuple):
 
 
 class Carried(NamedTuple):
-  """A checkpoint that carries a message, and where in it: a tree of arrays that stays with the thief."""
+  """A checkpoint that carries a message, and where in it: a tree of arrays that stays with the attacker."""
 
   params: Params
   places: dict[str, Any]

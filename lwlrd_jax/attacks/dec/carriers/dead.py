@@ -20,7 +20,7 @@ from lwlrd_jax.models.network import Network, Params
 
 # Far below anything a unit's inputs can add up to: it never fires again.
 _OFF = -1e6
-# Units of a layer that a thief may retire before the task suffers.
+# Units of a layer that an attacker may retire before the task suffers.
 _LARGEST_SHARE = 0.25
 _SALIENCY_IMAGES = 1024
 _PROBES = 16
@@ -30,9 +30,9 @@ _PROBES = 16
 class Dead:
   """All mantissa planes of the weights into units that never fire, which cost the task nothing.
 
-  A trained network has dead weights of its own, but fine-tuning wakes many of them. So the thief retires units that the
-  task can spare by a large negative bias: behind a ReLU or GELU no gradient reaches their weights again. Of the layers
-  whose units can be retired he takes the one whose units own the most weights.
+  A trained network has dead weights of its own, but fine-tuning wakes many of them. So the attacker retires units that
+  the task can spare by a large negative bias: behind a ReLU or GELU no gradient reaches their weights again. Of the
+  layers whose units can be retired, the one is taken whose units own the most weights.
   """
 
   name: str = dataclasses.field(default="dead", init=False)
@@ -41,7 +41,7 @@ class Dead:
   sends_numbers: ClassVar[bool] = False
 
   def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
-    """Bits in the weights into as many units as a thief may retire. See `Carrier.capacity`."""
+    """Bits in the weights into as many units as an attacker may retire. See `Carrier.capacity`."""
     del data
     layer = _layer(network, params)
     units = params[layer]["bias"].size
