@@ -9,6 +9,7 @@ import pytest
 
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report.load import load
+from paper.__main__ import main
 from paper.claims import write_claims
 from paper.fingerprint import fingerprint
 
@@ -41,6 +42,15 @@ def test_the_same_runs_give_the_same_bytes(two, tmp_path):
   again = write_claims(runs, tmp_path / "results.md")
   assert again.read_bytes() == file.read_bytes()
   assert write_claims(runs, again).read_bytes() == file.read_bytes()  # over its own
+
+
+def test_the_command(two, tmp_path, capsys):
+  runs, file = two
+  assert main([*map(str, runs), "--out", str(tmp_path / "results.md")]) == 0
+  assert capsys.readouterr().out == f"{tmp_path / 'results.md'}\n"
+  assert (tmp_path / "results.md").read_bytes() == file.read_bytes()
+  assert main(["--out", str(tmp_path / "other.md")]) == 2
+  assert capsys.readouterr().err == "error: RUN: none given; allowed: one or more run directories\n"
 
 
 def test_stale_figures_go_and_others_stay(two, tmp_path):
