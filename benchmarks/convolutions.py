@@ -1,4 +1,4 @@
-"""Which way to compute a population's convolutions is fastest here: why `models/layers.py` multiplies matrices.
+"""Which way to compute a population's convolutions is fastest here: why `architectures/layers.py` multiplies matrices.
 
     python -m benchmarks.convolutions --members 3 --batch-size 16
 
@@ -27,8 +27,8 @@ from rich.table import Table
 
 from lwlrd_jax.cli import parse_command_line, run_main
 from lwlrd_jax.engine.mapping import Strategy, map_members
-from lwlrd_jax.models.layers import convolve, convolve_down
-from lwlrd_jax.progress import console
+from lwlrd_jax.models.architectures.layers import convolve, convolve_down
+from lwlrd_jax.watch.progress import console
 
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
 

@@ -37,7 +37,7 @@ from lwlrd_jax.metrics.ssim import ssim
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.recipes import recipe_of
-from lwlrd_jax.progress import phase
+from lwlrd_jax.watch.progress import phase
 
 _STEPS_PER_CALL = 20
 

@@ -33,7 +33,7 @@ from rich.table import Table
 from benchmarks.problem import Engine, Problem, Shape, make_problem
 from lwlrd_jax.cli import parse_command_line, run_main
 from lwlrd_jax.models.cost import training_flops
-from lwlrd_jax.progress import console
+from lwlrd_jax.watch.progress import console
 
 ENGINES = {
   "lwlrd_jax": ("benchmarks.jax_engines", "ours"),

@@ -10,7 +10,7 @@ from flax import nnx
 
 from lwlrd_jax.data.batches import batch_plan
 from lwlrd_jax.models import build_model
-from lwlrd_jax.models.mlp import MLP
+from lwlrd_jax.models.architectures.mlp import MLP
 from lwlrd_jax.models.network import Network, Params, split_model
 
 # Trains all members from the start by the first so many steps, and returns the losses before each: f32[members, steps].

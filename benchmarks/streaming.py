@@ -26,7 +26,7 @@ from lwlrd_jax.engine import population
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import Population, finetune
 from lwlrd_jax.models import build_model
-from lwlrd_jax.progress import phase
+from lwlrd_jax.watch.progress import phase
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.problem import Problem
+from lwlrd_jax.models.architectures.vit import patch_side
 from lwlrd_jax.models.network import Params
-from lwlrd_jax.models.vit import patch_side
 
 
 class MLP(nn.Module):

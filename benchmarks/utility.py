@@ -37,7 +37,7 @@ from lwlrd_jax.models import build_model
 from lwlrd_jax.models.predict import predict
 from lwlrd_jax.models.recipes import recipe_of
 from lwlrd_jax.models.task_training import TaskTraining
-from lwlrd_jax.progress import phase
+from lwlrd_jax.watch.progress import phase
 
 
 @dataclasses.dataclass(frozen=True)

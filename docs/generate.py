@@ -14,9 +14,9 @@ from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.cli import field_docs
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.config.kinds import kinds_of
-from lwlrd_jax.log import EVENTS
+from lwlrd_jax.disk.results import COLUMNS
 from lwlrd_jax.report.__main__ import Reports
-from lwlrd_jax.runs.results import COLUMNS
+from lwlrd_jax.watch.log import EVENTS
 
 PAGES = Path(__file__).parent
 

@@ -66,7 +66,7 @@ def _failed(message: str, code: int) -> int:
 
 def _processes() -> Any:
   """The module, if it was needed: before that there are no others, and it waits for JAX."""
-  return sys.modules.get("lwlrd_jax.processes")
+  return sys.modules.get("lwlrd_jax.team.processes")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from lwlrd_jax.errors import UserError
 from lwlrd_jax.report.files import replace_folder
 from lwlrd_jax.report.load import load
 from lwlrd_jax.storage import printable, replace_file
-from paper import adaptive, downstream, rivals, stopping, utility, vanilla
 from paper.finding import Section
 from paper.head import head
 from paper.markdown import bold, bullets, capital, plain
+from paper.sections import adaptive, downstream, rivals, stopping, utility, vanilla
 from paper.source import Source
 
 # First line of every file written here: what tells it from others' files.

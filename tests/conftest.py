@@ -28,11 +28,11 @@ from flax import nnx
 
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.jax_internals import forget_lowered
-from lwlrd_jax.models.cnn import CNN
-from lwlrd_jax.models.mlp import MLP
+from lwlrd_jax.models.architectures.cnn import CNN
+from lwlrd_jax.models.architectures.mlp import MLP
+from lwlrd_jax.models.architectures.resnet import ResNet
+from lwlrd_jax.models.architectures.vit import ViT
 from lwlrd_jax.models.network import Network, Params, split_model
-from lwlrd_jax.models.resnet import ResNet
-from lwlrd_jax.models.vit import ViT
 
 # Before any array is made. Four devices to spread members over; promotion between dtypes only where it is asked for.
 jax.config.update("jax_num_cpu_devices", 4)

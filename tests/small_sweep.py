@@ -13,8 +13,8 @@ from unittest import mock
 
 from lwlrd_jax.engine import mapping
 from lwlrd_jax.metrics import downstream
-from lwlrd_jax.models.cnn import CNN
-from lwlrd_jax.models.mlp import MLP
+from lwlrd_jax.models.architectures.cnn import CNN
+from lwlrd_jax.models.architectures.mlp import MLP
 from lwlrd_jax.report import figures
 from lwlrd_jax.sweep import command
 

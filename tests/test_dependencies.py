@@ -10,7 +10,7 @@ import pytest
 
 import lwlrd_jax
 from lwlrd_jax import dependencies
-from lwlrd_jax.runs import environment
+from lwlrd_jax.disk import environment
 
 CHECKOUT = Path(lwlrd_jax.__file__).parents[1]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lwlrd_jax import log
+from lwlrd_jax.watch import log
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

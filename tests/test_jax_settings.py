@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lwlrd_jax import jax_settings
-from lwlrd_jax.runs.cache import numerics
+from lwlrd_jax.disk.model_cache import numerics
 from lwlrd_jax.sweep import main
 
 # What makes a sweep fail, or gives it other figures, where it is left alone.
@@ -144,7 +144,7 @@ def flags(tmp_path_factory):
   folder = tmp_path_factory.mktemp("data")
   np.savez(folder / "small.npz", **arrays)  # type: ignore[arg-type]
   (folder / "net.py").write_text(
-    "import functools\nfrom lwlrd_jax.models.mlp import MLP\nsmall = functools.partial(MLP, width=32)\n"
+    "import functools\nfrom lwlrd_jax.models.architectures.mlp import MLP\nsmall = functools.partial(MLP, width=32)\n"
   )
   return [
     *("--dataset", "npz", "--npz", str(folder / "small.npz"), "--model", f"{folder / 'net.py'}:small"),

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from lwlrd_jax import load_run, log, progress
+from lwlrd_jax import load_run
+from lwlrd_jax.disk.directory import RunDirectory
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.runs.directory import RunDirectory
+from lwlrd_jax.watch import log, progress
 
 
 def names(directory):
@@ -80,7 +81,7 @@ def test_an_exception_is_the_last_event(tmp_path, error, last):
 def test_a_killed_process_loses_no_event(tmp_path):
   script = f"""
 import os, pathlib, signal
-from lwlrd_jax import log
+from lwlrd_jax.watch import log
 with log.recording():
   log.write_to(pathlib.Path({str(tmp_path)!r}))
   for number in range(100):

@@ -22,9 +22,9 @@ from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.config.groups import Dec, Infection
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.task_training import TaskTraining
-from lwlrd_jax.runs.attacks import make_attacks
-from lwlrd_jax.runs.codec import Coding
-from lwlrd_jax.runs.starting_points import Origin
+from lwlrd_jax.setup.attacks import make_attacks
+from lwlrd_jax.setup.codec import Coding
+from lwlrd_jax.setup.starting_points import Origin
 
 PACKAGE = Path(lwlrd_jax.__file__).parent
 ABOUT = re.compile(r"attack|carrier|coding|\bcode\b")

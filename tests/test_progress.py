@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from lwlrd_jax import progress, stopping
-from lwlrd_jax.progress import PlainConsole, phase
+from lwlrd_jax import stopping
+from lwlrd_jax.watch import progress
+from lwlrd_jax.watch.progress import PlainConsole, phase
 
 
 class Pipe(io.StringIO):

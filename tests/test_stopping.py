@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from lwlrd_jax import stopping
-from lwlrd_jax.progress import phase
+from lwlrd_jax.watch.progress import phase
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

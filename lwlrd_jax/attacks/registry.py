@@ -5,7 +5,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-  """What attacks of one kind need: `runs/attacks.py` makes them by the family's name.
+  """What attacks of one kind need: `setup/attacks.py` makes them by the family's name.
 
   Attributes:
     name: See above.

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lwlrd_jax.data.dataset import Dataset, Split
-from lwlrd_jax.data.medmnist import load_medmnist
-from lwlrd_jax.data.medmnist_info import MEDMNIST
+from lwlrd_jax.data.medmnist.info import MEDMNIST
+from lwlrd_jax.data.medmnist.load import load_medmnist
 from lwlrd_jax.data.mimic.choices import Choices
 from lwlrd_jax.data.npz import load_npz
 from lwlrd_jax.data.phantom import phantom

@@ -11,9 +11,9 @@ from flax import nnx
 from lwlrd_jax.data.batches import batch_plan
 from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.metrics.utility import auc_by_image, utility
-from lwlrd_jax.models.loss import task_loss
-from lwlrd_jax.models.mlp import MLP
+from lwlrd_jax.models.architectures.mlp import MLP
 from lwlrd_jax.models.network import Params, split_model
+from lwlrd_jax.models.task import task_loss
 
 # Small, and trained briefly, so that every member of a sweep can have some of its own. Larger images, wider networks
 # and more steps taught no more of true images, where that was tried.

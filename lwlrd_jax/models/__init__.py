@@ -7,12 +7,12 @@ from typing import Any
 import jax
 from flax import nnx
 
-from lwlrd_jax.models.cnn import CNN
-from lwlrd_jax.models.mlp import MLP
+from lwlrd_jax.models.architectures.cnn import CNN
+from lwlrd_jax.models.architectures.mlp import MLP
+from lwlrd_jax.models.architectures.resnet import ResNet
+from lwlrd_jax.models.architectures.vit import ViT
 from lwlrd_jax.models.network import Network, Params, has_constants, split_model
 from lwlrd_jax.models.own import load_own, split_own
-from lwlrd_jax.models.resnet import ResNet
-from lwlrd_jax.models.vit import ViT
 
 MODELS: dict[str, Callable[..., nnx.Module]] = {
   "mlp": MLP,

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from lwlrd_jax.model_name import own_model
+from lwlrd_jax.config.model_name import own_model
 from lwlrd_jax.models import build_network, initial_rngs
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.own import load_own, versions_of

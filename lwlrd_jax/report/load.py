@@ -9,10 +9,10 @@ import pandas as pd
 
 from lwlrd_jax.analysis.outcomes import QUANTITIES, Outcomes
 from lwlrd_jax.analysis.verdict import STEPS, with_usual
+from lwlrd_jax.disk.directory import RunDirectory
+from lwlrd_jax.disk.results import COLUMNS
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.report.search import Search, read_search
-from lwlrd_jax.runs.directory import RunDirectory
-from lwlrd_jax.runs.results import COLUMNS
+from lwlrd_jax.report.sections.search import Search, read_search
 
 # Columns that came later, and what they hold in an older run's table.
 _ADDED: dict[str, Any] = {

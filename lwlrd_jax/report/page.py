@@ -8,13 +8,14 @@ import jinja2
 
 from lwlrd_jax.analysis.verdict import DESTROYED_BER, REID_ERRORS, REID_FLOOR, SSIM_MARGIN, STEPS, Verdict
 from lwlrd_jax.attacks.registry import ATTACKS
-from lwlrd_jax.report import codes, formats, search, tables
+from lwlrd_jax.report import formats
 from lwlrd_jax.report.distinguish import IMAGES_ONLY, has_intervals
 from lwlrd_jax.report.figures import Picture
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import long_name
-from lwlrd_jax.report.sentences import rivals_sentence, three_sentences
-from lwlrd_jax.report.worth import worth
+from lwlrd_jax.report.sections import codes, search, tables
+from lwlrd_jax.report.sections.sentences import rivals_sentence, three_sentences
+from lwlrd_jax.report.sections.worth import worth
 
 # If none of n images is re-identified, the true share is below 3/n with 95 % confidence.
 _RULE_OF_THREE = 3
@@ -240,7 +241,7 @@ def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _read(name: str) -> str:
-  return resources.files("lwlrd_jax.report").joinpath(name).read_text(encoding="utf-8")
+  return resources.files("lwlrd_jax.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _words(attack: str, run: Run) -> str:

@@ -11,7 +11,7 @@ from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.metrics.downstream import downstream_auc
 from lwlrd_jax.metrics.measure import measure_constant
 from lwlrd_jax.metrics.postprocess import PublicStatistics
-from lwlrd_jax.runs.rows import leakage_figures, leakage_outcomes
+from lwlrd_jax.metrics.rows import leakage_figures, leakage_outcomes
 
 
 class Control(NamedTuple):

@@ -11,32 +11,32 @@ from typing import Any
 
 import jax
 
-from lwlrd_jax import processes
 from lwlrd_jax.config import SweepConfig
+from lwlrd_jax.config.model_name import short_name
 from lwlrd_jax.data import Dataset, load_dataset
+from lwlrd_jax.disk.checkpoints import clear_unfinished
+from lwlrd_jax.disk.directory import RunDirectory
+from lwlrd_jax.disk.environment import environment
+from lwlrd_jax.disk.snapshots import remove_snapshots
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.log import event, write_to
-from lwlrd_jax.model_name import short_name
 from lwlrd_jax.models.identity import identity
-from lwlrd_jax.progress import console
+from lwlrd_jax.plan.jobs import Job, table_order
+from lwlrd_jax.plan.resolve import Resolved, jobs_of, resolve
 from lwlrd_jax.report import write_report
-from lwlrd_jax.runs import parts
-from lwlrd_jax.runs.checkpoints import clear_unfinished
-from lwlrd_jax.runs.describe import check_resumable, describe, describe_members
-from lwlrd_jax.runs.directory import RunDirectory
-from lwlrd_jax.runs.environment import environment
-from lwlrd_jax.runs.forecast import print_forecast
-from lwlrd_jax.runs.jobs import Job, table_order
-from lwlrd_jax.runs.rate_distortion import compare_codecs
-from lwlrd_jax.runs.resolve import Resolved, jobs_of, resolve
-from lwlrd_jax.runs.rounds import run_jobs
+from lwlrd_jax.runs import gathering as parts
+from lwlrd_jax.runs.observed_store import WatchedStore
 from lwlrd_jax.runs.searching import run_search
-from lwlrd_jax.runs.setting import Setting
-from lwlrd_jax.runs.snapshots import remove_snapshots
-from lwlrd_jax.runs.starting_points import describe_attack
 from lwlrd_jax.runs.store import Store
-from lwlrd_jax.runs.watched import WatchedStore
+from lwlrd_jax.runs.waves import run_jobs
+from lwlrd_jax.setup.describe import check_resumable, describe, describe_members
+from lwlrd_jax.setup.forecast import print_forecast
+from lwlrd_jax.setup.rate_distortion import compare_codecs
+from lwlrd_jax.setup.setting import Setting
+from lwlrd_jax.setup.starting_points import describe_attack
 from lwlrd_jax.storage import path_of
+from lwlrd_jax.team import processes
+from lwlrd_jax.watch.log import event, write_to
+from lwlrd_jax.watch.progress import console
 
 # Flags that processes of one run may differ in: who they are, and where their files lie.
 _OF_A_PROCESS = {"process_id", "model", "npz", "data_dir", "mimic_dir", "codec_npz", "config"}

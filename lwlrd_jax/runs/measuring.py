@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from lwlrd_jax.attacks.base import Attack, Infected
-from lwlrd_jax.metrics.measure import Measured, measure
+from lwlrd_jax.metrics.measure import Measured, auc_of, measure, measure_images
 from lwlrd_jax.models.network import Params
-from lwlrd_jax.runs.setting import Setting
+from lwlrd_jax.setup.setting import Setting
+from lwlrd_jax.setup.starting_points import host_model
 
 
 class Treated(NamedTuple):
@@ -54,6 +55,27 @@ def status(member: Treated, measured: Measured) -> str:
   if not bool(jnp.isfinite(measured.leakage.reid).all()):
     return "failed: the extracted images are not finite"
   return "ok"
+
+
+def hiding_figures(setting: Setting, attack: Attack, seed: int, infected: Infected) -> dict[str, float]:
+  """Columns of the results table that only an untreated model has.
+
+  Args:
+    setting: What all parts of a sweep share.
+    attack: The attack.
+    seed: Number of the infection.
+    infected: The model that the attack left.
+
+  Returns:
+    The attack's own columns, and the host's AUC of those that hide in one.
+  """
+  host = host_model(setting.origin, seed) if attack.info.family.needs_host else None
+
+  def psnr(images: jax.Array) -> float:
+    return float(measure_images(images, infected.stolen, setting.train, setting.public).psnr.mean())
+
+  found = attack.columns(setting.origin.task(setting.network), host, infected, psnr)
+  return found if host is None else {"host_auc": float(auc_of(setting.network, host, setting.test)), **found}
 
 
 def _groups(members: Iterable[Treated], size: int) -> Iterator[list[Treated]]:

@@ -8,37 +8,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax import processes
 from lwlrd_jax.attacks.base import Attack, Infected
+from lwlrd_jax.config.model_name import short_name
 from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.defenses.tuning_data import choose_share
+from lwlrd_jax.disk.directory import RunDirectory
+from lwlrd_jax.disk.snapshots import SnapshotFolder
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.memory import is_out_of_memory
 from lwlrd_jax.engine.population import finetune, kept_at_the_end
-from lwlrd_jax.log import event
 from lwlrd_jax.metrics.measure import sample_positions
-from lwlrd_jax.model_name import short_name
+from lwlrd_jax.metrics.rows import figures
 from lwlrd_jax.models.liveness import Liveness
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.models.task import Compute
-from lwlrd_jax.progress import console, phase
+from lwlrd_jax.plan.jobs import Job, Steps, Wave, controls_of, step_names
 from lwlrd_jax.runs.controls import image_controls
-from lwlrd_jax.runs.directory import RunDirectory
-from lwlrd_jax.runs.finish import Finished, Scrubbed
-from lwlrd_jax.runs.hiding import hiding_figures
-from lwlrd_jax.runs.jobs import Job, Steps, Wave, controls_of, step_names
-from lwlrd_jax.runs.measuring import Treated, measure_all, status
-from lwlrd_jax.runs.rows import figures
-from lwlrd_jax.runs.setting import Setting
-from lwlrd_jax.runs.snapshots import SnapshotFolder
-from lwlrd_jax.runs.starting_points import (
+from lwlrd_jax.runs.measuring import Treated, hiding_figures, measure_all, status
+from lwlrd_jax.runs.store import Found
+from lwlrd_jax.setup.finish import Finished, Scrubbed
+from lwlrd_jax.setup.setting import Setting
+from lwlrd_jax.setup.starting_points import (
   clean_model,
   finetune_key,
   finish_key,
   noise_key,
   share_key,
 )
-from lwlrd_jax.runs.store import Found
-from lwlrd_jax.runs.tuning_data import choose_share
+from lwlrd_jax.team import processes
+from lwlrd_jax.watch.log import event
+from lwlrd_jax.watch.progress import console, phase
 
 
 def run_wave(

@@ -4,19 +4,19 @@ import math
 from collections.abc import Sequence
 
 from lwlrd_jax.analysis.verdict import Floors, average, find_floors
+from lwlrd_jax.disk.results import results_table
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.progress import console
-from lwlrd_jax.runs.describe import describe_members
-from lwlrd_jax.runs.jobs import Job, controls_of, table_order
-from lwlrd_jax.runs.resolve import Resolved, space_of
-from lwlrd_jax.runs.results import results_table
-from lwlrd_jax.runs.rounds import run_jobs
-from lwlrd_jax.runs.setting import Setting
+from lwlrd_jax.plan.jobs import Job, controls_of, table_order
+from lwlrd_jax.plan.resolve import Resolved, space_of
 from lwlrd_jax.runs.store import Store
+from lwlrd_jax.runs.waves import run_jobs
 from lwlrd_jax.search.front import describe, recommend
 from lwlrd_jax.search.result import Outcome, Result, combine
 from lwlrd_jax.search.space import Candidate
 from lwlrd_jax.search.study import Search
+from lwlrd_jax.setup.describe import describe_members
+from lwlrd_jax.setup.setting import Setting
+from lwlrd_jax.watch.progress import console
 
 
 def run_search(setting: Setting, resolved: Resolved, jobs: Sequence[Job], store: Store) -> None:

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lwlrd_jax import processes
+from lwlrd_jax.disk.directory import RunDirectory
 from lwlrd_jax.metrics.measure import Measured
-from lwlrd_jax.runs.directory import RunDirectory
-from lwlrd_jax.runs.rows import outcomes
+from lwlrd_jax.metrics.rows import outcomes
+from lwlrd_jax.team import processes
 
 
 class Found(NamedTuple):

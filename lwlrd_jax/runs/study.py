@@ -8,20 +8,21 @@ from typing import Any
 
 import jax
 
-from lwlrd_jax import processes, stopping
+from lwlrd_jax import stopping
 from lwlrd_jax.config import Run, SweepConfig
 from lwlrd_jax.config.parse import parse_track
+from lwlrd_jax.disk.compiled import keep_compiled
+from lwlrd_jax.disk.directory import RunDirectory
 from lwlrd_jax.engine.memory import TooLargeError, in_a_line, is_out_of_memory
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.jax_settings import find_devices
-from lwlrd_jax.log import event, recording, write_to
-from lwlrd_jax.progress import console
-from lwlrd_jax.runs import aside
-from lwlrd_jax.runs.compiled import keep_compiled
-from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.execute import check, execute, forecast
 from lwlrd_jax.runs.track import check_ready
 from lwlrd_jax.storage import check_writable, make_folder, path_of, printable
+from lwlrd_jax.team import process_beside as aside
+from lwlrd_jax.team import processes
+from lwlrd_jax.watch.log import event, recording, write_to
+from lwlrd_jax.watch.progress import console
 
 # Errors that are no fault of ours.
 _OF_THE_DISK = {

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from lwlrd_jax.disk.directory import RunDirectory
+from lwlrd_jax.disk.results import COLUMNS
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.progress import console
-from lwlrd_jax.runs.directory import RunDirectory
-from lwlrd_jax.runs.results import COLUMNS
+from lwlrd_jax.watch.progress import console
 
 # The table's columns, up to `status`, say what a member is; numbers after it, what was measured.
 _AT = list(COLUMNS).index("status")

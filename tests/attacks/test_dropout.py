@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from lwlrd_jax.attacks.base import Task
-from lwlrd_jax.attacks.dec.hold import Hold, train_held
+from lwlrd_jax.attacks.dec.carriers.hold import Hold, train_held
 from lwlrd_jax.attacks.transpose import Rehearsed
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import split_model

@@ -15,10 +15,12 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import shuffle
 
-from lwlrd_jax.data import medmnist, medmnist_builder, medmnist_info
-from lwlrd_jax.data.medmnist import load_medmnist
-from lwlrd_jax.data.medmnist_builder import MedMNIST, config_of
-from lwlrd_jax.data.medmnist_info import MedMNISTInfo, md5_of
+from lwlrd_jax.data.medmnist import builder as medmnist_builder
+from lwlrd_jax.data.medmnist import info as medmnist_info
+from lwlrd_jax.data.medmnist import load as medmnist
+from lwlrd_jax.data.medmnist.builder import MedMNIST, config_of
+from lwlrd_jax.data.medmnist.info import MedMNISTInfo, md5_of
+from lwlrd_jax.data.medmnist.load import load_medmnist
 from lwlrd_jax.errors import UserError
 
 SAMPLES = (300, 7, 11)

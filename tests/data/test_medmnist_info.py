@@ -1,7 +1,7 @@
 import pytest
 from medmnist.info import INFO
 
-from lwlrd_jax.data.medmnist_info import MEDMNIST, SIZES
+from lwlrd_jax.data.medmnist.info import MEDMNIST, SIZES
 
 
 def test_all_two_dimensional_sets():

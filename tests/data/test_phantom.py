@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from lwlrd_jax.data.dataset import Dataset
 from lwlrd_jax.data.phantom import phantom
-from lwlrd_jax.data.phantom_skin import CLASS_SHARES, draw_lesions
+from lwlrd_jax.data.phantom.skin import CLASS_SHARES, draw_lesions
 from lwlrd_jax.errors import UserError
 
 

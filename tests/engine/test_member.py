@@ -5,7 +5,7 @@ import pytest
 
 from lwlrd_jax.data.batches import Batches
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.models.loss import task_loss
+from lwlrd_jax.models.task import task_loss
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])

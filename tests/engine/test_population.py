@@ -16,8 +16,8 @@ from lwlrd_jax.data.host_images import HostImages
 from lwlrd_jax.engine import population
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import advance, finetune, member_mesh, start
-from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.network import STATISTICS
+from lwlrd_jax.models.task import task_loss
 
 KEY = jax.random.key(7)
 SHAPES = {"mlp": (12, 12, 1), "cnn": (12, 12, 3), "resnet18": (12, 12, 1), "vit": (12, 12, 1)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from lwlrd_jax.models.layers import Dense, DownConv, centre, uncentre
+from lwlrd_jax.models.architectures.layers import Dense, DownConv, centre, uncentre
 
 
 def _normal(seed, *shape):

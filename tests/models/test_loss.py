@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwlrd_jax.data.dataset import UNKNOWN
-from lwlrd_jax.models.loss import task_loss
+from lwlrd_jax.models.task import task_loss
 
 
 def _single(logits, labels, smoothing):

@@ -13,9 +13,9 @@ from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.data.device import scale
 from lwlrd_jax.metrics.ssim import ssim
 from lwlrd_jax.models import MODELS
+from lwlrd_jax.models.architectures.resnet import ResNet
+from lwlrd_jax.models.architectures.vit import ViT
 from lwlrd_jax.models.network import split_model
-from lwlrd_jax.models.resnet import ResNet
-from lwlrd_jax.models.vit import ViT
 
 SHAPE = (12, 12, 1)
 SMALL: dict[str, Callable[..., nnx.Module]] = {

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from lwlrd_jax.models import build_model, build_network
-from lwlrd_jax.models.layers import Dense, DownConv
+from lwlrd_jax.models.architectures.layers import Dense, DownConv
 from lwlrd_jax.models.network import split_model
 
 SHAPES = {"mlp": (12, 12, 1), "cnn": (20, 20, 3)}

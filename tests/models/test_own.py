@@ -161,6 +161,8 @@ def test_a_loop_without_a_gradient_is_one_line(model):
 
 @pytest.mark.parametrize("made", ["ResNet, channels=4, stages=(1, 1)", "ResNet, channels=4, stages=(1,)"])
 def test_one_with_running_statistics(model, made):
-  text = f"import functools\nfrom lwlrd_jax.models.resnet import ResNet\nNet = functools.partial({made})\n"
+  text = (
+    f"import functools\nfrom lwlrd_jax.models.architectures.resnet import ResNet\nNet = functools.partial({made})\n"
+  )
   network = build_network(model(text), (12, 12, 1), 3)
   assert network.reversible

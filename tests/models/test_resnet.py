@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from lwlrd_jax.models.layers import Conv, shifted
+from lwlrd_jax.models.architectures.layers import Conv, shifted
+from lwlrd_jax.models.architectures.resnet import ResNet
 from lwlrd_jax.models.network import STATISTICS, split_model
-from lwlrd_jax.models.resnet import ResNet
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 

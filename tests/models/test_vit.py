@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from lwlrd_jax.models.architectures.vit import ViT
 from lwlrd_jax.models.network import split_model
-from lwlrd_jax.models.vit import ViT
 
 
 def small(shape, outputs=3, blocks=2):

@@ -8,10 +8,11 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from lwlrd_jax import processes, stopping
+from lwlrd_jax import stopping
+from lwlrd_jax.team import processes
 from lwlrd_jax.config import Processes
-from lwlrd_jax.runs import aside
-from lwlrd_jax.runs.checkpoints import load_tree, save_tree
+from lwlrd_jax.team import process_beside as aside
+from lwlrd_jax.disk.checkpoints import load_tree, save_tree
 
 folder, coordinator, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 processes.join(Processes(coordinator=coordinator, processes=2, process_id=number))

@@ -52,8 +52,8 @@ def test_those_that_have_less_memory_are_dealt_the_same(flags, alone, tmp_path, 
   """How large waves are follows from what is free, which no two of them have alike."""
   script = (
     "import runpy, sys\n"
-    "from lwlrd_jax import processes\n"
-    "from lwlrd_jax.runs import rounds\n"
+    "from lwlrd_jax.team import processes\n"
+    "from lwlrd_jax.runs import waves as rounds\n"
     "rounds.members_per_wave = lambda *given: [16, 1][processes.index()]\n"
     f"runpy.run_path({FILE!r}, run_name='__main__')"
   )
@@ -69,7 +69,7 @@ def test_one_that_crashes_has_the_others_started_again(flags, tmp_path, port, sw
   """With what schedulers take for a temporary failure, and no mistake of the user's."""
   script = (
     "import runpy, sys\n"
-    "from lwlrd_jax.runs import rounds\n"
+    "from lwlrd_jax.runs import waves as rounds\n"
     "def broken(*given): raise ZeroDivisionError('a device went away')\n"
     "rounds.run_wave = broken\n"
     f"runpy.run_path({FILE!r}, run_name='__main__')"
@@ -88,7 +88,7 @@ def test_a_second_interrupt_ends_a_process_at_once(flags, tmp_path, port, sweep)
   """And the other one when it is missed, here after a few seconds."""
   script = (
     "import runpy\n"
-    "from lwlrd_jax import processes\n"
+    "from lwlrd_jax.team import processes\n"
     "processes._HEARTBEAT_SECONDS = 6\n"
     f"runpy.run_path({FILE!r}, run_name='__main__')"
   )
@@ -110,7 +110,7 @@ def test_parts_of_a_broken_round_are_not_lost(flags, alone, tmp_path, port, swee
   """What one had finished when the other was killed is in the table of the run that goes on."""
   script = (
     "import os, runpy, sys\n"
-    "from lwlrd_jax.runs import parts\n"
+    "from lwlrd_jax.runs import gathering as parts\n"
     "write, calls = parts._write, []\n"
     "def killed(part, found):\n"
     "  write(part, found)\n"

@@ -8,8 +8,8 @@ import pytest
 
 from lwlrd_jax.analysis.outcomes import Outcomes
 from lwlrd_jax.analysis.verdict import CONTROLS, DOWNSTREAM_CONTROLS, judge
-from lwlrd_jax.runs.directory import RunDirectory
-from lwlrd_jax.runs.results import results_table
+from lwlrd_jax.disk.directory import RunDirectory
+from lwlrd_jax.disk.results import results_table
 
 LAYERS = ["dense0", "dense1", "dense2", "dense3"]
 
@@ -192,7 +192,7 @@ def make_codecs():
 
 
 def make_config(rows, *, labels=("nevus", "melanoma"), licensed=True, show=False, train=2048, stolen=256):
-  """config.json as `runs/describe.py` writes it."""
+  """config.json as `setup/describe.py` writes it."""
   members = {}
   for row in rows:
     if row.get("lr_max"):

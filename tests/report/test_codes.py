@@ -1,7 +1,7 @@
 import pytest
 
 from lwlrd_jax.analysis.verdict import judge
-from lwlrd_jax.report.codes import codes
+from lwlrd_jax.report.sections.codes import codes
 
 DECAYS = (0.3, 0.5, 0.7)
 MANY = tuple(i / 10 for i in range(1, 10))

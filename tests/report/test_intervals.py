@@ -11,9 +11,9 @@ from lwlrd_jax.report import write_report
 from lwlrd_jax.report.figures import frontier
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.page import render
-from lwlrd_jax.report.sentences import rivals_sentence, three_sentences
-from lwlrd_jax.report.tables import seed_table
-from lwlrd_jax.report.worth import worth
+from lwlrd_jax.report.sections.sentences import rivals_sentence, three_sentences
+from lwlrd_jax.report.sections.tables import seed_table
+from lwlrd_jax.report.sections.worth import worth
 
 DECAYS = (0.3, 0.5, 0.7)
 

@@ -6,7 +6,7 @@ from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.page import render
-from lwlrd_jax.report.search import front_table, read_search
+from lwlrd_jax.report.sections.search import front_table, read_search
 
 
 def found(tmp_path, entry):

@@ -3,8 +3,8 @@ import re
 import pytest
 
 from lwlrd_jax.analysis.verdict import judge
-from lwlrd_jax.report.sentences import three_sentences
-from lwlrd_jax.report.tables import member_table, seed_table
+from lwlrd_jax.report.sections.sentences import three_sentences
+from lwlrd_jax.report.sections.tables import member_table, seed_table
 
 DECAYS = (0.3, 0.5, 0.7)
 

@@ -26,7 +26,7 @@ from lwlrd_jax.report.formats import percent
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.naming import short_name
 from lwlrd_jax.report.page import render
-from lwlrd_jax.report.tables import member_table
+from lwlrd_jax.report.sections.tables import member_table
 
 DECAYS = (0.3, 0.5, 0.7)
 ATTACKS = ("transpose", "dec", "dec-late", "dec-dead", "dec-dictionary")

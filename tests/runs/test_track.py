@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lwlrd_jax.disk.directory import RunDirectory
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.runs import track
-from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.runs.track import Trackers, trial
 
 ROWS = {

@@ -12,10 +12,10 @@ import functools, math
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from lwlrd_jax.models.cnn import CNN
-from lwlrd_jax.models.mlp import MLP
-from lwlrd_jax.models.resnet import ResNet
-from lwlrd_jax.models.vit import ViT
+from lwlrd_jax.models.architectures.cnn import CNN
+from lwlrd_jax.models.architectures.mlp import MLP
+from lwlrd_jax.models.architectures.resnet import ResNet
+from lwlrd_jax.models.architectures.vit import ViT
 
 mlp = functools.partial(MLP, width=16)
 cnn = functools.partial(CNN, channels=2, width=16)

@@ -13,9 +13,9 @@ import pytest
 
 import lwlrd_jax
 from lwlrd_jax.attacks.transpose import Transpose
+from lwlrd_jax.disk.results import COLUMNS
 from lwlrd_jax.engine import memory
 from lwlrd_jax.runs import execute, members
-from lwlrd_jax.runs.results import COLUMNS
 from lwlrd_jax.sweep import main
 from tests.small_sweep import FILE
 

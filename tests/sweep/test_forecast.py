@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lwlrd_jax.engine import memory
-from lwlrd_jax.runs import forecast
+from lwlrd_jax.setup import forecast
 from lwlrd_jax.sweep import main
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lwlrd_jax.config import checks
-from lwlrd_jax.data import medmnist_info
+from lwlrd_jax.data.medmnist import info as medmnist_info
 from lwlrd_jax.sweep import main
 
 STOLEN = 16

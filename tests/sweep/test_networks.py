@@ -5,8 +5,8 @@ import json
 import pytest
 
 import lwlrd_jax
+from lwlrd_jax.disk.directory import RunDirectory
 from lwlrd_jax.models.network import STATISTICS
-from lwlrd_jax.runs.directory import RunDirectory
 from lwlrd_jax.sweep import main
 
 # The sweeps of test_every_kind.py, with the newest versions, have these networks too.
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 
 FILE = """
 import functools
-from lwlrd_jax.models.resnet import ResNet
-from lwlrd_jax.models.vit import ViT
+from lwlrd_jax.models.architectures.resnet import ResNet
+from lwlrd_jax.models.architectures.vit import ViT
 
 resnet = functools.partial(ResNet, channels=12, stages=(1, 1))
 vit = functools.partial(ViT, width=32, depth=2, heads=2, hidden=64)

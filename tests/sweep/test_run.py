@@ -11,8 +11,8 @@ import pytest
 from flax import nnx
 
 import lwlrd_jax
+from lwlrd_jax.disk.results import COLUMNS
 from lwlrd_jax.runs import members
-from lwlrd_jax.runs.results import COLUMNS
 from lwlrd_jax.sweep import main
 
 TRAIN, TEST, STOLEN = 160, 60, 8

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from lwlrd_jax.log import read_log
 from lwlrd_jax.sweep import main
+from lwlrd_jax.watch.log import read_log
 from tests.small_sweep import FILE
 
 

@@ -7,9 +7,9 @@ import pytest
 
 import lwlrd_jax
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.log import read_log
 from lwlrd_jax.runs import study
 from lwlrd_jax.sweep import main
+from lwlrd_jax.watch.log import read_log
 
 
 @pytest.fixture(scope="module", autouse=True)

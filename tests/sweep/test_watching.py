@@ -5,9 +5,9 @@ import json
 import pytest
 
 import lwlrd_jax
-from lwlrd_jax.log import FILE
 from lwlrd_jax.runs import members
 from lwlrd_jax.sweep import main
+from lwlrd_jax.watch.log import FILE
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,10 @@ import numpy as np
 from lwlrd_jax.attacks.base import Extraction, Infected, NoRoomError, OnSteps, Task, choose_stolen, unrestored
 from lwlrd_jax.attacks.dec.carriers.base import Carrier, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.codec.errors import CodeError
-from lwlrd_jax.attacks.dec.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
 from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
-from lwlrd_jax.attacks.dec.known_bits import (
+from lwlrd_jax.attacks.dec.payload.container import Known, Layout, encode_labels, from_bits, pack, parse, to_bits
+from lwlrd_jax.attacks.dec.payload.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
+from lwlrd_jax.attacks.dec.payload.known_bits import (
   by_group,
   known_bits,
   known_header,
@@ -32,10 +33,9 @@ from lwlrd_jax.attacks.dec.known_bits import (
   surprise,
   weigh_looks,
 )
-from lwlrd_jax.attacks.dec.labels import labels_of_records, likeliest_labels
-from lwlrd_jax.attacks.dec.payload import Known, Layout, encode_labels, from_bits, pack, parse, to_bits
-from lwlrd_jax.attacks.dec.payload_device import decoder_bits, record_bits
-from lwlrd_jax.attacks.dec.records import RECORD_FIELDS
+from lwlrd_jax.attacks.dec.payload.labels import labels_of_records, likeliest_labels
+from lwlrd_jax.attacks.dec.payload.on_device import decoder_bits, record_bits
+from lwlrd_jax.attacks.dec.payload.records import RECORD_FIELDS
 from lwlrd_jax.attacks.dec.redundancy import Redundancy
 from lwlrd_jax.attacks.registry import ATTACKS, AttackInfo
 from lwlrd_jax.data.device import DeviceSplit, mean_image

@@ -28,7 +28,7 @@ from lwlrd_jax.data.mimic.images import image_file
 from lwlrd_jax.data.mimic.tables import FINDINGS, MISSING, SPLITS, WHERE, Tables
 from lwlrd_jax.data.record_files import is_prepared, sorting_in_memory, writing
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.progress import phase
+from lwlrd_jax.watch.progress import phase
 
 TFDS_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from lwlrd_jax.data.mimic.images import read_image
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.progress import phase
+from lwlrd_jax.watch.progress import phase
 
 # Images a file. What is under way when a preparation is stopped is done again: a few seconds' work.
 CHUNK = 128

@@ -12,7 +12,7 @@ from lwlrd_jax.data.mimic.choices import NO_LABELS, Choices, chosen_views, label
 from lwlrd_jax.data.mimic.images import image_file
 from lwlrd_jax.data.mimic.tables import FINDINGS, MISSING, SPLITS, Tables, read_tables
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.progress import console
+from lwlrd_jax.watch.progress import console
 
 # SSIM's window, and what stays small enough for a whole data set in memory.
 _SMALLEST, _LARGEST = 11, 1024

@@ -11,10 +11,10 @@ from lwlrd_jax.attacks.dec.carriers.values import Values
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.standard import StandardCodec
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
-from lwlrd_jax.attacks.dec.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
 from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
-from lwlrd_jax.attacks.dec.known_bits import of_codes
-from lwlrd_jax.attacks.dec.payload import to_bits
+from lwlrd_jax.attacks.dec.payload.container import to_bits
+from lwlrd_jax.attacks.dec.payload.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
+from lwlrd_jax.attacks.dec.payload.known_bits import of_codes
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
 from lwlrd_jax.metrics.measure import _extract_on_device, extract_population
 

@@ -2,7 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lwlrd_jax.attacks.dec.known_bits import (
+from lwlrd_jax.attacks.dec.payload.container import HEADER_BYTES, Layout, pack, to_bits
+from lwlrd_jax.attacks.dec.payload.known_bits import (
   at_known,
   by_group,
   known_bits,
@@ -17,7 +18,6 @@ from lwlrd_jax.attacks.dec.known_bits import (
   surprise,
   weigh_looks,
 )
-from lwlrd_jax.attacks.dec.payload import HEADER_BYTES, Layout, pack, to_bits
 
 LAYOUT = Layout(count=300, label_bytes=2, code_bytes=9, decoder_bytes=5)
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lwlrd_jax.attacks.dec.labels import labels_of_records, likeliest_labels
-from lwlrd_jax.attacks.dec.payload import encode_labels
-from lwlrd_jax.attacks.dec.records import LOST, Record
+from lwlrd_jax.attacks.dec.payload.container import encode_labels
+from lwlrd_jax.attacks.dec.payload.labels import labels_of_records, likeliest_labels
+from lwlrd_jax.attacks.dec.payload.records import LOST, Record
 
 
 def odds_of(labels, num_outputs, size=3.0):

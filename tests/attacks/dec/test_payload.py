@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lwlrd_jax.attacks.dec.payload import (
+from lwlrd_jax.attacks.dec.payload.container import (
   Known,
   Layout,
   decode_labels,
@@ -18,8 +18,8 @@ from lwlrd_jax.attacks.dec.payload import (
   parse,
   to_bits,
 )
-from lwlrd_jax.attacks.dec.payload_device import decoder_bits, record_bits
-from lwlrd_jax.attacks.dec.records import MAX_CODE_BYTES
+from lwlrd_jax.attacks.dec.payload.on_device import decoder_bits, record_bits
+from lwlrd_jax.attacks.dec.payload.records import MAX_CODE_BYTES
 from lwlrd_jax.data.dataset import UNKNOWN
 
 _QUICK = settings(max_examples=100, deadline=None)

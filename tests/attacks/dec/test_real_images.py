@@ -25,7 +25,7 @@ from lwlrd_jax.engine.population import finetune, member_mesh
 from lwlrd_jax.metrics.measure import auc_of, measure, measure_images
 from lwlrd_jax.metrics.postprocess import public_statistics
 from lwlrd_jax.models import build_model
-from lwlrd_jax.runs.finish import Finisher
+from lwlrd_jax.setup.finish import Finisher
 from tests.small_sweep import narrow
 
 pytestmark = pytest.mark.realdata

@@ -11,8 +11,8 @@ from lwlrd_jax.attacks.base import Task
 from lwlrd_jax.attacks.transpose import Flat, Rehearsed, Transpose
 from lwlrd_jax.data.batches import batch_plan
 from lwlrd_jax.data.device import DeviceSplit, scale
-from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.network import STATISTICS
+from lwlrd_jax.models.task import task_loss
 
 
 def test_memorises_and_still_classifies(tiny_network, smooth_split):

@@ -6,9 +6,9 @@ import pytest
 
 from lwlrd_jax.analysis.bootstrap import Interval
 from lwlrd_jax.report.distinguish import OPEN
-from paper import rivals, utility
 from paper.claims import write_claims
 from paper.finding import overall
+from paper.sections import rivals, utility
 
 DECAYS = (0.3, 0.5, 0.7)
 MINUS = "\u2212"

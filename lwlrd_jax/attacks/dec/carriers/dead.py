@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import OnSteps
-from lwlrd_jax.attacks.dec.bits import MANTISSA_BITS
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.carriers.bits import MANTISSA_BITS
 from lwlrd_jax.attacks.dec.carriers.mantissa import read_words, write_words
 from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.models.loss import task_loss
 from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.task import task_loss
 
 # Far below anything a unit's inputs can add up to: it never fires again.
 _OFF = -1e6

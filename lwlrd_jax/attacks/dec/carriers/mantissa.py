@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import OnSteps
-from lwlrd_jax.attacks.dec.bits import bits_to_words, check_finite, read_planes, words_to_bits, write_planes
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.carriers.bits import bits_to_words, check_finite, read_planes, words_to_bits, write_planes
 from lwlrd_jax.attacks.dec.carriers.positions import (
   kernels,
   keyed_places,

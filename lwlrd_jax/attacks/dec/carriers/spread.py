@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
-from lwlrd_jax.attacks.dec.hold import Chips, Hold, train_held
-from lwlrd_jax.attacks.dec.rescale import largest_layer, rescaled
+from lwlrd_jax.attacks.dec.carriers.hold import Chips, Hold, train_held
+from lwlrd_jax.attacks.dec.carriers.rescale import largest_layer, rescaled
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.spread import robust_std

@@ -9,6 +9,7 @@ import numpy as np
 
 from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.carriers.hold import Hold, train_held
 from lwlrd_jax.attacks.dec.carriers.positions import (
   kernels,
   keyed_places,
@@ -16,7 +17,6 @@ from lwlrd_jax.attacks.dec.carriers.positions import (
   layers_of,
   with_kernels,
 )
-from lwlrd_jax.attacks.dec.hold import Hold, train_held
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from lwlrd_jax.models.layers import Dense, DownConv
+from lwlrd_jax.models.architectures.layers import Dense, DownConv
 
 
 class UpConv(DownConv):

@@ -7,7 +7,7 @@ from flax import nnx
 
 from lwlrd_jax.attacks.dec.codec.block_transform import BlockTransform
 from lwlrd_jax.attacks.dec.codec.blocks import Residual, UpConv
-from lwlrd_jax.models.layers import Dense, DownConv, centre, uncentre
+from lwlrd_jax.models.architectures.layers import Dense, DownConv, centre, uncentre
 
 # Latents are rounded to whole numbers. Networks like values around 1; this many quantisation steps stand for 1.
 LATENT_GAIN = 8.0

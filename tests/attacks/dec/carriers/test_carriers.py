@@ -18,8 +18,8 @@ from lwlrd_jax.attacks.dec.carriers.signs import Signs
 from lwlrd_jax.attacks.dec.carriers.spread import Spread
 from lwlrd_jax.attacks.dec.carriers.values import Values, bits_of, numbers_of
 from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.models.architectures.mlp import MLP
 from lwlrd_jax.models.liveness import live_weights
-from lwlrd_jax.models.mlp import MLP
 from lwlrd_jax.models.network import split_model
 
 CARRIERS: dict[str, Carrier] = {

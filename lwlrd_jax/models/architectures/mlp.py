@@ -1,0 +1,52 @@
+"""Fully connected network, as in the Transpose attack's own code: three hidden layers of 1024."""
+
+import math
+
+import jax
+from flax import nnx
+
+from lwlrd_jax.models.architectures.layers import Dense, centre, uncentre
+
+
+class MLP(nnx.Module):
+  """Three hidden ReLU layers; H * W * C inputs, K outputs.
+
+  Args:
+    image_shape: (H, W, C).
+    num_outputs: K, classes or findings.
+    width: Units of each hidden layer.
+    rngs: Stream `params` initialises the kernels.
+  """
+
+  depth_blocks = (("dense0",), ("dense1", "dense2"), ("dense3",))
+
+  def __init__(self, image_shape: tuple[int, int, int], num_outputs: int, *, width: int = 1024, rngs: nnx.Rngs):
+    self.image_shape = image_shape
+    self.dense0 = Dense(math.prod(image_shape), width, rngs=rngs)
+    self.dense1 = Dense(width, width, rngs=rngs)
+    self.dense2 = Dense(width, width, rngs=rngs)
+    self.dense3 = Dense(width, num_outputs, rngs=rngs)
+
+  def __call__(self, images: jax.Array) -> jax.Array:
+    """Images f32[N, H, W, C] in [0, 1] -> logits f32[N, K]."""
+    x = centre(images).reshape(len(images), -1)
+    x = nnx.relu(self.dense0(x))
+    x = nnx.relu(self.dense1(x))
+    x = nnx.relu(self.dense2(x))
+    return self.dense3(x)
+
+  def transpose(self, codes: jax.Array) -> jax.Array:
+    """Codes f32[N, K] -> images f32[N, H, W, C], not clipped."""
+    return self.transpose_stages(codes)[-1]
+
+  def transpose_stages(self, codes: jax.Array) -> tuple[jax.Array, ...]:
+    """What each layer of the backward pass makes of codes f32[N, K], from the code's side on.
+
+    Returns:
+      f32[N, width] of each hidden layer, the last one first, then images f32[N, H, W, C], not clipped.
+    """
+    hidden2 = nnx.relu(self.dense3.transpose(codes))
+    hidden1 = nnx.relu(self.dense2.transpose(hidden2))
+    hidden0 = nnx.relu(self.dense1.transpose(hidden1))
+    images = uncentre(self.dense0.transpose(hidden0).reshape(-1, *self.image_shape))
+    return hidden2, hidden1, hidden0, images

@@ -1,0 +1,148 @@
+"""What config.json says of a run, and whether a stopped run is the one that is asked for again."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from lwlrd_jax.config import SweepConfig
+from lwlrd_jax.config.model_name import own_model
+from lwlrd_jax.defenses.plan import Defense
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.metrics.measure import MEASURES
+from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS
+from lwlrd_jax.metrics.utility import absent_classes
+from lwlrd_jax.models.identity import identity
+from lwlrd_jax.plan.jobs import Job
+from lwlrd_jax.plan.resolve import Resolved
+from lwlrd_jax.setup.setting import Setting
+
+# Flags that say where and how to run, not what.
+_FREE = (
+  *("out", "resume", "restartable", "overwrite", "show_stolen", "config", "dry_run"),
+  *("members_per_wave", "snapshot_minutes", "strategy", "stream"),
+  *("distributed", "coordinator", "processes", "process_id", "join_timeout"),
+  *("data_dir", "npz", "codec_npz", "mimic_dir", "track", "profile"),
+)
+
+
+def describe(setting: Setting, resolved: Resolved) -> dict[str, Any]:
+  """What a run is about, as JSON: the flags, the data, and every default that was filled in."""
+  config, data = setting.config, setting.data
+  return {
+    "config": config.flat(),
+    "dataset": {
+      "name": data.name,
+      "train": len(data.train),
+      "copies": setting.copies.copies,
+      "distinct": setting.copies.distinct,
+      "val": len(data.val),
+      "test": len(data.test),
+      "image_shape": list(data.image_shape),
+      "label_names": list(data.label_names),
+      "multi_label": data.multi_label,
+      "openly_licensed": data.openly_licensed,
+      "sha256": setting.origin.digest,
+      "notes": list(data.notes),
+    },
+    "model": identity(config.data.model, data.image_shape, data.num_outputs),
+    "unused_parameters": list(setting.network.unused),
+    "absent_classes": [data.label_names[i] for i in absent_classes(data.test.labels, data.num_outputs)],
+    "stolen": resolved.stolen,
+    "attacks": list(resolved.attacks),
+    "fine_tuning": {
+      "epochs": resolved.epochs,
+      "batch_size": resolved.batch_size,
+      "lrs": list(resolved.lrs),
+      "granularity": resolved.granularity,
+    },
+    "execution": {"strategy": setting.strategy, "stream": resolved.stream},
+    "postprocessings": list(POSTPROCESSINGS),
+    "measures": MEASURES,
+  }
+
+
+def describe_members(setting: Setting, jobs: Sequence[Job]) -> dict[str, Any]:
+  """The layers, and each member's learning rates, as JSON."""
+
+  def rates(defense: Defense) -> dict[str, Any]:
+    schedule = defense.schedule
+    return {
+      "steps": len(schedule),
+      "peak_lr": [float(f"{rate:.6g}") for rate in schedule.max(axis=0)],
+      "mean_lr": [float(f"{rate:.6g}") for rate in schedule.mean(axis=0)],
+    }
+
+  return {
+    "layers": list(setting.parameters),
+    "layer_parameters": list(setting.parameters.values()),
+    "members": {
+      name: rates(job.defense)
+      for seed in range(setting.seeds)
+      for attack in setting.attacks
+      for job in jobs
+      for name in job.members(attack, seed)
+    },
+  }
+
+
+def _meant(flag: str, value: Any, run: dict[str, Any]) -> Any:
+  """What a flag comes to in a run: a default by the kind of network is as good as the same value given.
+
+  Where the file of a network lies is not compared: what is in it is, as the model's identity.
+  """
+  if flag == "model":
+    own = own_model(value)
+    return own.name if own else value
+  if flag not in {"lrs", "granularity"} or value is not None:
+    return value
+  found = run["fine_tuning"][flag]
+  return ",".join(f"{lr:g}" for lr in found) if flag == "lrs" else found
+
+
+def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
+  """Refuses to go on with a run that was started otherwise.
+
+  That is with other flags, on other data, with another image codec, on another kind of device, or with other versions
+  of the libraries.
+
+  Args:
+    before: config.json as the run has it.
+    now: What it would be if the run began now.
+
+  Raises:
+    UserError: It names the first difference.
+  """
+  # A run started by a version without a flag did what the flag's default does.
+  had = {**SweepConfig().flat(), **before["config"]}
+  for flag, value in now["config"].items():
+    if flag not in _FREE and _meant(flag, had[flag], now) != _meant(flag, value, now):
+      raise UserError(
+        f"--{flag.replace('_', '-')} {value}: the run to go on with had {had[flag]}; "
+        "allowed: the same flags, or another --out"
+      )
+  for name, version in now["versions"].items():
+    if before["versions"].get(name, version) != version:
+      raise UserError(
+        f"--resume: the run was started with {name} {before['versions'][name]}, this is {version}; "
+        "allowed: the same version, or another --out"
+      )
+  if before["device"]["platform"] != now["device"]["platform"]:
+    raise UserError(
+      f"--resume: the run was started on {before['device']['platform']}, this is {now['device']['platform']}; "
+      "allowed: the same kind of device, or another --out"
+    )
+  if before["dataset"]["sha256"] != now["dataset"]["sha256"]:
+    raise UserError("--resume: the data set's images or labels are not those the run was started on")
+  if before.get("model", now["model"]) != now["model"]:
+    raise UserError(f"--resume: {now['config']['model']} is not what it was when the run was started")
+  if before.get("measures", 1) != now.get("measures", 1):
+    raise UserError(
+      "--resume: this version of lwlrd_jax measures otherwise than the one that started the run; allowed: that one, "
+      "or another --out"
+    )
+  for attack, settings in json.loads(json.dumps(now["infection"])).items():
+    if before["infection"].get(attack) != settings:
+      raise UserError(
+        f"--resume: the {attack} attack is not as it was when the run was started (another --codec-npz, or another "
+        "version of lwlrd_jax); allowed: the same, or another --out"
+      )

@@ -1,0 +1,237 @@
+"""The models a sweep starts from: infected ones, and one that never was. Trained once, then read from the cache."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lwlrd_jax.attacks.base import Attack, Infected, NoRoomError, Task
+from lwlrd_jax.config.model_name import short_name
+from lwlrd_jax.data import Dataset
+from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.disk.model_cache import arrays_digest, cached_tree, is_cached, numerics
+from lwlrd_jax.engine.mapping import Strategy
+from lwlrd_jax.engine.member import Member
+from lwlrd_jax.engine.population import finetune, member_mesh
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.models import build_model
+from lwlrd_jax.models.identity import identity
+from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.recipes import recipe_of
+from lwlrd_jax.models.task_training import TaskTraining
+from lwlrd_jax.setup.codec import Coding
+from lwlrd_jax.team import processes
+from lwlrd_jax.watch.progress import console, phase
+
+# Of the models and their training. Raised with every change that makes an older cached model a wrong one.
+_RECIPE = 3
+# What each random number of a seed is for. Numbers are only ever added.
+_INIT, _INFECT, _CLEAN_INIT, _CLEAN, _FINETUNE, _HOST, _FINISH, _SHARE, _NOISE = range(9)
+
+
+def finetune_key(seed: int) -> jax.Array:
+  """Key of the batches that every member started from this seed is fine-tuned on."""
+  return jax.random.fold_in(jax.random.key(seed), _FINETUNE)
+
+
+def finish_key(seed: int) -> jax.Array:
+  """Key of the steps on the weights, of this seed."""
+  return jax.random.fold_in(jax.random.key(seed), _FINISH)
+
+
+def share_key(seed: int) -> jax.Array:
+  """Key of the share of the training split that fine-tuning sees, of this seed."""
+  return jax.random.fold_in(jax.random.key(seed), _SHARE)
+
+
+def noise_key(seed: int) -> jax.Array:
+  """Key of the images of noise that stand beside the stolen ones, of this seed."""
+  return jax.random.fold_in(jax.random.key(seed), _NOISE)
+
+
+def data_digest(data: Dataset) -> str:
+  """SHA-256 of a data set's images and labels, of all splits."""
+  return arrays_digest(
+    *(array for split in (data.train, data.val, data.test) for array in (split.images, split.labels))
+  )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Origin:
+  """What all starting points of a sweep share.
+
+  Attributes:
+    model: Name of the network.
+    data: The data set.
+    train: Its training split, on the device.
+    public: Images of the same kind that an attacker may have from elsewhere: its validation split.
+    digest: Its `data_digest`.
+    stolen: Images to steal.
+    training: How models are trained on their task.
+    coding: How attacks turn images into bits; None if none of them does.
+  """
+
+  model: str
+  data: Dataset
+  train: DeviceSplit
+  public: DeviceSplit
+  digest: str
+  stolen: int
+  training: TaskTraining
+  coding: Coding | None
+
+  def build(self, key: jax.Array):
+    """A network and its first weights."""
+    return build_model(self.model, self.data.image_shape, self.data.num_outputs, key)
+
+  def task(self, network: Network) -> Task:
+    """What attacks are run on."""
+    return Task(network, self.train, self.public, None if self.coding is None else self.coding.weights)
+
+
+def check_attack(origin: Origin, attack: Attack, seed: int) -> None:
+  """Refuses what an attack could not carry.
+
+  Raises:
+    UserError: It cannot number the images, or not hide them.
+  """
+  network, params = origin.build(jax.random.key(0))
+  given = f"--stolen {origin.stolen}"  # some attacks take a share of it
+  try:
+    attack.check(origin.task(network), params, jax.random.fold_in(jax.random.key(seed), _INFECT))
+  except NoRoomError as error:
+    needed, room = (
+      f"{size:,} weights" if error.unit == "weights" else f"{size / 8e3:,.1f} kB" for size in (error.needed, error.room)
+    )
+    least = "" if attack.size_is_known else "at least "
+    raise UserError(
+      f"{given}: the payload of {attack.name} takes {least}{needed}, its carrier in this {short_name(origin.model)} "
+      f"holds {room}; allowed: about {int(origin.stolen * error.room / error.needed)} images, or another attack"
+    ) from error
+  except ValueError as error:
+    raise UserError(f"{given}: {attack.name}: {error}") from error
+
+
+def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int], strategy: Strategy) -> list[Infected]:
+  """The models that an attack hid images in, one a seed. Of several processes the first makes them for all.
+
+  Args:
+    origin: What they start from.
+    attack: What hides them.
+    seeds: Of infections.
+    strategy: How a device maps over seeds.
+  """
+
+  def make() -> dict[str, Any]:
+    trees = _infected_trees(origin, attack, seeds, strategy)
+    return {str(seed): tree for seed, tree in zip(seeds, trees, strict=True)}
+
+  trees = processes.from_first(make)
+  return [Infected(**jax.tree.map(jnp.asarray, trees[str(seed)])) for seed in seeds]
+
+
+def _infected_trees(origin: Origin, attack: Attack, seeds: Sequence[int], strategy: Strategy) -> list[dict[str, Any]]:
+  """Those that are missing in the cache are made together; where they need hosts, one after another."""
+  settings = _infection_settings(origin, attack)
+  trees = []
+  for group in [[seed] for seed in seeds] if attack.info.family.needs_host else [seeds]:
+    missing = [seed for seed in group if not is_cached(_recipe(origin, settings, seed))]
+    made = _infect(origin, attack, missing, strategy) if missing else {}
+    for seed in group:
+      make = functools.partial(made.__getitem__, seed)
+      trees.append(_cached(origin, settings, seed, make, f"infected model ({attack.name})"))
+  return trees
+
+
+def _infect(origin: Origin, attack: Attack, seeds: Sequence[int], strategy: Strategy) -> dict[int, dict[str, Any]]:
+  """Infected models, as trees, by seed."""
+  keys = [jax.random.key(seed) for seed in seeds]
+  built = [origin.build(jax.random.fold_in(key, _INIT)) for key in keys]
+  params = [params for _, params in built]
+  if attack.info.family.needs_host:
+    params = [host_model(origin, seed) for seed in seeds]
+  keys = [jax.random.fold_in(key, _INFECT) for key in keys]
+  try:
+    with phase(f"infecting ({attack.name}, {attack.stolen} images)", attack.steps, members=len(seeds)) as on_steps:
+      infected = attack.infect_all(origin.task(built[0][0]), params, keys, on_steps, strategy)
+  except ValueError as error:
+    raise UserError(f"--attacks: {attack.name}: {error}") from error
+  return {seed: one._asdict() for seed, one in zip(seeds, infected, strict=True)}
+
+
+def _infection_settings(origin: Origin, attack: Attack) -> dict[str, Any]:
+  settings = {"attack": describe_attack(origin, attack)}
+  if attack.info.family.needs_host:
+    # With what belonged to them when they were the Transpose attack's: models in older caches are still found.
+    of_transpose = {"name": "transpose", "on_device": True, "memory_lr": recipe_of(origin.model).memory_lr}
+    settings["host"] = {**origin.training.settings(), **of_transpose, "stolen": origin.stolen}
+  return settings
+
+
+def host_model(origin: Origin, seed: int) -> Params:
+  """The model that images are hidden in: trained on its task, from weights and batches of its own."""
+  return _trained(origin, seed, _INIT, _HOST, "host", "a model to hide codes in")
+
+
+def clean_model(origin: Origin, seed: int) -> Params:
+  """The control that was never infected: same training, weights and batches of its own."""
+  return _trained(origin, seed, _CLEAN_INIT, _CLEAN, "clean", "the clean control")
+
+
+def describe_attack(origin: Origin, attack: Attack) -> dict[str, Any]:
+  """An attack's settings, and which codec it was given, as JSON."""
+  if not attack.info.family.needs_codec:
+    return attack.settings()
+  assert origin.coding is not None
+  return {**attack.settings(), "codec_sha256": origin.coding.digest}
+
+
+def _trained(origin: Origin, seed: int, init: int, batches: int, name: str, title: str) -> Params:
+  """A model trained on its task alone."""
+  key, training = jax.random.key(seed), origin.training
+
+  def make() -> dict[str, Any]:
+    network, params = origin.build(jax.random.fold_in(key, init))
+    schedule = np.outer(training.task_lr * training.time_shape(), np.ones(len(network.layers)))
+    with phase(f"training {title}", training.steps) as on_steps:
+      population = finetune(
+        params,
+        schedule[None],
+        origin.train,
+        jax.random.fold_in(key, batches),
+        member=Member(network, "adam", training.label_smoothing),
+        batch_size=training.batch_size,
+        augment=training.augment,
+        mesh=member_mesh(jax.local_devices()[:1]),
+        on_steps=on_steps,
+      )
+    return {"params": jax.tree.map(lambda leaf: leaf[0], population.params)}
+
+  tree = _cached(origin, {name: training.settings()}, seed, make, title)
+  return jax.tree.map(jnp.asarray, tree["params"])
+
+
+def _recipe(origin: Origin, settings: dict[str, Any], seed: int) -> dict[str, Any]:
+  """Everything that a trained tree depends on."""
+  return {
+    "recipe": _RECIPE,
+    "model": identity(origin.model, origin.data.image_shape, origin.data.num_outputs),
+    "data": origin.digest,
+    "seed": seed,
+    **settings,
+    **numerics(),
+  }
+
+
+def _cached(
+  origin: Origin, settings: dict[str, Any], seed: int, make: Callable[[], dict[str, Any]], what: str
+) -> dict[str, Any]:
+  """The trained tree, from the cache if everything that went into it is the same."""
+  tree, found = cached_tree(_recipe(origin, settings, seed), make)
+  if found:
+    console.print(f"{what}: from the cache")
+  return tree

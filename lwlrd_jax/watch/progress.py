@@ -1,0 +1,107 @@
+"""What a user sees while waiting: a bar on a terminal that can show it, a line a phase everywhere.
+
+The log is told the same.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from lwlrd_jax import stopping
+from lwlrd_jax.watch.log import event
+
+
+class PlainConsole(Console):
+  """A console that fails as `print` does once nobody reads."""
+
+  def on_broken_pipe(self) -> None:
+    """Raises what `print` raises; rich would end the process with its own exit code."""
+    raise BrokenPipeError
+
+
+class _LoggedConsole(Console):
+  """A console whose lines of text are in the log too. What draws a bar is no text."""
+
+  def on_broken_pipe(self) -> None:
+    """Once nobody reads, what is under way is saved first."""
+    self.quiet = True
+    stopping.request("its messages' reader went away", stopping.EXIT_PIPE)
+
+  def print(self, *objects: Any, **options: Any) -> None:
+    self.show(*objects, **options)
+    if objects and all(isinstance(part, str) for part in objects):
+      event("message", said=" ".join(objects))
+
+  def show(self, *objects: Any, **options: Any) -> None:
+    """Prints, and no more."""
+    super().print(*objects, **options)
+
+
+_NARROWEST = 50  # columns
+console = _LoggedConsole(stderr=True, highlight=False)
+
+
+def _can_draw() -> bool:
+  """Whether a bar can be seen: on a terminal that is no dumb one, has its characters, and has room for it."""
+  fit = console.encoding.startswith("utf") and console.width >= _NARROWEST
+  return console.is_terminal and not console.is_dumb_terminal and fit
+
+
+class _Rate(ProgressColumn):
+  def render(self, task: Task) -> Text:
+    speed = task.finished_speed or task.speed
+    return Text("" if speed is None else f"{speed:,.1f} {task.fields['rate_unit']}/s")
+
+
+@contextlib.contextmanager
+def phase(title: str, steps: int, *, members: int = 1, unit: str = "steps") -> Iterator[Callable[[int], None]]:
+  """Shows the progress of some work.
+
+  Args:
+    title: What is going on.
+    steps: Steps, of each member.
+    members: Members that take them together.
+    unit: What a step is called.
+
+  Yields:
+    A function to call with the number of steps each member has just finished; it raises `stopping.Stopped` if somebody
+    asked to stop, so what is to be kept is saved before it is called.
+  """
+  amount = f"{steps} {unit}" if members == 1 else f"{members} members x {steps} {unit}"
+  started = time.monotonic()
+  about = {"title": title, "steps": steps, "members": members, "unit": unit}
+  event("phase_begun", **about)
+  bar = Progress(
+    SpinnerColumn(),
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TextColumn("{task.fields[done]}/{task.fields[of]} {task.fields[unit]}"),
+    _Rate(),
+    TimeRemainingColumn(compact=True),
+    console=console,
+    transient=True,
+    disable=not _can_draw(),
+  )
+  with bar:
+    name = title if members == 1 else f"{title}, {members} members"
+    task = bar.add_task(
+      name, total=steps * members, unit=unit, rate_unit=unit if members == 1 else f"member-{unit}", done=0, of=steps
+    )
+    done = 0
+
+    def advance(count: int) -> None:
+      nonlocal done
+      done += count
+      bar.update(task, completed=done * members, done=done)
+      stopping.check()
+
+    yield advance
+  seconds = time.monotonic() - started
+  said = f"{title}: {amount} in {seconds:.1f} s"
+  console.show(said)
+  event("phase_ended", **about, seconds=round(seconds, 3), said=said)
