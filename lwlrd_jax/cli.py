@@ -146,6 +146,25 @@ def with_flags(base: Any, given: dict[str, Any]) -> Any:
   return dataclasses.replace(base, **changes)
 
 
+def run_command(kind: type[T], arguments: Sequence[str] | None, work: Callable[[T], None], *, program: str) -> int:
+  """Reads a command line, and does what it asks for.
+
+  Args:
+    kind: Dataclass of the flags.
+    arguments: The command line's words; those of the process if None.
+    work: What to do; it may raise UserError.
+    program: What the user typed to start it.
+
+  Returns:
+    The exit code: 0, or 2 after a user's mistake.
+  """
+  try:
+    work(parse_command_line(kind, sys.argv[1:] if arguments is None else arguments, program=program))
+  except UserError as error:
+    return failed(error)
+  return 0
+
+
 def run_main(main: Callable[[], int | None]) -> NoReturn:
   """Ends the process with what a `main` returns, as commands end: quietly where nobody reads what it prints.
 

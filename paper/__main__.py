@@ -1,11 +1,9 @@
 """`python -m paper RUN [RUN ...] --out FILE.md`: writes what finished runs say of the claims of the paper."""
 
 import dataclasses
-import sys
 from pathlib import Path
 
-from lwlrd_jax.cli import failed, parse_command_line, run_main
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.cli import run_command, run_main
 from lwlrd_jax.storage import path_of, printable
 
 
@@ -21,24 +19,15 @@ class Claims:
 
 
 def main(arguments: list[str] | None = None) -> int:
-  """Writes the file.
+  """Writes the file; see `cli.run_command`."""
+  return run_command(Claims, arguments, _write, program="python -m paper")
 
-  Args:
-    arguments: The command line's words; those of the process if None.
 
-  Returns:
-    The exit code: 0, or 2 after a user's mistake.
-  """
-  arguments = sys.argv[1:] if arguments is None else arguments
-  try:
-    given = parse_command_line(Claims, arguments, program="python -m paper")
-    # Only now wait for pandas.
-    from paper.claims import write_claims  # noqa: PLC0415
+def _write(given: Claims) -> None:
+  # Only now wait for pandas.
+  from paper.claims import write_claims  # noqa: PLC0415
 
-    print(printable(write_claims([path_of(run) for run in given.runs], given.out)))
-  except UserError as error:
-    return failed(error)
-  return 0
+  print(printable(write_claims([path_of(run) for run in given.runs], given.out)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import math
 
 from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
 from lwlrd_jax.config.groups import Data, FineTuning, SweepConfig
-from lwlrd_jax.config.model_name import check_model
 from lwlrd_jax.config.names import (
   AUGMENT_NAMES,
   CODE_NAMES,
@@ -36,6 +35,7 @@ from lwlrd_jax.config.parse import (
 from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.errors import UserError, not_known
 from lwlrd_jax.storage import is_remote, path_of
+from lwlrd_jax.user.model_name import check_model
 
 _LARGEST_COUNT = 2**31 - 1
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lwlrd_jax.config.kinds import Kind, kinds_of
-from lwlrd_jax.config.user_file import run_file
 from lwlrd_jax.errors import UserError, shown
 from lwlrd_jax.storage import in_home
+from lwlrd_jax.user.file import run_file
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from flax import nnx
 
-from lwlrd_jax.config.model_name import own_model
 from lwlrd_jax.disk.directory import RunDirectory
 from lwlrd_jax.storage import path_of
+from lwlrd_jax.user.model_name import own_model
 from lwlrd_jax.watch.log import read_log
 
 

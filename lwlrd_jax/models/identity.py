@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from lwlrd_jax.config.model_name import own_model
 from lwlrd_jax.models import build_network, initial_rngs
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.own import load_own, versions_of
 from lwlrd_jax.models.task import task_gradient
+from lwlrd_jax.user.model_name import own_model
 
 _BATCH = 2
 

@@ -18,12 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from lwlrd_jax.config.model_name import ALLOWED, OwnModel, own_model
-from lwlrd_jax.config.user_file import Held, as_script, imported_beside
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.network import Network, Params, split_model
 from lwlrd_jax.models.task import Compute, task_gradient
 from lwlrd_jax.stopping import Stopped
+from lwlrd_jax.user.file import Held, as_script, imported_beside
+from lwlrd_jax.user.model_name import ALLOWED, OwnModel, own_model
 
 T = TypeVar("T")
 

@@ -1,10 +1,9 @@
 """`python -m lwlrd_jax.report RUN [RUN ...]`: writes the reports of finished runs again, and compares several."""
 
 import dataclasses
-import sys
 from pathlib import Path
 
-from lwlrd_jax.cli import failed, parse_command_line, run_main
+from lwlrd_jax.cli import run_command, run_main
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.storage import path_of, printable
 
@@ -22,36 +21,27 @@ class Reports:
 
 
 def main(arguments: list[str] | None = None) -> int:
-  """Writes reports, one after the other.
+  """Writes reports, one after the other; see `cli.run_command`."""
+  return run_command(Reports, arguments, _write, program="python -m lwlrd_jax.report")
 
-  Args:
-    arguments: The command line's words; those of the process if None.
 
-  Returns:
-    The exit code: 0, or 2 after a user's mistake.
-  """
-  arguments = sys.argv[1:] if arguments is None else arguments
-  try:
-    reports = parse_command_line(Reports, arguments, program="python -m lwlrd_jax.report")
-    runs = [path_of(run) for run in reports.runs]
-    if not runs:
-      raise UserError("RUN: none given; allowed: one or more run directories")
-    if reports.out is not None and len(runs) == 1:
-      raise UserError(f"--out {reports.out}: only with two or more runs; a run's report is in its own directory")
-    # Only now wait for Matplotlib.
-    from lwlrd_jax.report import write_report  # noqa: PLC0415
-    from lwlrd_jax.report.compare import check, write_comparison  # noqa: PLC0415
+def _write(reports: Reports) -> None:
+  runs = [path_of(run) for run in reports.runs]
+  if not runs:
+    raise UserError("RUN: none given; allowed: one or more run directories")
+  if reports.out is not None and len(runs) == 1:
+    raise UserError(f"--out {reports.out}: only with two or more runs; a run's report is in its own directory")
+  # Only now wait for Matplotlib.
+  from lwlrd_jax.report import write_report  # noqa: PLC0415
+  from lwlrd_jax.report.compare import check, write_comparison  # noqa: PLC0415
 
-    out = reports.out or Path("comparison.html")
-    if len(runs) > 1:
-      check(runs, out)  # before any report is written
-    for run in runs:
-      print(printable(write_report(run)))
-    if len(runs) > 1:
-      print(printable(write_comparison(runs, out)))
-  except UserError as error:
-    return failed(error)
-  return 0
+  out = reports.out or Path("comparison.html")
+  if len(runs) > 1:
+    check(runs, out)  # before any report is written
+  for run in runs:
+    print(printable(write_report(run)))
+  if len(runs) > 1:
+    print(printable(write_comparison(runs, out)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from typing import Any
 import jax
 
 from lwlrd_jax.config import SweepConfig
-from lwlrd_jax.config.model_name import short_name
 from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.disk.checkpoints import clear_unfinished
 from lwlrd_jax.disk.directory import RunDirectory
@@ -35,6 +34,7 @@ from lwlrd_jax.setup.setting import Setting
 from lwlrd_jax.setup.starting_points import describe_attack
 from lwlrd_jax.storage import path_of
 from lwlrd_jax.team import processes
+from lwlrd_jax.user.model_name import short_name
 from lwlrd_jax.watch.log import event, write_to
 from lwlrd_jax.watch.progress import console
 

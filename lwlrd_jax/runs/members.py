@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import Attack, Infected
-from lwlrd_jax.config.model_name import short_name
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.defenses.tuning_data import choose_share
 from lwlrd_jax.disk.directory import RunDirectory
@@ -36,6 +35,7 @@ from lwlrd_jax.setup.starting_points import (
   share_key,
 )
 from lwlrd_jax.team import processes
+from lwlrd_jax.user.model_name import short_name
 from lwlrd_jax.watch.log import event
 from lwlrd_jax.watch.progress import console, phase
 

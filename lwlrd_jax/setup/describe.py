@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from lwlrd_jax.config import SweepConfig
-from lwlrd_jax.config.model_name import own_model
 from lwlrd_jax.defenses.plan import Defense
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.measure import MEASURES
@@ -15,6 +14,7 @@ from lwlrd_jax.models.identity import identity
 from lwlrd_jax.plan.jobs import Job
 from lwlrd_jax.plan.resolve import Resolved
 from lwlrd_jax.setup.setting import Setting
+from lwlrd_jax.user.model_name import own_model
 
 # Flags that say where and how to run, not what.
 _FREE = (

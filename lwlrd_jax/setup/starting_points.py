@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import Attack, Infected, NoRoomError, Task
-from lwlrd_jax.config.model_name import short_name
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.disk.model_cache import arrays_digest, cached_tree, is_cached, numerics
@@ -25,6 +24,7 @@ from lwlrd_jax.models.recipes import recipe_of
 from lwlrd_jax.models.task_training import TaskTraining
 from lwlrd_jax.setup.codec import Coding
 from lwlrd_jax.team import processes
+from lwlrd_jax.user.model_name import short_name
 from lwlrd_jax.watch.progress import console, phase
 
 # Of the models and their training. Raised with every change that makes an older cached model a wrong one.

@@ -1,0 +1,1 @@
+"""What users bring in files: networks and configurations, by name."""
