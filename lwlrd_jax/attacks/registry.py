@@ -5,10 +5,10 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-  """What attacks of one kind need: `setup/attacks.py` makes them by the family's name.
+  """What attacks of one kind need.
 
   Attributes:
-    name: See above.
+    name: By which `setup/attacks.py` finds the function that makes them.
     needs_transpose: Whether they run the network backwards.
     needs_codec: Whether they turn images into bits.
     needs_host: Whether they hide in a model that is trained already, one seed after another; others train the models

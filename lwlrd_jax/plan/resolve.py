@@ -114,8 +114,8 @@ def _check_auc(config: SweepConfig, data: Dataset) -> None:
   given = f"--npz {config.data.npz}" if config.data.npz else f"--dataset {config.data.dataset}"
   for name, split in (("validation", data.val), ("test", data.test)):
     if len(absent_classes(split.labels, data.num_outputs)) == data.num_outputs:
-      needed = "a finding present in some of its images and absent in others" if data.multi_label else "two classes"
-      raise UserError(f"{given}: no AUC can be computed on the {name} split; allowed: a split with {needed}")
+      needed = "one finding that some images have and others have not" if data.multi_label else "two classes"
+      raise UserError(f"{given}: no AUC can be computed on the {name} split; allowed: a split of at least {needed}")
 
 
 def infect_steps(config: SweepConfig, images: int) -> int:

@@ -31,10 +31,10 @@ _OTHER_CARRIERS: dict[str, type[Carrier]] = {"dead": Dead, "values": Values, "si
 
 
 def make_attacks(names: Sequence[str], config: SweepConfig, origin: Origin, check: Check) -> list[Attack]:
-  """Attacks by their names in the results table.
+  """Makes attacks.
 
   Args:
-    names: See above.
+    names: As in the results table's column `attack`.
     config: The flags.
     origin: What they start from.
     check: Raises UserError where an attack cannot carry what it is to steal.

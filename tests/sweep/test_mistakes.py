@@ -102,12 +102,12 @@ def test_a_split_without_an_auc(capsys, tmp_path, split, dry):
   file = saved(tmp_path, **{f"{split}_labels": np.ones((40, 1), np.uint8)})
   name = {"val": "validation", "test": "test"}[split]
   said = refused(capsys, tmp_path, "--dataset", "npz", "--npz", str(file), *(["--dry-run"] if dry else []))
-  assert said == f"--npz {file}: no AUC can be computed on the {name} split; allowed: a split with two classes"
+  assert said == f"--npz {file}: no AUC can be computed on the {name} split; allowed: a split of at least two classes"
   findings = {f"{part}_labels": np.eye(3, dtype=np.uint8)[np.arange(40) % 3] for part in ("train", "val", "test")}
   findings[f"{split}_labels"] = np.tile(np.array([1, 0, 1], np.uint8), (40, 1))
   file = saved(tmp_path, **findings)
   said = refused(capsys, tmp_path, "--dataset", "npz", "--npz", str(file), "--labels", "findings")
-  assert said.endswith("allowed: a split with a finding present in some of its images and absent in others")
+  assert said.endswith("allowed: a split of at least one finding that some images have and others have not")
 
 
 def test_resume_without_out(capsys):
