@@ -20,8 +20,8 @@ from typing import Any, NoReturn, TypeVar
 
 from lwlrd_jax import __version__
 from lwlrd_jax.config.file import load_configs
-from lwlrd_jax.config.kinds import Kind, kinds_of
-from lwlrd_jax.errors import EXIT_MISTAKE, UserError, did_you_mean, nearest, shown
+from lwlrd_jax.config.values import Kind, kinds_of
+from lwlrd_jax.errors import EXIT_MISTAKE, UserError, did_you_mean, nearest, shown, with_flags
 from lwlrd_jax.stopping import EXIT_PIPE
 from lwlrd_jax.storage import in_home
 
@@ -50,7 +50,7 @@ def parse_command_line(kind: type[T], arguments: Sequence[str], *, program: str)
   """
   given = read_flags(kind, arguments)
   answer_questions(kind, given, program=program)
-  return with_flags(kind, given)
+  return with_given(kind, given)
 
 
 def parse_configs(kind: type[T], arguments: Sequence[str], *, program: str) -> dict[str, T]:
@@ -67,9 +67,9 @@ def parse_configs(kind: type[T], arguments: Sequence[str], *, program: str) -> d
   """
   given = read_flags(kind, arguments)
   file = given.get("config")
-  configs = {"": with_flags(kind, {})} if file is None else load_configs(file, kind)
+  configs = {"": with_given(kind, {})} if file is None else load_configs(file, kind)
   answer_questions(kind, given, program=program, defaults=next(iter(configs.values())))
-  return {name: with_flags(config, given) for name, config in configs.items()}
+  return {name: with_given(config, given) for name, config in configs.items()}
 
 
 def read_flags(kind: type, arguments: Sequence[str]) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def answer_questions(kind: type, given: dict[str, Any], *, program: str, default
     raise SystemExit(0)
 
 
-def with_flags(base: Any, given: dict[str, Any]) -> Any:
+def with_given(base: Any, given: dict[str, Any]) -> Any:
   """A dataclass of flags with those replaced that were given.
 
   Args:
@@ -135,12 +135,12 @@ def with_flags(base: Any, given: dict[str, Any]) -> Any:
   """
   if isinstance(base, type):
     needed = {field.name for field in dataclasses.fields(base) if field.default is dataclasses.MISSING}
-    return with_flags(base(**{name: given[name] for name in needed}), given)
+    return with_given(base(**{name: given[name] for name in needed}), given)
   changes = {}
   for field in dataclasses.fields(base):
     value = getattr(base, field.name)
     if dataclasses.is_dataclass(value):
-      changes[field.name] = with_flags(value, given)
+      changes[field.name] = with_given(value, given)
     elif field.name in given:
       changes[field.name] = given[field.name]
   return dataclasses.replace(base, **changes)
@@ -208,7 +208,7 @@ def failed(error: Exception | str, code: int = EXIT_MISTAKE) -> int:
   Returns:
     The exit code.
   """
-  print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+  print(f"error: {with_flags(' '.join(str(error).splitlines()))}", file=sys.stderr)
   return code
 
 
@@ -275,10 +275,7 @@ def _value(flag: str, kind: Kind, text: str) -> Any:
     return _number(flag, kind.base, text)
   if kind.base is Path and not text:
     raise UserError(f"{flag} '': empty; allowed: a path")
-  try:
-    return kind.base(in_home(text))
-  except UserError as error:
-    raise UserError(f"{flag} {error}") from None
+  return kind.value(flag, text)
 
 
 def _number(flag: str, base: type, text: str) -> Any:
@@ -336,7 +333,7 @@ def _help(kind: type, program: str, defaults: Any) -> str:
         told = f" (default: {name if value else _negated(name)})"
         section.add_argument(name, _negated(name), action="store_true", help=text + told)
       else:
-        section.add_argument(name, metavar="LIST" if one.several else one.base.__name__.upper(), help=text + told)
+        section.add_argument(name, metavar=one.metavar, help=text + told)
   return parser.format_help().rstrip()
 
 

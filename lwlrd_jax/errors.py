@@ -1,6 +1,7 @@
 """The one exception that ends a command line with a sentence instead of a traceback, and how it names what is near."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 INTERRUPTED = "interrupted; --resume goes on from the last finished wave"
@@ -9,8 +10,9 @@ INTERRUPTED = "interrupted; --resume goes on from the last finished wave"
 class UserError(Exception):
   """A mistake the user can mend.
 
-  The message is one line that names the flag or file, what was given and what is allowed. Command-line programs print
-  it and end with exit code 2.
+  The message is one line that names the setting or file, what was given and what is allowed. Names of settings stand
+  between backticks, as fields have them: `batch_size`. Command-line programs print it with their flags (`with_flags`),
+  and end with exit code 2.
   """
 
 
@@ -23,6 +25,15 @@ class TemporaryFailure(Exception):  # noqa: N818  # as sysexits.h has it
 
 EXIT_MISTAKE, EXIT_TEMPORARY = 2, 75
 _LONGEST = 60  # characters of what was given that a message repeats
+
+
+def with_flags(message: str) -> str:
+  """A message as a command line prints it: with flags for settings between backticks.
+
+  >>> with_flags("`batch_size` 0: not allowed beside `out`")
+  '--batch-size 0: not allowed beside --out'
+  """
+  return re.sub(r"`([a-z]\w*)`", lambda name: f"--{name[1].replace('_', '-')}", message)
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
@@ -60,7 +71,7 @@ def not_known(flag: str, text: str, allowed: Iterable[str], *, name: str | None 
   """The mistake of a name that is none of an enumeration.
 
   Args:
-    flag: The flag.
+    flag: The flag, or the setting between backticks.
     text: What was given.
     allowed: The names.
     name: The one entry that is wrong, where `text` is a list.

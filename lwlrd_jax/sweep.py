@@ -2,12 +2,12 @@
 
 import os
 import sys
-from typing import Any
 
 from lwlrd_jax import jax_settings, stopping
 from lwlrd_jax.cli import failed, parse_configs, run_main
 from lwlrd_jax.config import SweepConfig, validate
 from lwlrd_jax.errors import EXIT_MISTAKE, EXIT_TEMPORARY, INTERRUPTED, TemporaryFailure, UserError
+from lwlrd_jax.plan.names import check_names
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,26 +27,21 @@ def main(arguments: list[str] | None = None) -> int:
     configs = parse_configs(SweepConfig, arguments, program="python -m lwlrd_jax.sweep")
     for config in configs.values():
       validate(config)
+      check_names(config)
     jax_settings.import_jax()  # only now wait for it
-    from lwlrd_jax.runs.study import execute_all  # noqa: PLC0415
+    from lwlrd_jax.runs.study import run_all  # noqa: PLC0415
 
-    execute_all(configs, command=["python", "-m", "lwlrd_jax.sweep", *arguments])
+    run_all(configs, command=["python", "-m", "lwlrd_jax.sweep", *arguments])
   except UserError as error:
-    return _failed(str(error), EXIT_MISTAKE)
+    return failed(error, EXIT_MISTAKE)
   except TemporaryFailure as error:
-    return _failed(str(error), EXIT_TEMPORARY)
+    return failed(error, EXIT_TEMPORARY)
   except stopping.Stopped as stop:
     print(f"stopped after {stop}, and saved; --resume goes on from there", file=sys.stderr)
     return stop.code
   except KeyboardInterrupt:
     print(INTERRUPTED, file=sys.stderr)
-    if (processes := _processes()) is not None:
-      processes.leave("an interrupt", stopping.EXIT_INTERRUPTED)
     return stopping.EXIT_INTERRUPTED
-  except Exception as error:
-    if (processes := _processes()) is not None:
-      processes.fail(f"{type(error).__name__}: {error}", EXIT_TEMPORARY)
-    raise
   return 0
 
 
@@ -55,18 +50,6 @@ def command(arguments: list[str] | None = None) -> int:
   if ignored := jax_settings.pin(os.environ):
     print(f"ignored: {', '.join(ignored)}; a sweep sets what its figures depend on itself", file=sys.stderr)
   return main(arguments)
-
-
-def _failed(message: str, code: int) -> int:
-  failed(message)
-  if (processes := _processes()) is not None:
-    processes.fail(message, code)
-  return code
-
-
-def _processes() -> Any:
-  """The module, if it was needed: before that there are no others, and it waits for JAX."""
-  return sys.modules.get("lwlrd_jax.team.processes")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from lwlrd_jax.__main__ import main as dispatch
 from lwlrd_jax.attacks.registry import FLAGS
 from lwlrd_jax.cli import parse_command_line, parse_configs
 from lwlrd_jax.config import SweepConfig, validate
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.errors import UserError, with_flags
+from lwlrd_jax.plan.names import check_names
 from lwlrd_jax.report.__main__ import Reports
 from lwlrd_jax.report.__main__ import main as report_main
 from lwlrd_jax.storage import path_of
@@ -30,7 +31,7 @@ def test_defaults_are_the_dataclass():
 
 def test_flags():
   config = parse("--decays", "0.5", "--stolen", "7", "--no-baselines", "--out", "x")
-  assert config.tuning.decays == "0.5"
+  assert config.tuning.decays == (0.5,)
   assert config.infection.stolen == 7
   assert not config.tuning.baselines
   assert str(config.run.out) == "x"
@@ -54,7 +55,7 @@ def test_config_file_gives_defaults_and_flags_win(tmp_path):
     "CONFIG = SweepConfig(tuning=FineTuning(decays='0.3', epochs=2), infection=Infection(stolen=5))\n"
   )
   config = parse("--config", str(file), "--decays", "0.4")
-  assert (config.tuning.decays, config.tuning.epochs, config.infection.stolen) == ("0.4", 2, 5)
+  assert (config.tuning.decays, config.tuning.epochs, config.infection.stolen) == ((0.4,), 2, 5)
 
 
 def test_a_study_has_several_by_name_and_flags_win_in_all(tmp_path):
@@ -116,6 +117,7 @@ def test_every_study_is_valid(file):
   assert configs
   for config in configs.values():
     validate(config)
+    check_names(config)
 
 
 @pytest.mark.parametrize("study", ["dermamnist", "dermamnist_cnn"])
@@ -133,8 +135,10 @@ def test_the_study_of_mimic_cxr_is_valid(pytestconfig):
 def refused(*arguments):
   """The one line in which a command line ends that is wrong by itself."""
   with pytest.raises(UserError) as error:
-    validate(parse(*arguments))
-  said = str(error.value)
+    config = parse(*arguments)
+    validate(config)
+    check_names(config)
+  said = with_flags(str(error.value))
   assert "\n" not in said
   assert "\x1b" not in said
   return said
@@ -217,7 +221,7 @@ def test_every_enumeration_offers_the_nearest_name(flag, given, meant):
 def test_all_attacks_are_named_where_all_is_asked_for():
   assert f"all of them are {','.join(FLAGS)}; " in refused("--attacks", "all")
   assert "all of them are early,late; " in refused("--directions", "all")
-  assert parse("--attacks", ",".join(FLAGS)).infection.attacks == ",".join(FLAGS)
+  assert parse("--attacks", ",".join(FLAGS)).infection.attacks == tuple(FLAGS)
 
 
 def test_underscores_are_dashes_but_not_in_values():

@@ -1,6 +1,9 @@
 """Every attack by name, and what is said of it: for the command line, runs and reports. Imports no JAX."""
 
 import dataclasses
+from collections.abc import Sequence
+
+from lwlrd_jax.errors import not_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,3 +159,30 @@ ATTACKS = {
 # Names as `--attacks` and `--carriers` have them, to those of the table. `dec` is one attack for each of --carriers.
 FLAGS = {info.flag: name for name, info in ATTACKS.items() if info.flag}
 CARRIERS = {info.carrier: name for name, info in ATTACKS.items() if info.carrier}
+
+
+def chosen(attacks: Sequence[str], carriers: Sequence[str]) -> tuple[str, ...]:
+  """Names as the results table has them.
+
+  Args:
+    attacks: Names of the table, or keys of `FLAGS`; `dec` is one attack for each of the carriers.
+    carriers: Keys of `CARRIERS`.
+
+  Raises:
+    UserError: A name that is neither.
+
+  >>> chosen(("transpose", "flat", "dec", "late"), ("all", "late"))
+  ('transpose', 'transpose-flat', 'dec', 'dec-late')
+  """
+  for carrier in carriers:
+    if carrier not in CARRIERS:
+      raise not_known("`carriers`", ",".join(carriers), CARRIERS, name=carrier)
+  found: list[str] = []
+  for attack in attacks:
+    if attack == "dec":
+      found += [CARRIERS[carrier] for carrier in carriers]
+    elif attack in FLAGS or attack in ATTACKS:
+      found.append(FLAGS.get(attack, attack))
+    else:
+      raise not_known("`attacks`", ",".join(attacks), FLAGS, name=attack)
+  return tuple(dict.fromkeys(found))

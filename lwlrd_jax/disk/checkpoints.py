@@ -19,9 +19,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from lwlrd_jax.disk import orbax_process
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.storage import is_remote, is_text, make_folder, remove_tree
-from lwlrd_jax.team import process_beside as aside
 
 # Of what is inside a checkpoint: {"schema": i32[], and what was saved}. A reader refuses what it does not know.
 SCHEMA = 2
@@ -48,7 +48,7 @@ def save_tree(path: Path, tree: dict[str, Any], *, replace: bool = True) -> None
   """
   host = jax.tree.map(np.asarray, tree)
   try:
-    aside.call(_save, path, host, replace)
+    orbax_process.call(_save, path, host, replace)
   except (OSError, ValueError) as error:  # TensorStore tells of a full disk by a ValueError
     raise UserError(f"{path}: cannot be written ({_first_line(error)})") from error
 
@@ -69,7 +69,7 @@ def load_tree(path: Path) -> dict[str, Any]:
   """
   if not path.is_dir():
     raise FileNotFoundError(f"{path}: no checkpoint there")
-  return aside.call(_load, path)
+  return orbax_process.call(_load, path)
 
 
 def _save(path: Path, host: dict[str, Any], replace: bool) -> None:

@@ -5,47 +5,34 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lwlrd_jax.attacks.base import Attack
+from lwlrd_jax.defenses.member_id import SHARED_CONTROLS, UNTREATED, MemberId, Steps
 from lwlrd_jax.defenses.plan import Defense
-
-# Steps on the weights, by name; none is no step.
-Steps = tuple[str, ...]
-# Controls that stand once in a table, measured with the first attack.
-SHARED_CONTROLS = ("clean", "mean_image", "originals", "noise_images")
 
 
 class Job(NamedTuple):
-  """One schedule, the steps before it, and the alternative steps after it, each of which gives a member."""
+  """One schedule, the finishers before it, and the alternatives after it, each of which gives a member."""
 
   defense: Defense
   prepare: Steps
   finishes: tuple[Steps, ...]
 
-  def members(self, attack: Attack, seed: int) -> dict[str, Steps]:
-    """Names of the members it gives, with the steps after the schedule."""
-    before = f"-after-{step_names(self.prepare)}" if self.prepare else ""
-    return {
-      f"{attack.name}-{self.defense.label}{before}{f'-then-{step_names(steps)}' if steps else ''}-s{seed}": steps
-      for steps in self.finishes
-    }
+  def member(self, attack: str, finish: Steps, seed: int) -> MemberId:
+    """The member that it gives with one of its alternatives."""
+    return MemberId(self.defense.label, attack, self.prepare, finish, seed)
+
+  def members(self, attack: str, seed: int) -> dict[str, Steps]:
+    """Names of the members it gives, with the finishers after the schedule."""
+    return {str(self.member(attack, finish, seed)): finish for finish in self.finishes}
 
 
-def step_names(steps: Steps) -> str:
-  """As in the results table.
-
-  >>> step_names(("noise", "scrub")), step_names(())
-  ('noise+scrub', 'none')
-  """
-  return "+".join(steps) or "none"
-
-
-def controls_of(attack: Attack, attacks: Sequence[Attack], seed: int) -> tuple[str, ...]:
+def controls_of(attack: str, attacks: Sequence[str], seed: int) -> tuple[str, ...]:
   """Names of the controls that are measured with an attack: its own model, untreated, and the shared ones."""
-  own = f"{attack.name}-untreated-s{seed}"
-  return (own, *(f"{name}-s{seed}" for name in SHARED_CONTROLS)) if attack is attacks[0] else (own,)
+  own = str(MemberId(UNTREATED, attack, seed=seed))
+  shared = tuple(str(MemberId(name, seed=seed)) for name in SHARED_CONTROLS)
+  return (own, *shared) if attack == attacks[0] else (own,)
 
 
-def table_order(attacks: Sequence[Attack], jobs: Sequence[Job], seeds: int) -> list[str]:
+def table_order(attacks: Sequence[str], jobs: Sequence[Job], seeds: int) -> list[str]:
   """Members of a whole sweep in the order of its table."""
   return [
     name
@@ -62,7 +49,7 @@ class Wave(NamedTuple):
   seed: int
   jobs: tuple[Job, ...]
 
-  def members(self, attack: Attack) -> list[str]:
+  def members(self, attack: str) -> list[str]:
     """Names of its fine-tunings: of the first member that each job gives."""
     return [next(iter(job.members(attack, self.seed))) for job in self.jobs]
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import Infected
-from lwlrd_jax.data.device import DeviceSplit, scale
+from lwlrd_jax.data.device import scale
 from lwlrd_jax.metrics.downstream import downstream_auc
 from lwlrd_jax.metrics.measure import measure_constant
-from lwlrd_jax.metrics.postprocess import PublicStatistics
 from lwlrd_jax.metrics.rows import leakage_figures, leakage_outcomes
+from lwlrd_jax.setup.setup import Setup
 
 
 class Control(NamedTuple):
@@ -21,34 +21,23 @@ class Control(NamedTuple):
   outcomes: dict[str, np.ndarray]
 
 
-def image_controls(
-  infected: Infected,
-  train: DeviceSplit,
-  val: DeviceSplit,
-  test: DeviceSplit,
-  public: PublicStatistics,
-  num_outputs: int,
-  key: jax.Array,
-) -> dict[str, Control]:
+def image_controls(setup: Setup, infected: Infected, key: jax.Array) -> dict[str, Control]:
   """Measures them, by their name in the column `defense`.
 
   Args:
+    setup: What all parts of a sweep share.
     infected: What was stolen: the controls are as many images, with the same labels.
-    train: Where it was stolen from.
-    val: See `downstream_auc`.
-    test: What classifiers are tested on.
-    public: Statistics of such images.
-    num_outputs: K.
     key: Random key, of the noise.
 
   Returns:
     `mean_image`, every image the mean training image; `originals`, the stolen images themselves; `noise_images`,
     uniform noise. The last two have no leakage to measure.
   """
+  train, public, num_outputs = setup.train, setup.public, setup.plan.network.num_outputs
   originals, labels = scale(train.images[infected.stolen]), train.labels[infected.stolen]
 
   def worth(images: jax.Array) -> np.ndarray:
-    return np.asarray(downstream_auc(num_outputs, images[None], labels, val, test))
+    return np.asarray(downstream_auc(num_outputs, images[None], labels, setup.val, setup.test))
 
   floor = measure_constant(len(labels), infected.stolen, train, public)
   by_name = {

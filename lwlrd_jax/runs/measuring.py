@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from lwlrd_jax.attacks.base import Attack, Infected
 from lwlrd_jax.metrics.measure import Measured, auc_of, measure, measure_images
 from lwlrd_jax.models.network import Params
-from lwlrd_jax.setup.setting import Setting
+from lwlrd_jax.setup.setup import Setup
 from lwlrd_jax.setup.starting_points import host_model
 
 
@@ -32,17 +32,17 @@ class Treated(NamedTuple):
 
 
 def measure_all(
-  setting: Setting, attack: Attack, members: Iterable[Treated], infected: Infected
+  setup: Setup, attack: Attack, members: Iterable[Treated], infected: Infected, together: int
 ) -> Iterator[tuple[Treated, Measured]]:
-  """Measures members in their order, as many at a time as `Setting.measured_together` says.
+  """Measures members in their order, so many at a time.
 
   They are made as they are needed. What does not fill a group is measured one by one: two compiled programs serve
   groups of any size.
   """
-  splits = (setting.train, setting.val, setting.test)
-  for group in _groups(members, setting.measured_together):
+  splits = (setup.train, setup.val, setup.test)
+  for group in _groups(members, together):
     params, live = (_stack(trees) for trees in ([one.params for one in group], [one.live for one in group]))
-    found = measure(setting.network, attack, params, live, infected, *splits, setting.public, "vmap")
+    found = measure(setup.plan.network, attack, params, live, infected, *splits, setup.public, "vmap")
     for i, member in enumerate(group):
       yield member, jax.tree.map(lambda leaf, i=i: leaf[i], found)
 
@@ -57,11 +57,11 @@ def status(member: Treated, measured: Measured) -> str:
   return "ok"
 
 
-def hiding_figures(setting: Setting, attack: Attack, seed: int, infected: Infected) -> dict[str, float]:
+def hiding_figures(setup: Setup, attack: Attack, seed: int, infected: Infected) -> dict[str, float]:
   """Columns of the results table that only an untreated model has.
 
   Args:
-    setting: What all parts of a sweep share.
+    setup: What all parts of a sweep share.
     attack: The attack.
     seed: Number of the infection.
     infected: The model that the attack left.
@@ -69,13 +69,13 @@ def hiding_figures(setting: Setting, attack: Attack, seed: int, infected: Infect
   Returns:
     The attack's own columns, and the host's AUC of those that hide in one.
   """
-  host = host_model(setting.origin, seed) if attack.info.family.needs_host else None
+  host = host_model(setup.origin, seed) if attack.info.family.needs_host else None
 
   def psnr(images: jax.Array) -> float:
-    return float(measure_images(images, infected.stolen, setting.train, setting.public).psnr.mean())
+    return float(measure_images(images, infected.stolen, setup.train, setup.public).psnr.mean())
 
-  found = attack.columns(setting.origin.task(setting.network), host, infected, psnr)
-  return found if host is None else {"host_auc": float(auc_of(setting.network, host, setting.test)), **found}
+  found = attack.columns(setup.origin.task, host, infected, psnr)
+  return found if host is None else {"host_auc": float(auc_of(setup.plan.network, host, setup.test)), **found}
 
 
 def _groups(members: Iterable[Treated], size: int) -> Iterator[list[Treated]]:

@@ -1,8 +1,10 @@
 """Members of a sweep: fine-tuned, finished, measured, and saved; and the controls beside them."""
 
+import dataclasses
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ import numpy as np
 
 from lwlrd_jax.attacks.base import Attack, Infected
 from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.defenses.member_id import UNTREATED, MemberId, Steps, step_names
 from lwlrd_jax.defenses.tuning_data import choose_share
 from lwlrd_jax.disk.directory import RunDirectory
 from lwlrd_jax.disk.snapshots import SnapshotFolder
@@ -20,63 +23,111 @@ from lwlrd_jax.metrics.measure import sample_positions
 from lwlrd_jax.metrics.rows import figures
 from lwlrd_jax.models.liveness import Liveness
 from lwlrd_jax.models.network import Params
-from lwlrd_jax.models.task import Compute
-from lwlrd_jax.plan.jobs import Job, Steps, Wave, controls_of, step_names
+from lwlrd_jax.plan.jobs import Job, Wave
+from lwlrd_jax.plan.room import measured_together
 from lwlrd_jax.runs.controls import image_controls
 from lwlrd_jax.runs.measuring import Treated, hiding_figures, measure_all, status
 from lwlrd_jax.runs.store import Found
 from lwlrd_jax.setup.finish import Finished, Scrubbed
-from lwlrd_jax.setup.setting import Setting
-from lwlrd_jax.setup.starting_points import (
-  clean_model,
-  finetune_key,
-  finish_key,
-  noise_key,
-  share_key,
-)
-from lwlrd_jax.team import processes
+from lwlrd_jax.setup.setup import Setup
+from lwlrd_jax.setup.starting_points import clean_model, finetune_key, finish_key, noise_key, share_key
+from lwlrd_jax.team import Team
 from lwlrd_jax.user.model_name import short_name
 from lwlrd_jax.watch.log import event
 from lwlrd_jax.watch.progress import console, phase
 
 
-def run_wave(
-  setting: Setting,
-  attack: Attack,
-  wave: Wave,
-  infected: Infected,
-  directory: RunDirectory,
-  snapshots: SnapshotFolder,
-) -> Found:
+@dataclasses.dataclass
+class Limits:
+  """What there is known to be room for; lowered where that is too much.
+
+  Attributes:
+    wave: Members that are fine-tuned at once.
+    measured: Members that are measured side by side.
+  """
+
+  wave: int
+  measured: int
+
+  @classmethod
+  def of(cls, setup: Setup) -> "Limits":
+    """Those that a sweep begins with."""
+    plan = setup.plan
+    return cls(sys.maxsize, measured_together(plan.network, plan.declared, plan.infection.stolen))
+
+
+class Workbench(NamedTuple):
+  """What members of one attack are worked on with.
+
+  Attributes:
+    setup: What all members share.
+    attack: What models were infected by.
+    directory: Where checkpoints go.
+    snapshots: Where members are kept that are under way.
+    team: The processes.
+    limits: What there is room for.
+  """
+
+  setup: Setup
+  attack: Attack
+  directory: RunDirectory
+  snapshots: SnapshotFolder
+  team: Team
+  limits: Limits
+
+  def common(self, member: MemberId, defense: str) -> dict[str, Any]:
+    """Cells that every row has."""
+    plan = self.setup.plan
+    return {
+      "member": str(member),
+      "attack": member.attack or "none",
+      "model": short_name(plan.model),
+      "dataset": plan.data.name,
+      "seed": member.seed,
+      "stolen": self.attack.stolen,
+      "defense": defense,
+      "prepare": step_names(member.prepare),
+      "finish": step_names(member.finish),
+    }
+
+  def scheduled(self, job: Job, finish: Steps, seed: int) -> dict[str, Any]:
+    """Cells of a member that has a schedule."""
+    defense, tuning = job.defense, self.setup.plan.tuning
+    names = ("decay", "lr_max", "floor", "epochs", "shape", "optimizer", "batch_size", "granularity")
+    return {
+      **self.common(job.member(self.attack.name, finish, seed), defense.name),
+      **{name: getattr(defense, name) for name in names},
+      "share": tuning.share,
+      "overlap": tuning.overlap,
+    }
+
+
+def run_wave(bench: Workbench, wave: Wave, infected: Infected) -> Found:
   """Prepares, fine-tunes, finishes, measures and saves the members of a wave.
 
   Args:
-    setting: What they share.
-    attack: What the model was infected by.
-    wave: What to do with it.
+    bench: What they are worked on with.
+    wave: What to do with the infected model.
     infected: The model.
-    directory: Where checkpoints go.
-    snapshots: Where members are kept that are under way.
 
   Raises:
     Stopped: Somebody asked to stop; how far the fine-tuning has come is kept.
     TooLargeError: There is no room for so many members.
   """
-  seed, jobs = wave.seed, wave.jobs
-  first = jobs[0]
-  started = time.monotonic()
-  before = _apply(setting, attack, first.prepare, infected.params, jax.random.fold_in(finish_key(seed), 0), directory)
-  of_wave = snapshots.of(wave.members(attack))
-  with phase(_title(setting, attack, wave), len(first.defense.schedule), members=len(jobs)) as on_steps:
+  setup, attack, seed, jobs = bench.setup, bench.attack, wave.seed, wave.jobs
+  plan, first, started = setup.plan, jobs[0], time.monotonic()
+  before = _apply(bench, first.prepare, infected.params, jax.random.fold_in(finish_key(seed), 0))
+  of_wave = bench.snapshots.of(wave.members(attack.name))
+  with phase(_title(bench, wave), len(first.defense.schedule), members=len(jobs)) as on_steps:
     population = finetune(
-      setting.network.declared(before.params),
+      plan.network.declared(before.params),
       np.stack([job.defense.schedule for job in jobs]),
-      _tuning_split(setting, infected, seed),
+      _tuning_split(setup, infected, seed),
       finetune_key(seed),
-      member=Member(setting.network, first.defense.optimizer, 0.0, cast(Compute, setting.config.tuning.compute)),
+      member=Member(plan.network, first.defense.optimizer, 0.0, plan.tuning.compute),
       batch_size=first.defense.batch_size,
-      augment=setting.config.data.augment,
-      strategy=setting.strategy,
+      augment=plan.infection.training.augment,
+      strategy=plan.execution.strategy,
       snapshots=of_wave,
       on_steps=on_steps,
     )
@@ -88,108 +139,89 @@ def run_wave(
     for i, job in enumerate(jobs):
       # What belongs to no layer comes along as it is.
       tuned = {**before.params, **jax.tree.map(lambda leaf, i=i: leaf[i], population.params)}
-      live = setting.finisher.live(tuned)
-      for name, finish in job.members(attack, seed).items():
+      live = setup.finisher.live(tuned)
+      for name, finish in job.members(attack.name, seed).items():
         if name in found.rows:
           continue
-        after = _apply(setting, attack, finish, tuned, jax.random.fold_in(finish_key(seed), 1), directory, live)
-        row = {
-          **_common(setting, name, attack.name, seed, job.defense.name, attack.stolen),
-          **_schedule_cells(setting, job, finish),
-          **_scrub_cells(after.scrubbed or before.scrubbed),
-          "seconds": seconds,
-        }
+        after = _apply(bench, finish, tuned, jax.random.fold_in(finish_key(seed), 1), live)
+        cells = _scrub_cells(after.scrubbed or before.scrubbed)
+        row = {**bench.scheduled(job, finish, seed), **cells, "seconds": seconds}
         yield Treated(name, row, after.params, live.live, bool(np.isfinite(population.losses[i]).all()))
 
   count = sum(len(job.finishes) for job in jobs)
   with phase("finishing, measuring and saving", count, unit="members") as on_members:
     while len(found.rows) < count:
       try:
-        for member, measured in measure_all(setting, attack, treated(), infected):
+        for member, measured in measure_all(setup, attack, treated(), infected, bench.limits.measured):
           found.add(member.name, {**member.row, "status": status(member, measured), **figures(measured)}, measured)
-          directory.save(member.name, {"params": member.params})
+          bench.directory.save(member.name, {"params": member.params})
           with kept_at_the_end(of_wave, population.reached):
             on_members(1)
       except jax.errors.JaxRuntimeError as error:
-        if not is_out_of_memory(error) or setting.measured_together == 1:
+        if not is_out_of_memory(error) or bench.limits.measured == 1:
           raise
-        setting.measured_together //= 2
-        console.print(f"out of memory while measuring: on with {setting.measured_together} members side by side")
+        bench.limits.measured //= 2
+        console.print(f"out of memory while measuring: on with {bench.limits.measured} members side by side")
   rate, took = len(first.defense.schedule) / seconds, round(time.monotonic() - started, 3)
   event("wave_done", attack=attack.name, seed=seed, members=len(jobs), seconds=took, member_steps_per_s=round(rate, 1))
   return found
 
 
-def not_started(setting: Setting, attack: Attack, jobs: Sequence[Job], seed: int) -> Found:
-  """Rows of members whose infected model has numbers that are none."""
+def not_started(bench: Workbench, jobs: Sequence[Job], seed: int) -> Found:
+  """Rows of members whose infected model holds NaN or infinity."""
   found = Found.nothing()
   for job in jobs:
-    for name, finish in job.members(attack, seed).items():
-      common = _common(setting, name, attack.name, seed, job.defense.name, attack.stolen)
-      cells = _schedule_cells(setting, job, finish)
-      found.rows[name] = {**common, **cells, "status": "failed: the infected model is not finite"}
+    for name, finish in job.members(bench.attack.name, seed).items():
+      found.rows[name] = {**bench.scheduled(job, finish, seed), "status": "failed: the infected model is not finite"}
   return found
 
 
-def measure_controls(setting: Setting, attack: Attack, seed: int, infected: Infected, directory: RunDirectory) -> Found:
+def measure_controls(bench: Workbench, seed: int, infected: Infected) -> Found:
   """An attack's model as it is; with the first attack also one never infected, and sets of images that are controls."""
-  untreated, *shared = controls_of(attack, setting.attacks, seed)
-  models = [(untreated, attack.name, "untreated", infected.params)]
-  if shared:
-    models.append((shared[0], "none", "clean", clean_model(setting.origin, seed)))
+  setup, attack = bench.setup, bench.attack
+  models = [(MemberId(UNTREATED, attack.name, seed=seed), infected.params)]
+  shares = len(setup.plan.controls(attack.name, seed)) > 1
+  if shares:
+    models.append((MemberId("clean", seed=seed), clean_model(setup.origin, seed)))
   controls = []
-  for name, of_attack, defense, params in models:
-    row = _common(setting, name, of_attack, seed, defense, attack.stolen)
-    controls.append(Treated(name, row, params, setting.finisher.live(params).live, True))
+  for member_id, params in models:
+    row = bench.common(member_id, member_id.schedule)
+    controls.append(Treated(str(member_id), row, params, setup.finisher.live(params).live, True))
   found = Found.nothing()
-  for member, measured in measure_all(setting, attack, controls, infected):
+  for member, measured in measure_all(setup, attack, controls, infected, bench.limits.measured):
     row = {**member.row, "status": status(member, measured), **figures(measured)}
-    if row["defense"] == "untreated":
-      row |= hiding_figures(setting, attack, seed, infected)
+    if row["defense"] == UNTREATED:
+      row |= hiding_figures(setup, attack, seed, infected)
     found.add(member.name, row, measured)
-    directory.save(member.name, {"params": member.params})
-  if shared:
-    _add_image_controls(setting, attack, seed, infected, found)
+    bench.directory.save(member.name, {"params": member.params})
+  if shares:
+    for defense, control in image_controls(setup, infected, noise_key(seed)).items():
+      member_id = MemberId(defense, seed=seed)
+      found.rows[str(member_id)] = {**bench.common(member_id, defense), **control.figures, "status": "ok"}
+      found.outcomes.update({f"{column}/{member_id}": values for column, values in control.outcomes.items()})
   return found
 
 
-def _add_image_controls(setting: Setting, attack: Attack, seed: int, infected: Infected, found: Found) -> None:
-  splits = (setting.train, setting.val, setting.test)
-  controls = image_controls(infected, *splits, setting.public, setting.network.num_outputs, noise_key(seed))
-  for defense, control in controls.items():
-    name = f"{defense}-s{seed}"
-    common = _common(setting, name, "none", seed, defense, attack.stolen)
-    found.rows[name] = {**common, **control.figures, "status": "ok"}
-    found.outcomes.update({f"{column}/{name}": values for column, values in control.outcomes.items()})
-
-
-def pictures(setting: Setting, infected: Infected) -> dict[str, np.ndarray]:
+def pictures(setup: Setup, infected: Infected) -> dict[str, np.ndarray]:
   """What reconstructions are to look like, of the first infection, and the mean training image."""
   shown = np.asarray(infected.stolen)[sample_positions(len(infected.stolen))]
-  mean = np.asarray(jnp.round(setting.public.mean * 255).astype(jnp.uint8))
-  return {"originals": setting.data.train.images[shown], "mean_image": mean}
+  mean = np.asarray(jnp.round(setup.public.mean * 255).astype(jnp.uint8))
+  return {"originals": setup.plan.data.train.images[shown], "mean_image": mean}
 
 
-def _apply(
-  setting: Setting,
-  attack: Attack,
-  steps: Steps,
-  params: Params,
-  key: jax.Array,
-  directory: RunDirectory,
-  live: Liveness | None = None,
-) -> Finished:
-  """Steps on the weights; what they strip or keep is reported once for each attack, and recorded."""
-  finished = setting.finisher.apply(steps, params, key, live=live)
+def _apply(bench: Workbench, steps: Steps, params: Params, key: jax.Array, live: Liveness | None = None) -> Finished:
+  """Finishers; what they strip or keep is reported once for each attack, and recorded."""
+  attack, directory = bench.attack.name, bench.directory
+  finished = bench.setup.finisher.apply(steps, params, key, live=live)
   kept = finished.scrubbed.kept if finished.scrubbed else ()
   for name, found, text in (
-    ("stripped", finished.stripped, f"structural check ({attack.name}): stripped"),
-    ("kept", kept, f"scrub ({attack.name}): kept, for the sake of utility,"),
+    ("stripped", finished.stripped, f"structural check ({attack}): stripped"),
+    ("kept", kept, f"scrub ({attack}): kept, for the sake of utility,"),
   ):
     recorded = directory.read_config().get(name) or {}
     # Every process finds the same in a model; the first has a part in all of them.
-    if found and attack.name not in recorded and processes.is_first():
-      directory.update_config(**{name: {**recorded, attack.name: list(found)}})
+    if found and attack not in recorded and bench.team.is_first:
+      directory.update_config(**{name: {**recorded, attack: list(found)}})
       console.print(f"{text} {', '.join(found)}")
   return finished
 
@@ -204,42 +236,17 @@ def _scrub_cells(scrubbed: Scrubbed | None) -> dict[str, Any]:
   }
 
 
-def _tuning_split(setting: Setting, infected: Infected, seed: int) -> DeviceSplit:
+def _tuning_split(setup: Setup, infected: Infected, seed: int) -> DeviceSplit:
   """What the defence may look at."""
-  tuning = setting.config.tuning
+  tuning = setup.plan.tuning
   if tuning.share == 1 and tuning.overlap == "any":
-    return setting.train
+    return setup.train
   stolen = np.asarray(infected.stolen)
-  return setting.train.subset(choose_share(len(setting.train), tuning.share, tuning.overlap, stolen, share_key(seed)))
+  return setup.train.subset(choose_share(len(setup.train), tuning.share, tuning.overlap, stolen, share_key(seed)))
 
 
-def _common(setting: Setting, name: str, attack: str, seed: int, defense: str, stolen: int) -> dict[str, Any]:
-  return {
-    "member": name,
-    "attack": attack,
-    "model": short_name(setting.config.data.model),
-    "dataset": setting.data.name,
-    "seed": seed,
-    "stolen": stolen,
-    "defense": defense,
-    "prepare": "none",
-    "finish": "none",
-  }
-
-
-def _schedule_cells(setting: Setting, job: Job, finish: Steps) -> dict[str, Any]:
-  defense, tuning = job.defense, setting.config.tuning
-  names = ("decay", "lr_max", "floor", "epochs", "shape", "optimizer", "batch_size", "granularity")
-  return {
-    **{name: getattr(defense, name) for name in names},
-    "share": tuning.share,
-    "overlap": tuning.overlap,
-    "prepare": step_names(job.prepare),
-    "finish": step_names(finish),
-  }
-
-
-def _title(setting: Setting, attack: Attack, wave: Wave) -> str:
+def _title(bench: Workbench, wave: Wave) -> str:
   names = sorted({job.defense.name for job in wave.jobs})
   what = names[0] if len(names) == 1 else "a mix of schedules"
-  return f"fine-tuning ({attack.name}: {what})" + (f", seed {wave.seed}" if setting.seeds > 1 else "")
+  several = bench.setup.plan.infection.seeds > 1
+  return f"fine-tuning ({bench.attack.name}: {what})" + (f", seed {wave.seed}" if several else "")

@@ -6,51 +6,49 @@ from collections.abc import Sequence
 from lwlrd_jax.analysis.verdict import Floors, average, find_floors
 from lwlrd_jax.disk.results import results_table
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.plan.jobs import Job, controls_of, table_order
-from lwlrd_jax.plan.resolve import Resolved, space_of
+from lwlrd_jax.plan.jobs import Job
+from lwlrd_jax.plan.plan import Plan
 from lwlrd_jax.runs.store import Store
-from lwlrd_jax.runs.waves import run_jobs
+from lwlrd_jax.runs.waves import Runner
 from lwlrd_jax.search.front import describe, recommend
 from lwlrd_jax.search.result import Outcome, Result, combine
 from lwlrd_jax.search.space import Candidate
 from lwlrd_jax.search.study import Search
 from lwlrd_jax.setup.describe import describe_members
-from lwlrd_jax.setup.setting import Setting
+from lwlrd_jax.setup.setup import Setup
 from lwlrd_jax.watch.progress import console
 
 
-def run_search(setting: Setting, resolved: Resolved, jobs: Sequence[Job], store: Store) -> None:
+def run_search(setup: Setup, runner: Runner, store: Store) -> None:
   """Searches, a population a round; what a round finds is in the run directory before the next one begins.
 
-  A stopped search that goes on asks for the same candidates again, and finds those that were run done.
+  A stopped search that is resumed asks for the same candidates again, and finds those that were run done.
 
   Args:
-    setting: What all schedules share.
-    resolved: Defaults of the fine-tuning.
-    jobs: What was run before the search: baselines.
+    setup: What all schedules share; its plan's jobs, baselines, were run before.
+    runner: Runs schedules.
     store: What is done, the controls of every attack among it.
 
   Raises:
     UserError: A schedule that is done is none that this search asks for: another version of it did.
   """
-  flags = setting.config.searching
-  assert flags.search is not None
-  space = space_of(setting.config, resolved, setting.network)
-  search = Search(space, budget=flags.search, population=flags.population)
-  tried = list(jobs)
+  plan, wanted = setup.plan, setup.plan.search
+  assert wanted is not None
+  search = Search(wanted.space, budget=wanted.budget, population=wanted.population)
+  tried: tuple[Job, ...] = ()
   while candidates := search.ask():
-    console.print(f"search: round {search.rounds + 1}, {len(candidates)} of {flags.search} schedules")
-    new = _jobs_of(candidates, setting, resolved)
+    console.print(f"search: round {search.rounds + 1}, {len(candidates)} of {wanted.budget} schedules")
+    new = _jobs_of(candidates, plan)
     tried += new
-    order = table_order(setting.attacks, tried, setting.seeds)
+    order = plan.order(tried)
     _check_done(store, order)
-    store.record(**describe_members(setting, tried))
-    run_jobs(setting, new, store, order)
-    floors = _floors(setting, store)
-    search.tell(_result(candidate, setting, store, floors) for candidate in candidates)
-    found = describe(search.results, rounds=search.rounds, max_auc_drop=flags.max_auc_drop)
+    store.record(members=describe_members(plan, plan.jobs + tried))
+    runner.run(f"round {search.rounds + 1}", new, order)
+    floors = _floors(setup, store)
+    search.tell(_result(candidate, plan, store, floors) for candidate in candidates)
+    found = describe(search.results, rounds=search.rounds, max_auc_drop=wanted.max_auc_drop)
     store.record(search=found)
-    console.print(f"search: {recommend(search.results, flags.max_auc_drop).reason}")
+    console.print(f"search: {recommend(search.results, wanted.max_auc_drop).reason}")
 
 
 def _check_done(store: Store, order: Sequence[str]) -> None:
@@ -60,41 +58,42 @@ def _check_done(store: Store, order: Sequence[str]) -> None:
   strangers = [name for name, row in store.rows.items() if row["defense"] == "lwlrd" and name not in set(order)]
   if strangers:
     raise UserError(
-      f"--resume: {strangers[0]} is of another search; allowed: a new --out, or the version that began it"
+      f"`resume`: {strangers[0]} is of another search; allowed: a new `out`, or the version that began it"
     )
 
 
-def _jobs_of(candidates: Sequence[Candidate], setting: Setting, resolved: Resolved) -> list[Job]:
-  """Candidates that differ in their finishing steps alone are fine-tuned once."""
+def _jobs_of(candidates: Sequence[Candidate], plan: Plan) -> tuple[Job, ...]:
+  """Candidates that differ in their finishers alone are fine-tuned once."""
   by_label: dict[str, Job] = {}
-  depths = setting.network.depth_of_layer(resolved.granularity)
+  assert plan.tuning.granularity is not None
+  depths = plan.network.depth_of_layer(plan.tuning.granularity)
   for candidate in candidates:
     defense = candidate.to_defense(
-      batch_size=resolved.batch_size,
-      optimizer=setting.config.tuning.optimizer,
-      train_size=len(setting.train),
+      batch_size=plan.tuning.batch_size,
+      optimizer=plan.tuning.optimizer,
+      train_size=len(plan.data.train),
       depth_of_layer=depths,
     )
     before = by_label.get(defense.label, Job(defense, (), ()))
     by_label[defense.label] = before._replace(finishes=(*before.finishes, candidate.finish))
-  return list(by_label.values())
+  return tuple(by_label.values())
 
 
-def _floors(setting: Setting, store: Store) -> Floors:
+def _floors(setup: Setup, store: Store) -> Floors:
   table = results_table(list(store.rows.values()))
-  return find_floors(average(table), chance=1 / setting.copies.distinct, stolen=setting.origin.stolen)
+  return find_floors(average(table), chance=1 / setup.copies.distinct, stolen=setup.plan.infection.stolen)
 
 
-def _result(candidate: Candidate, setting: Setting, store: Store, floors: Floors) -> Result:
+def _result(candidate: Candidate, plan: Plan, store: Store, floors: Floors) -> Result:
   """A candidate's rows, of all attacks and infections, as one result."""
   outcomes = []
-  for attack in setting.attacks:
-    for seed in range(setting.seeds):
-      row = store.rows[f"{attack.name}-{candidate.label}-s{seed}"]
-      untreated = store.rows[controls_of(attack, setting.attacks, seed)[0]]
+  for attack in plan.infection.attacks:
+    for seed in range(plan.infection.seeds):
+      row = store.rows[str(candidate.member._replace(attack=attack, seed=seed))]
+      untreated = store.rows[plan.controls(attack, seed)[0]]
       outcomes.append(
         Outcome(
-          attack=attack.name,
+          attack=attack,
           auc_drop_val=_number(untreated["auc_val"]) - _number(row["auc_val"]),
           auc_drop_test=_number(untreated["auc"]) - _number(row["auc"]),
           auc=_number(row["auc"]),
@@ -103,7 +102,7 @@ def _result(candidate: Candidate, setting: Setting, store: Store, floors: Floors
           status=str(row["status"]),
         )
       )
-  limits = {attack.name: floors.limit(attack.name) for attack in setting.attacks}
+  limits = {attack: floors.limit(attack) for attack in plan.infection.attacks}
   return combine(candidate, outcomes, reid_limits=limits, mean_ssim=floors.ssim, ssim_limit=floors.ssim_limit)
 
 

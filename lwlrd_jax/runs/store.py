@@ -1,14 +1,27 @@
-"""What a sweep has found so far, in memory and in its run directory."""
+"""What a sweep has found so far: in memory, in its run directory, and among the processes that share the work."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lwlrd_jax.disk.directory import RunDirectory
+from lwlrd_jax.errors import TemporaryFailure
 from lwlrd_jax.metrics.measure import Measured
 from lwlrd_jax.metrics.rows import outcomes
-from lwlrd_jax.team import processes
+from lwlrd_jax.storage import make_folder, remove_tree
+from lwlrd_jax.team import Team
+
+_PARTS, _TABLE = ".parts", "results.parquet"
+# Within which what one process has written to a disk is there for the others.
+_SEEN_SECONDS = 60.0
+
+Rows = Mapping[str, Mapping[Any, Any]]
+# Receives the rows of some members, by name, and all rows that there are.
+Observer = Callable[[Rows, Rows], None]
 
 
 class Found(NamedTuple):
@@ -23,6 +36,12 @@ class Found(NamedTuple):
   def nothing(cls) -> "Found":
     """To add to."""
     return cls({}, {}, {}, {})
+
+  @classmethod
+  def read(cls, directory: RunDirectory) -> "Found":
+    """All that a directory holds."""
+    rows = {str(row["member"]): row for row in directory.read_results().to_dict("records")}
+    return cls(rows, directory.read_samples(), directory.read_survival(), directory.read_outcomes())
 
   def add(self, name: str, row: dict[str, Any], measured: Measured) -> None:
     """Adds a member."""
@@ -40,7 +59,7 @@ class Found(NamedTuple):
 
 
 class Store:
-  """All of it.
+  """All of it. Of several processes the first writes it.
 
   Attributes:
     directory: Where it is kept.
@@ -48,28 +67,71 @@ class Store:
 
   Args:
     directory: See above.
+    team: The processes.
     may_show: Whether pictures of reconstructions may be kept.
     elapsed: Seconds the run has taken, parts before it was stopped among them.
+    observers: They receive rows once these are on disk; in the beginning those that were there before.
   """
 
-  def __init__(self, directory: RunDirectory, *, may_show: bool, elapsed: Callable[[], float]):
+  def __init__(
+    self,
+    directory: RunDirectory,
+    team: Team,
+    *,
+    may_show: bool,
+    elapsed: Callable[[], float],
+    observers: Sequence[Observer] = (),
+  ):
     self.directory = directory
+    self._team = team
     self._may_show = may_show
     self._elapsed = elapsed
-    table = directory.read_results()
-    self.rows: dict[str, dict[Any, Any]] = {str(row["member"]): row for row in table.to_dict("records")}
-    self._found = Found(self.rows, directory.read_samples(), directory.read_survival(), directory.read_outcomes())
+    self._observers = observers if team.is_first else ()
+    self._found = Found.read(directory)
+    self.rows = self._found.rows
+    self._parts = _Parts(directory, team)
+    for observe in self._observers:
+      observe({}, self.rows)
 
-  def add(self, found: Found, order: Sequence[str]) -> None:
-    """Adds what a wave has found, and writes it down before the next one begins.
+  def recover(self, order: Sequence[str]) -> None:
+    """Adds what a round that was broken off had found of members."""
+    left_over = self._parts.left_over()
+    self._team.wait("what was left over is read")
+    if left_over.rows:
+      self._write(left_over, order)
+    self.clear()
+
+  def share(self, name: str, found: Found, order: Sequence[str], team: Team) -> None:
+    """Adds what each process has found in a round, in all of them.
 
     Args:
-      found: What it found.
+      name: Of the round; unique within the team's part of the work.
+      found: What this process found.
       order: Members in the order of the table.
+      team: The processes, for this part of the work.
+
+    Raises:
+      UserError, TemporaryFailure: Another process failed, or what it wrote cannot be seen from here.
+      Stopped: Another process was asked to stop.
     """
+    with self._parts.gathered(name, found, team) as whole:
+      self._write(whole, order)
+
+  def record(self, **entries: Any) -> None:
+    """Replaces entries of config.json."""
+    if self._team.is_first:
+      self.directory.update_config(**entries)
+
+  def clear(self) -> None:
+    """Deletes what processes wrote for each other."""
+    if self._team.is_first:
+      remove_tree(self.directory.path / _PARTS)
+
+  def _write(self, found: Found, order: Sequence[str]) -> None:
+    """Adds what was found, and writes it down before the next wave begins."""
     self._found.update(found)
-    if not processes.is_first():
-      return  # the table has one writer
+    if not self._team.is_first:
+      return
     # A run that was begun without pictures and goes on with them has no originals to show beside them.
     if self._may_show and "originals" in self._found.samples:
       self.directory.write_samples(self._found.samples)
@@ -79,8 +141,59 @@ class Store:
     # Last: a member that has a row is done. One that is in no order is of another search, and no reason to lose it.
     ordered = dict.fromkeys([*(member for member in order if member in self.rows), *self.rows])
     self.directory.write_results([self.rows[member] for member in ordered])
+    for observe in self._observers:
+      observe(found.rows, self.rows)
 
-  def record(self, **entries: Any) -> None:
-    """Replaces entries of config.json; of several processes the first does it."""
-    if processes.is_first():
-      self.directory.update_config(**entries)
+
+class _Parts:
+  """What each of several processes has found of a round, brought together through the run directory they share."""
+
+  def __init__(self, directory: RunDirectory, team: Team):
+    self._folder = directory.path / _PARTS
+    # Tells parts of this start of the processes from what an earlier one left.
+    self._start = team.say("a name for this start", lambda: secrets.token_hex(4))
+
+  @contextlib.contextmanager
+  def gathered(self, name: str, found: Found, team: Team) -> Iterator[Found]:
+    """What all processes have found; each one's part is on disk until the block, which writes the table, is left."""
+    if team.count == 1:
+      yield found
+      return
+    parts = [RunDirectory(self._folder / f"{self._start}-{name}-{number}") for number in range(team.count)]
+    mine = parts[team.index]
+    make_folder(self._folder, exist_ok=True)
+    make_folder(mine.path, exist_ok=True)
+    _write(mine, found)
+    team.wait(f"parts of {name} are written")
+    whole = Found.nothing()
+    for part in parts:
+      _await(part)
+      whole.update(Found.read(part))
+    yield whole
+    team.wait(f"parts of {name} are in the table")
+    if team.is_first:
+      for part in parts:
+        remove_tree(part.path)
+
+  def left_over(self) -> Found:
+    """What a round that was broken off had found. A part without a table was never finished."""
+    whole = Found.nothing()
+    for part in map(RunDirectory, sorted(self._folder.iterdir()) if self._folder.is_dir() else ()):
+      if (part.path / _TABLE).is_file():
+        whole.update(Found.read(part))
+    return whole
+
+
+def _write(part: RunDirectory, found: Found) -> None:
+  part.write_samples(found.samples)
+  part.write_survival(found.survival)
+  part.write_outcomes(found.outcomes)
+  part.write_results(list(found.rows.values()))  # last: a part with a table is whole
+
+
+def _await(part: RunDirectory) -> None:
+  limit = time.monotonic() + _SEEN_SECONDS
+  while not (part.path / _TABLE).is_file():
+    if time.monotonic() > limit:
+      raise TemporaryFailure(f"{part.path}: written by another process, and cannot be seen from here")
+    time.sleep(0.2)

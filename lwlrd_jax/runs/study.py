@@ -1,8 +1,10 @@
 """Several sweeps under one command: a study, and what they say together."""
 
+import contextlib
 import dataclasses
 import datetime
 import errno
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,16 @@ import jax
 
 from lwlrd_jax import stopping
 from lwlrd_jax.config import Run, SweepConfig
-from lwlrd_jax.config.parse import parse_track
+from lwlrd_jax.disk import orbax_process
 from lwlrd_jax.disk.compiled import keep_compiled
 from lwlrd_jax.disk.directory import RunDirectory
 from lwlrd_jax.engine.memory import TooLargeError, in_a_line, is_out_of_memory
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.jax_settings import find_devices
-from lwlrd_jax.runs.execute import check, execute, forecast
+from lwlrd_jax.runs.sweep import check_sweep, forecast_sweep, run_sweep
 from lwlrd_jax.runs.track import check_ready
 from lwlrd_jax.storage import check_writable, make_folder, path_of, printable
-from lwlrd_jax.team import process_beside as aside
-from lwlrd_jax.team import processes
+from lwlrd_jax.team import Team, join
 from lwlrd_jax.watch.log import event, recording, write_to
 from lwlrd_jax.watch.progress import console
 
@@ -32,7 +33,7 @@ _OF_THE_DISK = {
 
 
 @recording()
-def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | None:
+def run_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | None:
   """Runs a sweep, or each sweep of a study in a folder of its own.
 
   Args:
@@ -40,68 +41,80 @@ def execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | N
     command: The command line, for the record.
 
   Returns:
-    The run directory; of a study the folder that holds its runs, and comparison.html; None if nothing was
-    to be done but told.
+    The run directory; of a study the folder that holds its runs, and comparison.html; None after a dry run.
 
   Raises:
-    UserError: See `execute`; or JAX finds no device; or a study's folder is there already and is to be neither gone on
-      with nor replaced.
+    UserError: See `run_sweep`; or JAX finds no device; or a study's folder is there already and is neither to be
+      resumed nor to be replaced.
     Stopped: Somebody asked to stop; what was under way is saved.
   """
-  processes.join(next(iter(configs.values())).processes)
-  find_devices()
-  keep_compiled()
-  aside.begin()
-  with stopping.signals():  # JAX listens to SIGTERM too, from when processes have joined
-    try:
-      return _execute_all(configs, command)
-    except (TooLargeError, jax.errors.JaxRuntimeError) as error:
-      if not is_out_of_memory(error):
-        raise
-      raise UserError(
-        f"out of memory ({in_a_line(error)}); allowed: a smaller --model or --infect-batch-size"
-      ) from error
-    except OSError as error:
-      if error.errno not in _OF_THE_DISK:
-        raise
-      raise UserError(f"{error.filename or 'disk'}: {error.strerror}") from error
-    except UnicodeEncodeError as error:  # a library that wants a path as text
-      raise UserError(
-        f"{printable(error.object)}: cannot be used as a path, it is no text in {error.encoding}; allowed: another name"
-      ) from error
-
-
-def _execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | None:
   first = next(iter(configs.values()))
-  for config in configs.values():
-    check_ready(parse_track(config.watching.track))
-  if list(configs) == [""]:
+  asked = first.processes
+  team = join(
+    distributed=asked.distributed,
+    coordinator=asked.coordinator,
+    processes=asked.processes,
+    process_id=asked.process_id,
+    timeout=asked.join_timeout,
+  )
+  # JAX listens to SIGTERM too, from when processes have joined.
+  with team.reporting(), _in_one_line(), stopping.signals():
+    find_devices()
+    keep_compiled()
+    orbax_process.begin()
+    for config in configs.values():
+      check_ready(config.watching.track)
+    if list(configs) != [""]:
+      return _run_study(configs, command, team)
     if not first.run.dry_run:
-      return execute(configs[""], command)
-    forecast(configs[""])
+      return run_sweep(first, command, team)
+    forecast_sweep(first, team)
     return None
+
+
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+  """Errors that are no fault of ours, in a line that a user understands."""
+  try:
+    yield
+  except (TooLargeError, jax.errors.JaxRuntimeError) as error:
+    if not is_out_of_memory(error):
+      raise
+    raise UserError(f"out of memory ({in_a_line(error)}); allowed: a smaller `model` or `infect_batch_size`") from error
+  except OSError as error:
+    if error.errno not in _OF_THE_DISK:
+      raise
+    raise UserError(f"{error.filename or 'disk'}: {error.strerror}") from error
+  except UnicodeEncodeError as error:  # a library that wants a path as text
+    raise UserError(
+      f"{printable(error.object)}: cannot be used as a path, it is no text in {error.encoding}; allowed: another name"
+    ) from error
+
+
+def _run_study(configs: dict[str, SweepConfig], command: list[str], team: Team) -> Path | None:
+  first = next(iter(configs.values()))
   there = {config.data.dataset for config in configs.values()}
   configs = {name: _with_own_flags(config, there) for name, config in configs.items()}
   now = datetime.datetime.now(datetime.UTC)
   file = "study" if first.run.config is None else first.run.config.stem
   out = path_of(first.run.out or Path("runs") / f"{now:%Y%m%d-%H%M%S}-{file}")
-  goes_on = first.run.resume or first.run.restartable
-  if processes.is_first():
+  resumes = first.run.resume or first.run.restartable
+  if team.is_first:
     _check_folder(out, first.run)
   if first.run.dry_run:
     for name, config in configs.items():
-      forecast(_in_folder(config, out / name, goes_on=goes_on))
+      forecast_sweep(_in_folder(config, out / name, resumes=resumes), team.within(f"dry {name}"))
       jax.clear_caches()
     return None
-  for config in configs.values():
-    check(config)  # a mistake in the last would show after hours
+  for name, config in configs.items():
+    check_sweep(config, team.within(f"check {name}"))  # a mistake in the last would show after hours
     jax.clear_caches()  # programs that read images on the host hold on to them
   old = [RunDirectory(out / name) for name in configs if first.run.overwrite]
-  if processes.is_first():
+  if team.is_first:
     try:
       make_folder(out, exist_ok=True)
     except OSError as error:
-      raise UserError(f"--out {out}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
+      raise UserError(f"`out` {out}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
     for run in old:
       RunDirectory.check(run.path, resume=False, overwrite=True)
     # All of them at once: one left in place would be taken for done when a study that was killed is gone on with.
@@ -109,12 +122,12 @@ def _execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | 
       run.set_aside()
     # A log of what belongs to no run; each run has one of its own.
     write_to(out)
-  event("study_resumed" if goes_on else "study_begun", command=" ".join(command), runs=list(configs))
-  processes.wait("the study's folder is there")
+  event("study_resumed" if resumes else "study_begun", command=" ".join(command), runs=list(configs))
+  team.wait("the study's folder is there")
   try:
-    _run_each(configs, out, command, goes_on=goes_on)
+    _run_each(configs, out, command, team, resumes=resumes)
   except UserError as error:
-    if not processes.is_first():
+    if not team.is_first:
       raise
     # Beside a new run an old one would be taken for done again: then they stay set aside.
     if any(run.path.exists() for run in old):
@@ -123,25 +136,25 @@ def _execute_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | 
     for run in old:
       run.take_back()
     raise
-  if processes.is_first():
-    _tell_of_all([out / name for name in configs], out)
-  processes.wait("the study is told of")
+  if team.is_first:
+    _compare([out / name for name in configs], out)
+  team.wait("the runs are compared")
   return out
 
 
 def _check_folder(out: Path, run: Run) -> None:
   if run.resume and not out.is_dir():
-    raise UserError(f"--resume: there is no study in {out}; allowed: --out with the folder of one that was stopped")
+    raise UserError(f"`resume`: there is no study in {out}; allowed: `out` with the folder of one that was stopped")
   new = not (run.resume or run.restartable or run.overwrite)
   if out.exists() and (not out.is_dir() or (new and any(out.iterdir()))):
-    raise UserError(f"--out {out}: is there already; allowed: another folder, --resume or --overwrite")
+    raise UserError(f"`out` {out}: is there already; allowed: another folder, `resume` or `overwrite`")
   try:
     check_writable(out)
   except OSError as error:
-    raise UserError(f"--out {out}: cannot be written ({error.strerror}); allowed: a folder you can write") from error
+    raise UserError(f"`out` {out}: cannot be written ({error.strerror}); allowed: a folder you can write") from error
 
 
-def _tell_of_all(runs: list[Path], out: Path) -> None:
+def _compare(runs: list[Path], out: Path) -> None:
   # Only now wait for what draws.
   from lwlrd_jax.report.compare import write_comparison  # noqa: PLC0415
 
@@ -149,26 +162,26 @@ def _tell_of_all(runs: list[Path], out: Path) -> None:
   event("study_done", runs=len(runs))
 
 
-def _run_each(configs: dict[str, SweepConfig], out: Path, command: list[str], *, goes_on: bool) -> None:
+def _run_each(configs: dict[str, SweepConfig], out: Path, command: list[str], team: Team, *, resumes: bool) -> None:
   for number, (name, config) in enumerate(configs.items(), 1):
     folder = out / name
     console.print(f"{name}, run {number} of {len(configs)}")
-    if processes.is_first() and goes_on and folder.is_dir() and not any(folder.iterdir()):
+    if team.is_first and resumes and folder.is_dir() and not any(folder.iterdir()):
       folder.rmdir()  # killed before its first file
-    execute(_in_folder(config, folder, goes_on=goes_on), command)
-    if processes.is_first():
+    run_sweep(_in_folder(config, folder, resumes=resumes), command, team.within(name))
+    if team.is_first:
       write_to(out)
     # Every run compiles programs of its own: kept, those of a long study exhaust the process's memory mappings.
     jax.clear_caches()
 
 
-def _in_folder(config: SweepConfig, folder: Path, *, goes_on: bool) -> SweepConfig:
-  run = dataclasses.replace(config.run, out=str(folder), resume=False, restartable=goes_on)
+def _in_folder(config: SweepConfig, folder: Path, *, resumes: bool) -> SweepConfig:
+  run = dataclasses.replace(config.run, out=str(folder), resume=False, restartable=resumes)
   return dataclasses.replace(config, run=run)
 
 
 def _with_own_flags(config: SweepConfig, there: set[str]) -> SweepConfig:
-  """Flags are given to all runs of a study, but `--npz` and `--mimic-dir` are of use to one data set each.
+  """Flags are given to all runs of a study, but `npz` and `mimic_dir` are of use to one data set each.
 
   Args:
     config: Of one run.

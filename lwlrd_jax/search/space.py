@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import TypeVar
 
+from lwlrd_jax.defenses.member_id import MemberId
 from lwlrd_jax.defenses.plan import Defense, schedule_label, steps_per_epoch
 from lwlrd_jax.defenses.schedules import SHAPES, by_layer, lwlrd, number_of_units, time_shape
 from lwlrd_jax.models.depth import LAYER
@@ -42,12 +43,8 @@ class Candidate:
   granularity: str = LAYER
 
   @property
-  def label(self) -> str:
-    """Unique in a search: that of the defence, and the finishing steps.
-
-    >>> Candidate(0.5, 0.02, 12, "cosine", 0.1, ("noise", "scrub")).label
-    'lwlrd-lr0.02-d0.5-f0.1-e12-cosine-then-noise+scrub'
-    """
+  def member(self) -> MemberId:
+    """Names its members: everything that a search varies, but for attack and seed."""
     schedule = schedule_label(
       _NAME,
       lr_max=self.lr_max,
@@ -56,7 +53,16 @@ class Candidate:
       granularity=self.granularity,
       length=(self.epochs, self.shape),
     )
-    return schedule + (f"-then-{'+'.join(self.finish)}" if self.finish else "")
+    return MemberId(schedule, finish=self.finish)
+
+  @property
+  def label(self) -> str:
+    """Unique in a search: that of the defence, and the finishers.
+
+    >>> Candidate(0.5, 0.02, 12, "cosine", 0.1, ("noise", "scrub")).label
+    'lwlrd-lr0.02-d0.5-f0.1-e12-cosine-then-noise+scrub'
+    """
+    return str(self.member)
 
   def to_defense(self, *, batch_size: int, optimizer: str, train_size: int, depth_of_layer: Sequence[int]) -> Defense:
     """The schedule for a model and a training set; the finishing steps are not part of it.

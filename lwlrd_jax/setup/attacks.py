@@ -13,14 +13,11 @@ from lwlrd_jax.attacks.dec.carriers.dictionary import Dictionary
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
 from lwlrd_jax.attacks.dec.carriers.signs import Signs
 from lwlrd_jax.attacks.dec.carriers.values import Values
-from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
+from lwlrd_jax.attacks.dec.redundancy import redundancy_of
 from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.attacks.transpose import Flat, Heavy, Rehearsed, Restorer, Transpose
-from lwlrd_jax.config import SweepConfig
-from lwlrd_jax.config.parse import parse_planes
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.models.recipes import Recipe, recipe_of
-from lwlrd_jax.plan.resolve import infect_steps
+from lwlrd_jax.models.recipes import Recipe
 from lwlrd_jax.setup.starting_points import Origin
 
 T = TypeVar("T", bound=Transpose)
@@ -30,53 +27,56 @@ _RELATIVES: dict[str, type[Transpose]] = {"transpose-heavy": Heavy, "transpose-f
 _OTHER_CARRIERS: dict[str, type[Carrier]] = {"dead": Dead, "values": Values, "signs": Signs, "dictionary": Dictionary}
 
 
-def make_attacks(names: Sequence[str], config: SweepConfig, origin: Origin, check: Check) -> list[Attack]:
+def make_attacks(names: Sequence[str], origin: Origin, check: Check) -> list[Attack]:
   """Makes attacks.
 
   Args:
     names: As in the results table's column `attack`.
-    config: The flags.
     origin: What they start from.
     check: Raises UserError where an attack cannot carry what it is to steal.
   """
-  return [_FAMILIES[ATTACKS[name].family.name](name, config, origin, check) for name in names]
+  return [_FAMILIES[ATTACKS[name].family.name](name, origin, check) for name in names]
 
 
 def plain_transpose(origin: Origin) -> Transpose:
   """The Transpose attack as it is, with the rates of its network."""
-  of_task = dataclasses.asdict(origin.training)
-  return Transpose(stolen=origin.stolen, memory_lr=recipe_of(origin.model).memory_lr, **of_task)
+  of_task = dataclasses.asdict(origin.plan.infection.training)
+  return Transpose(stolen=origin.plan.infection.stolen, memory_lr=origin.plan.recipe.memory_lr, **of_task)
 
 
-def _transpose(name: str, config: SweepConfig, origin: Origin, check: Check) -> Attack:
+def _transpose(name: str, origin: Origin, check: Check) -> Attack:
   """An attack of the Transpose family."""
   if name == "transpose-rehearsed":
     return _rehearsed(origin)
   if name == "transpose-restorer":
-    return _restorer(config, origin, check)
+    return _restorer(origin, check)
   return _relative(_RELATIVES[name], origin) if name in _RELATIVES else plain_transpose(origin)
 
 
 def _relative(kind: type[T], origin: Origin) -> T:
   """An attack trained as the plain one is; rates that a kind has of its own differ from the plain kind's as there."""
-  training, rates, usual = origin.training, recipe_of(origin.model), Recipe()
-  mine = kind(stolen=origin.stolen, steps=training.steps, batch_size=training.batch_size, augment=training.augment)
+  plan, usual = origin.plan, Recipe()
+  training, rates = plan.infection.training, plan.recipe
+  mine = kind(
+    stolen=plan.infection.stolen, steps=training.steps, batch_size=training.batch_size, augment=training.augment
+  )
   task_lr, memory_lr = rates.task_lr / usual.task_lr, rates.memory_lr / usual.memory_lr
   return dataclasses.replace(mine, task_lr=mine.task_lr * task_lr, memory_lr=mine.memory_lr * memory_lr)
 
 
 def _rehearsed(origin: Origin) -> Rehearsed:
   """An attacker who expects what a defender does who says nothing else: decays count what they do in this network."""
-  mine, recipe = _relative(Rehearsed, origin), recipe_of(origin.model)
+  mine, recipe = _relative(Rehearsed, origin), origin.plan.recipe
   low, high = (rate * recipe.lr_max / Recipe().lr_max for rate in mine.lrs)
   return dataclasses.replace(mine, lrs=(low, high), granularity=recipe.granularity)
 
 
-def _restorer(config: SweepConfig, origin: Origin, check: Check) -> Restorer:
+def _restorer(origin: Origin, check: Check) -> Restorer:
   """With as many pilots as index codes can number beside the stolen images, found by halving."""
-  plain, pilots = _relative(Restorer, origin), min(origin.stolen, len(origin.public))
+  infection = origin.plan.infection
+  plain, pilots = _relative(Restorer, origin), min(infection.stolen, len(origin.public))
   while True:
-    attack = dataclasses.replace(plain, pilots=pilots, steps=infect_steps(config, origin.stolen + pilots))
+    attack = dataclasses.replace(plain, pilots=pilots, steps=infection.steps_of(infection.stolen + pilots))
     if pilots <= 1:
       return attack
     try:
@@ -87,15 +87,15 @@ def _restorer(config: SweepConfig, origin: Origin, check: Check) -> Restorer:
       return attack
 
 
-def _dec(name: str, config: SweepConfig, origin: Origin, check: Check) -> Attack:
+def _dec(name: str, origin: Origin, check: Check) -> Attack:
   """An attack of the DEC family."""
   del check
   assert origin.coding is not None
-  info, code, internal = ATTACKS[name], origin.coding.code, config.dec.scenario == "internal"
+  info, code, codes = ATTACKS[name], origin.coding.code, origin.plan.codes
+  stolen, internal = origin.plan.infection.stolen, codes.scenario == "internal"
   if info.flag in adaptive.VARIANTS:
-    return adaptive.VARIANTS[info.flag](origin.stolen, code, internal)
-  carrier = make_carrier(info.carrier, *parse_planes(config.dec.planes))
-  return DEC(origin.stolen, carrier, code, parse_redundancy(config.dec.redundancy), internal)
+    return adaptive.VARIANTS[info.flag](stolen, code, internal)
+  return DEC(stolen, make_carrier(info.carrier, *codes.planes), code, redundancy_of(*codes.redundancy), internal)
 
 
 def make_carrier(name: str, low: int, high: int) -> Carrier:
@@ -107,4 +107,4 @@ def make_carrier(name: str, low: int, high: int) -> Carrier:
   return _OTHER_CARRIERS[name]() if name in _OTHER_CARRIERS else Mantissa(name, low, high)
 
 
-_FAMILIES: dict[str, Callable[[str, SweepConfig, Origin, Check], Attack]] = {"transpose": _transpose, "dec": _dec}
+_FAMILIES: dict[str, Callable[[str, Origin, Check], Attack]] = {"transpose": _transpose, "dec": _dec}

@@ -12,7 +12,7 @@ from lwlrd_jax.attacks.dec.codec.standard import StandardCodec
 from lwlrd_jax.attacks.dec.codec.training import CodecTraining, train_codec
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
-from lwlrd_jax.config import Dec, SweepConfig
+from lwlrd_jax.config import Dec
 from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.data.device import scale
 from lwlrd_jax.data.host_images import HostImages
@@ -20,7 +20,8 @@ from lwlrd_jax.data.npz import load_npz
 from lwlrd_jax.disk.model_cache import arrays_digest, cached_tree, is_cached, numerics
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.network import Params
-from lwlrd_jax.team import processes
+from lwlrd_jax.plan.plan import Plan
+from lwlrd_jax.team import Team
 from lwlrd_jax.watch.progress import console, phase
 
 # Of the codec and its training. Raised with every change that makes an older cached codec a wrong one.
@@ -53,29 +54,29 @@ class Coding(NamedTuple):
     return arrays_digest(*(np.asarray(leaf) for leaf in jax.tree.leaves(self.weights)))
 
 
-def make_coding(config: SweepConfig, data: Dataset, *, stream: bool, dry: bool = False) -> Coding:
-  """The codec that the flags ask for, trained if it has to be.
+def make_coding(plan: Plan, team: Team, *, dry: bool = False) -> Coding:
+  """The codec that is asked for, trained if it has to be.
 
   Args:
-    config: The flags.
-    data: The data set.
-    stream: Whether its training split stays on the host.
+    plan: What is done.
+    team: The processes.
     dry: Whether it may not be trained.
 
   Raises:
     UserError: There are no images to train it on.
   """
-  dec = config.dec
+  dec, data = plan.codes, plan.data
   if dec.codec != "learned":
-    standard = StandardCodec(dec.codec, data.image_shape, dec.quality)  # type: ignore[arg-type]
+    standard = StandardCodec(dec.codec, data.image_shape, dec.quality)
     return Coding(StandardCode(standard, _STANDARD_IDS[dec.codec]), {})
   codec, first = build_codec(data.image_shape, jax.random.key(0))
-  images, training = codec_images(config, data), training_of(dec, data.image_shape)
-  if dry and processes.say(lambda: str(is_cached(_recipe(images, training)))) != "True":
+  images, training = codec_images(dec, data), training_of(dec, data.image_shape)
+  if dry and not team.agree("whether the codec is trained", lambda: is_cached(_recipe(images, training))):
     nothing = (0,) * codec.latent_shape[-1]
     return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, *(nothing,) * 4), trained=False), first)
-  streams = stream and images is data.train.images
-  weights, table = _usable(processes.from_first(lambda: _learned(images, training, "the image codec", stream=streams)))
+  streams = plan.execution.stream and images is data.train.images
+  made = team.from_first("the image codec", lambda: _learned(images, training, "the image codec", stream=streams))
+  weights, table = _usable(made)
   if dec.code == "entropy":
     return Coding(EntropyCode(codec), weights)
   return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, **table)), weights)
@@ -89,7 +90,7 @@ def training_of(dec: Dec, image_shape: tuple[int, int, int]) -> CodecTraining:
   return dataclasses.replace(own, lmbda=lmbda, steps=dec.codec_steps or steps)
 
 
-def codec_images(config: SweepConfig, data: Dataset) -> np.ndarray:
+def codec_images(dec: Dec, data: Dataset) -> np.ndarray:
   """What the codec is trained on: u8[N, H, W, C].
 
   Internally that is the training split. Externally it is a file of the attacker's; or else images that stand for those
@@ -99,24 +100,23 @@ def codec_images(config: SweepConfig, data: Dataset) -> np.ndarray:
   Raises:
     UserError: Too few, or of another shape.
   """
-  dec = config.dec
   if dec.scenario == "internal":
     return data.train.images
   if dec.codec_npz is not None:
     try:
       images = load_npz(dec.codec_npz, image_size=data.image_shape[0]).train.images
     except UserError as error:
-      raise UserError(str(error).replace("--npz", "--codec-npz", 1)) from error
+      raise UserError(str(error).replace("`npz`", "`codec_npz`", 1)) from error
     if images.shape[1:] != data.image_shape:
-      raise UserError(f"--codec-npz {dec.codec_npz}: images are {images.shape[1:]}, the data set's {data.image_shape}")
+      raise UserError(f"`codec_npz` {dec.codec_npz}: images are {images.shape[1:]}, the data set's {data.image_shape}")
   elif data.name.startswith("phantom"):
     images = load_dataset(data.name, image_size=data.image_shape[0], seed=1).train.images
   else:
     images = data.val.images
   if len(images) < _FEWEST_IMAGES:
     raise UserError(
-      f"--codec learned: {len(images)} images to train the external codec on; allowed: {_FEWEST_IMAGES} and more, by "
-      "--codec-npz FILE, or --scenario internal, or --codec webp"
+      f"`codec` learned: {len(images)} images to train the external codec on; allowed: {_FEWEST_IMAGES} and more, by "
+      "`codec_npz` FILE, or `scenario` internal, or `codec` webp"
     )
   return images
 

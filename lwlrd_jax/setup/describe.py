@@ -12,8 +12,9 @@ from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS
 from lwlrd_jax.metrics.utility import absent_classes
 from lwlrd_jax.models.identity import identity
 from lwlrd_jax.plan.jobs import Job
-from lwlrd_jax.plan.resolve import Resolved
-from lwlrd_jax.setup.setting import Setting
+from lwlrd_jax.plan.plan import Plan
+from lwlrd_jax.setup.setup import Setup
+from lwlrd_jax.setup.starting_points import describe_attack
 from lwlrd_jax.user.model_name import own_model
 
 # Flags that say where and how to run, not what.
@@ -25,44 +26,55 @@ _FREE = (
 )
 
 
-def describe(setting: Setting, resolved: Resolved) -> dict[str, Any]:
-  """What a run is about, as JSON: the flags, the data, and every default that was filled in."""
-  config, data = setting.config, setting.data
+def describe(setup: Setup) -> dict[str, Any]:
+  """What a run is about, as JSON: the flags, the data, and every default that was filled in.
+
+  Of attacks whose codec is not trained yet nothing is said under `infection`.
+  """
+  plan, data = setup.plan, setup.plan.data
+  sizes = {layer: sum(leaf.size for leaf in plan.declared[layer].values()) for layer in plan.network.layers}
   return {
-    "config": config.flat(),
+    "config": plan.flags,
     "dataset": {
       "name": data.name,
       "train": len(data.train),
-      "copies": setting.copies.copies,
-      "distinct": setting.copies.distinct,
+      "copies": setup.copies.copies,
+      "distinct": setup.copies.distinct,
       "val": len(data.val),
       "test": len(data.test),
       "image_shape": list(data.image_shape),
       "label_names": list(data.label_names),
       "multi_label": data.multi_label,
       "openly_licensed": data.openly_licensed,
-      "sha256": setting.origin.digest,
+      "sha256": setup.origin.digest,
       "notes": list(data.notes),
     },
-    "model": identity(config.data.model, data.image_shape, data.num_outputs),
-    "unused_parameters": list(setting.network.unused),
+    "model": identity(plan.model, data.image_shape, data.num_outputs),
+    "unused_parameters": list(plan.network.unused),
     "absent_classes": [data.label_names[i] for i in absent_classes(data.test.labels, data.num_outputs)],
-    "stolen": resolved.stolen,
-    "attacks": list(resolved.attacks),
+    "stolen": plan.infection.stolen,
+    "attacks": list(plan.infection.attacks),
     "fine_tuning": {
-      "epochs": resolved.epochs,
-      "batch_size": resolved.batch_size,
-      "lrs": list(resolved.lrs),
-      "granularity": resolved.granularity,
+      "epochs": plan.tuning.epochs,
+      "batch_size": plan.tuning.batch_size,
+      "lrs": list(plan.tuning.lrs or ()),
+      "granularity": plan.tuning.granularity,
     },
-    "execution": {"strategy": setting.strategy, "stream": resolved.stream},
+    "execution": {"strategy": plan.execution.strategy, "stream": plan.execution.stream},
     "postprocessings": list(POSTPROCESSINGS),
     "measures": MEASURES,
+    "infection": {
+      attack.name: describe_attack(setup.origin, attack) for attack in setup.attacks if attack.size_is_known
+    },
+    "knows": {attack.name: attack.info.knows for attack in setup.attacks},
+    "layers": list(sizes),
+    "layer_parameters": list(sizes.values()),
+    "members": describe_members(plan, plan.jobs),
   }
 
 
-def describe_members(setting: Setting, jobs: Sequence[Job]) -> dict[str, Any]:
-  """The layers, and each member's learning rates, as JSON."""
+def describe_members(plan: Plan, jobs: Sequence[Job]) -> dict[str, Any]:
+  """Each member's learning rates, as JSON."""
 
   def rates(defense: Defense) -> dict[str, Any]:
     schedule = defense.schedule
@@ -73,34 +85,27 @@ def describe_members(setting: Setting, jobs: Sequence[Job]) -> dict[str, Any]:
     }
 
   return {
-    "layers": list(setting.parameters),
-    "layer_parameters": list(setting.parameters.values()),
-    "members": {
-      name: rates(job.defense)
-      for seed in range(setting.seeds)
-      for attack in setting.attacks
-      for job in jobs
-      for name in job.members(attack, seed)
-    },
+    name: rates(job.defense)
+    for seed in range(plan.infection.seeds)
+    for attack in plan.infection.attacks
+    for job in jobs
+    for name in job.members(attack, seed)
   }
 
 
-def _meant(flag: str, value: Any, run: dict[str, Any]) -> Any:
-  """What a flag comes to in a run: a default by the kind of network is as good as the same value given.
+def _meant(flags: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+  """What flags come to in a run: a default by the kind of network is as good as the same value given.
 
   Where the file of a network lies is not compared: what is in it is, as the model's identity.
   """
-  if flag == "model":
-    own = own_model(value)
-    return own.name if own else value
-  if flag not in {"lrs", "granularity"} or value is not None:
-    return value
-  found = run["fine_tuning"][flag]
-  return ",".join(f"{lr:g}" for lr in found) if flag == "lrs" else found
+  filled = {name: run["fine_tuning"][name] for name in ("lrs", "granularity") if flags.get(name) is None}
+  own = own_model(flags["model"])
+  model = {} if own is None else {"model": own.name}
+  return SweepConfig().replaced({**flags, **filled, **model}).values()
 
 
 def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
-  """Refuses to go on with a run that was started otherwise.
+  """Refuses to resume a run that was started otherwise.
 
   That is with other flags, on other data, with another image codec, on another kind of device, or with other versions
   of the libraries.
@@ -114,35 +119,33 @@ def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
   """
   # A run started by a version without a flag did what the flag's default does.
   had = {**SweepConfig().flat(), **before["config"]}
+  meant_before, meant_now = _meant(had, now), _meant(now["config"], now)
   for flag, value in now["config"].items():
-    if flag not in _FREE and _meant(flag, had[flag], now) != _meant(flag, value, now):
-      raise UserError(
-        f"--{flag.replace('_', '-')} {value}: the run to go on with had {had[flag]}; "
-        "allowed: the same flags, or another --out"
-      )
+    if flag not in _FREE and meant_before[flag] != meant_now[flag]:
+      raise UserError(f"`{flag}` {value}: the run to resume had {had[flag]}; allowed: the same flags, or another `out`")
   for name, version in now["versions"].items():
     if before["versions"].get(name, version) != version:
       raise UserError(
-        f"--resume: the run was started with {name} {before['versions'][name]}, this is {version}; "
-        "allowed: the same version, or another --out"
+        f"`resume`: the run was started with {name} {before['versions'][name]}, this is {version}; "
+        "allowed: the same version, or another `out`"
       )
   if before["device"]["platform"] != now["device"]["platform"]:
     raise UserError(
-      f"--resume: the run was started on {before['device']['platform']}, this is {now['device']['platform']}; "
-      "allowed: the same kind of device, or another --out"
+      f"`resume`: the run was started on {before['device']['platform']}, this is {now['device']['platform']}; "
+      "allowed: the same kind of device, or another `out`"
     )
   if before["dataset"]["sha256"] != now["dataset"]["sha256"]:
-    raise UserError("--resume: the data set's images or labels are not those the run was started on")
+    raise UserError("`resume`: the data set's images or labels are not those the run was started on")
   if before.get("model", now["model"]) != now["model"]:
-    raise UserError(f"--resume: {now['config']['model']} is not what it was when the run was started")
+    raise UserError(f"`resume`: {now['config']['model']} is not what it was when the run was started")
   if before.get("measures", 1) != now.get("measures", 1):
     raise UserError(
-      "--resume: this version of lwlrd_jax measures otherwise than the one that started the run; allowed: that one, "
-      "or another --out"
+      "`resume`: this version of lwlrd_jax measures otherwise than the one that started the run; allowed: that one, "
+      "or another `out`"
     )
   for attack, settings in json.loads(json.dumps(now["infection"])).items():
     if before["infection"].get(attack) != settings:
       raise UserError(
-        f"--resume: the {attack} attack is not as it was when the run was started (another --codec-npz, or another "
-        "version of lwlrd_jax); allowed: the same, or another --out"
+        f"`resume`: the {attack} attack is not as it was when the run was started (another `codec_npz`, or another "
+        "version of lwlrd_jax); allowed: the same, or another `out`"
       )

@@ -13,17 +13,15 @@ from lwlrd_jax.attacks.base import Attack, Infected, NoRoomError, Task
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.disk.model_cache import arrays_digest, cached_tree, is_cached, numerics
-from lwlrd_jax.engine.mapping import Strategy
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import finetune, member_mesh
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.identity import identity
-from lwlrd_jax.models.network import Network, Params
-from lwlrd_jax.models.recipes import recipe_of
-from lwlrd_jax.models.task_training import TaskTraining
+from lwlrd_jax.models.network import Params
+from lwlrd_jax.plan.plan import Plan
 from lwlrd_jax.setup.codec import Coding
-from lwlrd_jax.team import processes
+from lwlrd_jax.team import Team
 from lwlrd_jax.user.model_name import short_name
 from lwlrd_jax.watch.progress import console, phase
 
@@ -65,32 +63,27 @@ class Origin:
   """What all starting points of a sweep share.
 
   Attributes:
-    model: Name of the network.
-    data: The data set.
-    train: Its training split, on the device.
-    public: Images of the same kind that an attacker may have from elsewhere: its validation split.
-    digest: Its `data_digest`.
-    stolen: Images to steal.
-    training: How models are trained on their task.
+    plan: What is done.
+    train: The training split, on the device.
+    public: Images of the same kind that an attacker may have from elsewhere: the validation split.
+    digest: `data_digest` of the data set.
     coding: How attacks turn images into bits; None if none of them does.
   """
 
-  model: str
-  data: Dataset
+  plan: Plan
   train: DeviceSplit
   public: DeviceSplit
   digest: str
-  stolen: int
-  training: TaskTraining
   coding: Coding | None
 
-  def build(self, key: jax.Array):
-    """A network and its first weights."""
-    return build_model(self.model, self.data.image_shape, self.data.num_outputs, key)
-
-  def task(self, network: Network) -> Task:
+  @property
+  def task(self) -> Task:
     """What attacks are run on."""
-    return Task(network, self.train, self.public, None if self.coding is None else self.coding.weights)
+    return Task(self.plan.network, self.train, self.public, None if self.coding is None else self.coding.weights)
+
+  def draw(self, key: jax.Array) -> Params:
+    """First weights of the network."""
+    return build_model(self.plan.model, self.plan.data.image_shape, self.plan.data.num_outputs, key)[1]
 
 
 def check_attack(origin: Origin, attack: Attack, seed: int) -> None:
@@ -99,67 +92,66 @@ def check_attack(origin: Origin, attack: Attack, seed: int) -> None:
   Raises:
     UserError: It cannot number the images, or not hide them.
   """
-  network, params = origin.build(jax.random.key(0))
-  given = f"--stolen {origin.stolen}"  # some attacks take a share of it
+  params, plan = origin.draw(jax.random.key(0)), origin.plan
+  given = f"`stolen` {plan.infection.stolen}"  # some attacks take a share of it
   try:
-    attack.check(origin.task(network), params, jax.random.fold_in(jax.random.key(seed), _INFECT))
+    attack.check(origin.task, params, jax.random.fold_in(jax.random.key(seed), _INFECT))
   except NoRoomError as error:
     needed, room = (
       f"{size:,} weights" if error.unit == "weights" else f"{size / 8e3:,.1f} kB" for size in (error.needed, error.room)
     )
     least = "" if attack.size_is_known else "at least "
     raise UserError(
-      f"{given}: the payload of {attack.name} takes {least}{needed}, its carrier in this {short_name(origin.model)} "
-      f"holds {room}; allowed: about {int(origin.stolen * error.room / error.needed)} images, or another attack"
+      f"{given}: the payload of {attack.name} takes {least}{needed}, its carrier in this {short_name(plan.model)} "
+      f"holds {room}; allowed: about {int(plan.infection.stolen * error.room / error.needed)} images, or another attack"
     ) from error
   except ValueError as error:
     raise UserError(f"{given}: {attack.name}: {error}") from error
 
 
-def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int], strategy: Strategy) -> list[Infected]:
+def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int], team: Team) -> list[Infected]:
   """The models that an attack hid images in, one a seed. Of several processes the first makes them for all.
 
   Args:
     origin: What they start from.
     attack: What hides them.
     seeds: Of infections.
-    strategy: How a device maps over seeds.
+    team: The processes.
   """
 
   def make() -> dict[str, Any]:
-    trees = _infected_trees(origin, attack, seeds, strategy)
+    trees = _infected_trees(origin, attack, seeds)
     return {str(seed): tree for seed, tree in zip(seeds, trees, strict=True)}
 
-  trees = processes.from_first(make)
+  trees = team.from_first("infected models", make)
   return [Infected(**jax.tree.map(jnp.asarray, trees[str(seed)])) for seed in seeds]
 
 
-def _infected_trees(origin: Origin, attack: Attack, seeds: Sequence[int], strategy: Strategy) -> list[dict[str, Any]]:
+def _infected_trees(origin: Origin, attack: Attack, seeds: Sequence[int]) -> list[dict[str, Any]]:
   """Those that are missing in the cache are made together; where they need hosts, one after another."""
   settings = _infection_settings(origin, attack)
   trees = []
   for group in [[seed] for seed in seeds] if attack.info.family.needs_host else [seeds]:
     missing = [seed for seed in group if not is_cached(_recipe(origin, settings, seed))]
-    made = _infect(origin, attack, missing, strategy) if missing else {}
+    made = _infect(origin, attack, missing) if missing else {}
     for seed in group:
       make = functools.partial(made.__getitem__, seed)
       trees.append(_cached(origin, settings, seed, make, f"infected model ({attack.name})"))
   return trees
 
 
-def _infect(origin: Origin, attack: Attack, seeds: Sequence[int], strategy: Strategy) -> dict[int, dict[str, Any]]:
+def _infect(origin: Origin, attack: Attack, seeds: Sequence[int]) -> dict[int, dict[str, Any]]:
   """Infected models, as trees, by seed."""
   keys = [jax.random.key(seed) for seed in seeds]
-  built = [origin.build(jax.random.fold_in(key, _INIT)) for key in keys]
-  params = [params for _, params in built]
+  params = [origin.draw(jax.random.fold_in(key, _INIT)) for key in keys]
   if attack.info.family.needs_host:
     params = [host_model(origin, seed) for seed in seeds]
   keys = [jax.random.fold_in(key, _INFECT) for key in keys]
   try:
     with phase(f"infecting ({attack.name}, {attack.stolen} images)", attack.steps, members=len(seeds)) as on_steps:
-      infected = attack.infect_all(origin.task(built[0][0]), params, keys, on_steps, strategy)
+      infected = attack.infect_all(origin.task, params, keys, on_steps, origin.plan.execution.strategy)
   except ValueError as error:
-    raise UserError(f"--attacks: {attack.name}: {error}") from error
+    raise UserError(f"`attacks`: {attack.name}: {error}") from error
   return {seed: one._asdict() for seed, one in zip(seeds, infected, strict=True)}
 
 
@@ -167,8 +159,9 @@ def _infection_settings(origin: Origin, attack: Attack) -> dict[str, Any]:
   settings = {"attack": describe_attack(origin, attack)}
   if attack.info.family.needs_host:
     # With what belonged to them when they were the Transpose attack's: models in older caches are still found.
-    of_transpose = {"name": "transpose", "on_device": True, "memory_lr": recipe_of(origin.model).memory_lr}
-    settings["host"] = {**origin.training.settings(), **of_transpose, "stolen": origin.stolen}
+    of_transpose = {"name": "transpose", "on_device": True, "memory_lr": origin.plan.recipe.memory_lr}
+    infection = origin.plan.infection
+    settings["host"] = {**infection.training.settings(), **of_transpose, "stolen": infection.stolen}
   return settings
 
 
@@ -192,10 +185,10 @@ def describe_attack(origin: Origin, attack: Attack) -> dict[str, Any]:
 
 def _trained(origin: Origin, seed: int, init: int, batches: int, name: str, title: str) -> Params:
   """A model trained on its task alone."""
-  key, training = jax.random.key(seed), origin.training
+  key, training, network = jax.random.key(seed), origin.plan.infection.training, origin.plan.network
 
   def make() -> dict[str, Any]:
-    network, params = origin.build(jax.random.fold_in(key, init))
+    params = origin.draw(jax.random.fold_in(key, init))
     schedule = np.outer(training.task_lr * training.time_shape(), np.ones(len(network.layers)))
     with phase(f"training {title}", training.steps) as on_steps:
       population = finetune(
@@ -219,7 +212,7 @@ def _recipe(origin: Origin, settings: dict[str, Any], seed: int) -> dict[str, An
   """Everything that a trained tree depends on."""
   return {
     "recipe": _RECIPE,
-    "model": identity(origin.model, origin.data.image_shape, origin.data.num_outputs),
+    "model": identity(origin.plan.model, origin.plan.data.image_shape, origin.plan.data.num_outputs),
     "data": origin.digest,
     "seed": seed,
     **settings,

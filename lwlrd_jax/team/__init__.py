@@ -1,0 +1,5 @@
+"""One process or several: a `Team` is passed to whoever shares work."""
+
+from lwlrd_jax.team.team import Team, join
+
+__all__ = ["Team", "join"]

@@ -134,7 +134,8 @@ def _in_a_line(error: Exception, path: Path) -> str:
   lines = str(error).strip().splitlines()
   places = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
   where = f" (line {places[-1]})" if places else ""
-  return f"{type(error).__name__}: {lines[0] if lines else 'no message'}{where}"
+  kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+  return f"{kind}{lines[0] if lines else 'no message'}{where}"
 
 
 def _hint(error: Exception, module: types.ModuleType) -> str:

@@ -40,11 +40,11 @@ def check_model(model: str) -> None:
   """
   own = own_model(model)
   if own is not None and not own.file.is_file():
-    raise UserError(f"--model {model}: there is no such file; {ALLOWED}")
+    raise UserError(f"`model` {model}: there is no such file; {ALLOWED}")
   if own is None and model.endswith(".py"):
-    raise UserError(f"--model {model}: names no network of that file; did you mean {model}:NAME? {ALLOWED}")
+    raise UserError(f"`model` {model}: names no network of that file; did you mean {model}:NAME? {ALLOWED}")
   if own is None and model not in MODEL_NAMES:
-    raise not_known("--model", model, MODEL_NAMES, others=", or FILE.py:NAME")
+    raise not_known("`model`", model, MODEL_NAMES, others=", or FILE.py:NAME")
 
 
 def short_name(model: str) -> str:

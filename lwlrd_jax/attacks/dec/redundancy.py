@@ -6,18 +6,14 @@ Nothing here imports JAX before bits are recovered: the command line reads `--re
 """
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
-from lwlrd_jax.errors import UserError, did_you_mean, nearest, shown
 
 if TYPE_CHECKING:
   import jax
-
-_ALLOWED = "allowed: none, repeat-K (odd K from 3), ra-Q (Q from 2 to 16)"
 
 
 class Redundancy(Protocol):
@@ -25,7 +21,7 @@ class Redundancy(Protocol):
 
   @property
   def name(self) -> str:
-    """As `parse_redundancy` reads it."""
+    """Its kind and number, such as `repeat-3`."""
 
   def coded_length(self, n: int) -> int:
     """How many protected bits n bits become, n >= 0."""
@@ -144,30 +140,15 @@ class Repeat:
     return copy * n + (np.asarray(positions) - copy) % max(n, 1)
 
 
-def parse_redundancy(text: str) -> Redundancy:
-  """Reads `--redundancy`.
+def redundancy_of(kind: str, number: int = 1) -> Redundancy:
+  """Redundancy by name: `none`; `repeat`, so many copies, odd; `ra`, a repeat accumulate code, so many bits for one.
 
-  Raises:
-    UserError: It is none of the ways, or its number is not possible.
-
-  >>> parse_redundancy("repeat-3").name, parse_redundancy("repeat-3").coded_length(100)
+  >>> redundancy_of("repeat", 3).name, redundancy_of("ra", 3).coded_length(100)
   ('repeat-3', 300)
-  >>> parse_redundancy("ra-3").coded_length(100)
-  300
   """
-  if text == "none":
+  if kind == "none":
     return Unprotected()
-  # Nine digits: enough for any number of copies, and few enough for int().
-  match = re.fullmatch(r"(repeat|ra)-([1-9][0-9]{0,8})", text)
-  if match is None:
-    digits = re.search(r"[1-9][0-9]{0,8}", text)
-    ways = [f"{way}-{digits[0] if digits else 3}" for way in ("repeat", "ra")]
-    raise UserError(f"--redundancy {shown(text)}: not known; {did_you_mean(nearest(text, ['none', *ways]))}{_ALLOWED}")
-  way, number = match[1], int(match[2])
-  try:
-    return Repeat(number) if way == "repeat" else RepeatAccumulate(number)
-  except ValueError as error:
-    raise UserError(f"--redundancy {text}: {error}; {_ALLOWED}") from None
+  return Repeat(number) if kind == "repeat" else RepeatAccumulate(number)
 
 
 def _check_length(redundancy: Redundancy, bits: "jax.Array | np.ndarray", n: int) -> None:

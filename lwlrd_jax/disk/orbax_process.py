@@ -16,9 +16,11 @@ from typing import Any, TypeVar
 
 import jax
 
-from lwlrd_jax.team import processes
-
 T = TypeVar("T")
+
+
+def _is_alone() -> bool:
+  return not jax.distributed.is_initialized() or jax.process_count() == 1
 
 
 def call(function: Callable[..., T], *arguments: Any) -> T:
@@ -27,7 +29,7 @@ def call(function: Callable[..., T], *arguments: Any) -> T:
   Raises:
     OSError: The process beside it died.
   """
-  if processes.count() == 1:
+  if _is_alone():
     return function(*arguments)
   begin()
   try:
@@ -39,7 +41,7 @@ def call(function: Callable[..., T], *arguments: Any) -> T:
 @functools.cache
 def begin() -> None:
   """Starts the process, which takes some seconds, before it is needed; nothing where this one is alone."""
-  if processes.count() == 1:
+  if _is_alone():
     return
   signals = {signal.SIGINT, signal.SIGTERM}
   # It inherits that: until it has imported everything, a signal to the whole group would end it.

@@ -1,11 +1,15 @@
-import dataclasses
+import copy
 import time
 import tracemalloc
 
 import pytest
 
 from lwlrd_jax.config import SweepConfig, validate
-from lwlrd_jax.config.parse import MOST_MEMBERS, parse_decays, parse_floors, parse_lrs, parse_names
+from lwlrd_jax.config.values import MOST_MEMBERS, kinds_of, read_decays, read_floors, read_lrs, read_names
+from lwlrd_jax.data.augment import AUGMENTATIONS
+from lwlrd_jax.data.mimic.choices import LABELERS, UNCERTAIN
+from lwlrd_jax.defenses.schedules import SHAPES
+from lwlrd_jax.engine.optimizer import INNER
 from lwlrd_jax.errors import UserError
 
 
@@ -21,7 +25,7 @@ from lwlrd_jax.errors import UserError
   ],
 )
 def test_decays(text, values):
-  assert parse_decays(text) == values
+  assert read_decays("--decays", text) == values
 
 
 @pytest.mark.parametrize(
@@ -33,7 +37,7 @@ def test_decays(text, values):
 )
 def test_bad_decays_name_the_flag_the_value_and_what_is_allowed(text):
   with pytest.raises(UserError) as error:
-    parse_decays(text)
+    read_decays("--decays", text)
   message = str(error.value)
   assert message.startswith("--decays")
   assert text in message
@@ -44,15 +48,15 @@ def test_bad_decays_name_the_flag_the_value_and_what_is_allowed(text):
 @pytest.mark.parametrize("text", ["", "0", "-1", "x", "1e-2;3", "inf", "nan"])
 def test_bad_lrs(text):
   with pytest.raises(UserError, match=r"^--lrs .*above 0"):
-    parse_lrs(text)
+    read_lrs("--lrs", text)
   with pytest.raises(UserError, match=r"^--high-lrs .*above 0"):
-    parse_lrs(text, flag="--high-lrs")
+    read_lrs("--high-lrs", text)
 
 
 def test_names():
-  assert parse_names("--attacks", "a, b,a", ("a", "b")) == ("a", "b")
+  assert read_names("--attacks", "a, b,a", allowed=("a", "b")) == ("a", "b")
   with pytest.raises(UserError, match=r"--attacks a,c: 'c' is not known; allowed: a, b"):
-    parse_names("--attacks", "a,c", ("a", "b"))
+    read_names("--attacks", "a,c", allowed=("a", "b"))
 
 
 def test_flag_names_are_unique_across_groups():
@@ -63,13 +67,7 @@ def test_flag_names_are_unique_across_groups():
 
 def with_(**flags):
   """A configuration with these flags."""
-  config = SweepConfig()
-  groups = {
-    field.name: dataclasses.replace(group, **{name: flags[name] for name in vars(group) if name in flags})
-    for field in dataclasses.fields(config)
-    for group in [getattr(config, field.name)]
-  }
-  return SweepConfig(**groups)
+  return SweepConfig().replaced(flags)
 
 
 @pytest.mark.parametrize("count", ["1000000000", "1e9", "100001", "9" * 300])
@@ -77,7 +75,7 @@ def test_a_giant_range_is_never_made(count):
   tracemalloc.start()
   started = time.monotonic()
   with pytest.raises(UserError, match=r"^--decays 0\.1:0\.9:.* values; allowed: at most 100,000 members") as error:
-    parse_decays(f"0.1:0.9:{count}")
+    read_decays("--decays", f"0.1:0.9:{count}")
   assert tracemalloc.get_traced_memory()[1] < 10**6
   tracemalloc.stop()
   assert time.monotonic() - started < 1
@@ -85,24 +83,24 @@ def test_a_giant_range_is_never_made(count):
 
 
 def test_a_range_counts_in_whole_numbers():
-  assert parse_decays("0.1:0.9:9e0") == parse_decays("0.1:0.9")
+  assert read_decays("--decays", "0.1:0.9:9e0") == read_decays("--decays", "0.1:0.9")
   for count in ("2.5", "inf", "nan"):
     with pytest.raises(UserError, match=r"N is a whole number; allowed: "):
-      parse_decays(f"0.1:0.9:{count}")
+      read_decays("--decays", f"0.1:0.9:{count}")
 
 
-@pytest.mark.parametrize("parse", [parse_decays, parse_lrs, parse_floors])
-def test_a_giant_list_is_neither_read_nor_repeated(parse):
+@pytest.mark.parametrize("read", [read_decays, read_lrs, read_floors])
+def test_a_giant_list_is_neither_read_nor_repeated(read):
   with pytest.raises(UserError, match=r" 1,000,001 values; allowed: at most 100,000 members in a sweep$") as error:
-    parse("0.5," * 10**6 + "x")
+    read("--decays", "0.5," * 10**6 + "x")
   assert len(str(error.value)) < 200
 
 
 def test_of_a_list_the_wrong_entry_is_named():
   with pytest.raises(UserError, match=r"^--lrs 0\.1,x: 'x' is no number; "):
-    parse_lrs("0.1,x")
+    read_lrs("--lrs", "0.1,x")
   with pytest.raises(UserError, match=r"^--lrs 0\.1,-2: '-2' is out of range; ") as error:
-    parse_lrs("0.1,-2")
+    read_lrs("--lrs", "0.1,-2")
   assert "\n" not in str(error.value)
 
 
@@ -127,3 +125,34 @@ def test_giant_products_are_refused(flags, said):
 
 def test_as_many_members_as_a_sweep_takes():
   validate(with_(decays=f"0.1:0.9:{MOST_MEMBERS // 2}", attacks="transpose,dec", baselines=False))
+
+
+def test_values_keep_the_text_that_they_were_given_as():
+  config = with_(decays="0.2:0.4:3", planes="4:12", redundancy="ra-3", finish="none,noise+scrub", strategy="4")
+  flat = config.flat()
+  assert (config.tuning.decays, flat["decays"]) == ((0.2, 0.3, 0.4), "0.2:0.4:3")
+  assert (config.dec.planes, flat["planes"]) == ((4, 12), "4:12")
+  assert (config.dec.redundancy, flat["redundancy"]) == (("ra", 3), "ra-3")
+  assert (config.finishing.finish, flat["finish"]) == (((), ("noise", "scrub")), "none,noise+scrub")
+  assert config.run.strategy == flat["strategy"] == 4
+  assert with_(**flat) == config
+  assert copy.deepcopy(config) == config
+  assert copy.deepcopy(config).flat() == flat
+
+
+def test_values_of_python_are_taken():
+  config = with_(decays=(0.3, 0.5), finish=((), ("noise", "scrub")), strategy=2)
+  assert config.tuning.decays == (0.3, 0.5)
+  assert config.finishing.finish == ((), ("noise", "scrub"))
+  assert config.flat()["finish"] == "none,noise+scrub"
+  with pytest.raises(UserError, match=r"^--strategy 0: not known"):
+    with_(strategy=0)
+
+
+def test_names_of_flags_are_those_of_what_they_choose():
+  hints = {name: kind.choices for group in vars(SweepConfig()).values() for name, kind in kinds_of(type(group)).items()}
+  assert set(hints["optimizer"]) <= set(INNER)
+  assert set(hints["shape"]) == set(SHAPES)
+  assert set(hints["augment"]) == set(AUGMENTATIONS)
+  assert set(hints["uncertain"]) == set(UNCERTAIN)
+  assert hints["labeler"] == LABELERS

@@ -1,0 +1,48 @@
+"""The name of a member: the one place that makes it."""
+
+from typing import NamedTuple
+
+# Finishers, by name; none is no step on the weights.
+Steps = tuple[str, ...]
+UNTREATED = "untreated"
+# Controls that stand once in a table, measured with the first attack.
+SHARED_CONTROLS = ("clean", "mean_image", "originals", "noise_images")
+
+
+class MemberId(NamedTuple):
+  """What tells a member from others; its text is its name in the table and in `checkpoints/`.
+
+  Attributes:
+    schedule: Label of its schedule, or the name of a control.
+    attack: What its model was infected by; empty for controls of all attacks.
+    prepare: Finishers before the schedule.
+    finish: Finishers after it.
+    seed: Number of the infection; None where several are meant.
+
+  >>> str(MemberId("lwlrd-lr0.1-d0.5", "dec", ("noise",), ("prune", "scrub"), 1))
+  'dec-lwlrd-lr0.1-d0.5-after-noise-then-prune+scrub-s1'
+  >>> str(MemberId("clean", seed=0))
+  'clean-s0'
+  """
+
+  schedule: str
+  attack: str = ""
+  prepare: Steps = ()
+  finish: Steps = ()
+  seed: int | None = None
+
+  def __str__(self) -> str:
+    parts = [self.attack, self.schedule]
+    parts += [f"after-{step_names(self.prepare)}"] * bool(self.prepare)
+    parts += [f"then-{step_names(self.finish)}"] * bool(self.finish)
+    parts += [] if self.seed is None else [f"s{self.seed}"]
+    return "-".join(filter(None, parts))
+
+
+def step_names(steps: Steps) -> str:
+  """As in the results table.
+
+  >>> step_names(("noise", "scrub")), step_names(())
+  ('noise+scrub', 'none')
+  """
+  return "+".join(steps) or "none"

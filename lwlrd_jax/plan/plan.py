@@ -1,0 +1,350 @@
+"""From what the user said to what will be run: every default that depends on the data, every schedule."""
+
+import dataclasses
+import datetime
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from lwlrd_jax.attacks.dec.carriers.hold import BATCH as HELD_BATCH
+from lwlrd_jax.attacks.registry import chosen
+from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, SweepConfig
+from lwlrd_jax.data import Dataset, load_dataset
+from lwlrd_jax.data.mimic.choices import Choices
+from lwlrd_jax.defenses.plan import Defense, plan_defenses, steps_per_epoch
+from lwlrd_jax.engine.mapping import Strategy
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.metrics.utility import absent_classes
+from lwlrd_jax.models import build_model
+from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.own import check_training
+from lwlrd_jax.models.recipes import Recipe, recipe_of
+from lwlrd_jax.models.task_training import TaskTraining
+from lwlrd_jax.plan.jobs import Job, controls_of, table_order
+from lwlrd_jax.plan.room import members_per_wave, strategy_of, streams
+from lwlrd_jax.search.space import Space
+from lwlrd_jax.storage import path_of
+from lwlrd_jax.team import Team
+from lwlrd_jax.user.model_name import short_name
+
+# Fine-tuning has to undo the harm of its own first large steps, which takes steps rather than epochs: a small set gets
+# more of these (compare --epochs 6).
+_EPOCHS, _FEWEST_STEPS = 12, 256
+_MOST_STEPS = 1_000_000  # each has a row in every schedule
+# Enough for the figures in sweeps/dermamnist.py. The task alone needs about a thousand.
+_STEPS_PER_STOLEN, _FEWEST_INFECT_STEPS = 4.2, 1000
+_GENERATED_STOLEN, _STOLEN = 256, 512
+# A search looks at rates up to this many times smaller and larger than the default.
+_LR_RANGE = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """Where a run is or will be.
+
+  Attributes:
+    out: Its directory.
+    resume: Whether it is resumed.
+    overwrite: Whether it replaces another one.
+  """
+
+  out: Path
+  resume: bool
+  overwrite: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Infection:
+  """What is infected, and how often.
+
+  Attributes:
+    attacks: Names of the attacks, as in the results table.
+    stolen: Images to steal.
+    seeds: Infections of each attack.
+    training: How models are trained on their task, infected or not.
+    given_steps: Training steps that the user gave, if any.
+  """
+
+  attacks: tuple[str, ...]
+  stolen: int
+  seeds: int
+  training: TaskTraining
+  given_steps: int | None
+
+  def steps_of(self, images: int) -> int:
+    """Training steps of an infection that memorises so many images."""
+    return infect_steps(self.given_steps, images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+  """What is searched for.
+
+  Attributes:
+    space: What varies.
+    budget: Schedules to try.
+    population: Those tried together.
+    max_auc_drop: AUC that the recommended schedule may cost.
+  """
+
+  space: Space
+  budget: int
+  population: int
+  max_auc_drop: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+  """How the work is done; figures do not depend on it but for rounding.
+
+  Attributes:
+    strategy: How a device maps over members.
+    stream: Whether the training split stays on the host.
+    members_per_wave: Members trained at once by a process.
+    snapshot_seconds: Between two snapshots of what is being fine-tuned.
+    profile: Whether the first wave is traced.
+    track: Trackers that members are recorded in.
+  """
+
+  strategy: Strategy
+  stream: bool
+  members_per_wave: int
+  snapshot_seconds: float
+  profile: bool
+  track: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+  """What a sweep does; nothing is trained yet, and nothing on the device.
+
+  Attributes:
+    flags: What the user said, as config.json records it.
+    place: Where the run is.
+    model: Name of the network.
+    data: The data set.
+    network: The network's structure.
+    declared: Shapes of its arrays.
+    recipe: Rates of this kind of network.
+    infection: What is infected.
+    codes: How images are compressed and hidden.
+    tuning: Fine-tuning as it was asked for; `epochs`, `lrs` and `granularity` are filled in.
+    finishing: Settings of the finishers.
+    jobs: What is done with every infected model; of a search with the baselines alone.
+    search: What is searched for, if anything.
+    execution: How the work is done.
+    show_stolen: Whether pictures of reconstructions are wanted whatever the data.
+  """
+
+  flags: dict[str, object]
+  place: Place
+  model: str
+  data: Dataset
+  network: Network
+  declared: Params
+  recipe: Recipe
+  infection: Infection
+  codes: Dec
+  tuning: FineTuning
+  finishing: Finishing
+  jobs: tuple[Job, ...]
+  search: Search | None
+  execution: Execution
+  show_stolen: bool
+
+  @property
+  def may_show(self) -> bool:
+    """Whether pictures of reconstructions may be kept."""
+    return self.data.openly_licensed or self.show_stolen
+
+  def order(self, jobs: tuple[Job, ...] = ()) -> list[str]:
+    """Members in the order of the table; with further jobs, those of these too."""
+    return table_order(self.infection.attacks, self.jobs + jobs, self.infection.seeds)
+
+  def controls(self, attack: str, seed: int) -> tuple[str, ...]:
+    """Names of the controls that are measured with an attack: its own model, untreated, and perhaps shared ones."""
+    return controls_of(attack, self.infection.attacks, seed)
+
+
+def make_plan(config: SweepConfig, place: Place, team: Team) -> Plan:
+  """Fills in the defaults, and makes the schedules.
+
+  Raises:
+    UserError: A mistake that the data or the network show.
+  """
+  # Before anything is computed, or looked up in the cache by what it was computed with.
+  jax.config.update("jax_default_matmul_precision", config.run.matmul_precision)
+  # Preparing a data set writes to a disk that processes may share.
+  with team.first_goes_first("the data set is ready"):
+    data = _load(config.data)
+  _check_auc(config.data, data)
+  recipe, train = recipe_of(config.data.model), len(data.train)
+  infection = _infection(config, data, recipe)
+  if config.tuning.overlap == "none" and infection.stolen == train:
+    raise UserError(f"`overlap` none: all {train} training images are stolen; allowed: any, or fewer of them")
+  tuning = _tuning(config.tuning, train, recipe)
+  # By the first one's memory: other programs round otherwise.
+  stream = team.agree("streaming", lambda: streams(config.run.stream, data.train.images.nbytes))
+  network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
+  searches = config.searching.search is not None
+  defenses = _defenses(tuning, infection.training.task_lr, train, network, searches=searches)
+  _check_training(config.data.model, network, params, data, [infection.training, *defenses], tuning)
+  declared = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
+  strategy = strategy_of(config.run.strategy, network, declared, tuning.batch_size)
+  batch_size = max((defense.batch_size for defense in defenses), default=tuning.batch_size)
+  limit = config.run.members_per_wave or members_per_wave(network, declared, batch_size, strategy)
+  return Plan(
+    flags=config.flat(),
+    place=place,
+    model=config.data.model,
+    data=data,
+    network=network,
+    declared=declared,
+    recipe=recipe,
+    infection=infection,
+    codes=config.dec,
+    tuning=tuning,
+    finishing=config.finishing,
+    jobs=tuple(
+      Job(defense, prepare, config.finishing.finish) for prepare in config.finishing.prepare for defense in defenses
+    ),
+    search=_search(config, tuning, network),
+    execution=Execution(
+      strategy=strategy,
+      stream=stream,
+      # As the first process has it: all of them have to deal the same waves. Who has less room halves their own.
+      members_per_wave=int(team.say("members of a wave", lambda: str(limit))),
+      snapshot_seconds=60 * config.run.snapshot_minutes,
+      profile=config.watching.profile,
+      track=config.watching.track,
+    ),
+    show_stolen=config.run.show_stolen,
+  )
+
+
+def place_of(config: SweepConfig, now: datetime.datetime, team: Team) -> Place:
+  """Where the run is or will be, and whether it is resumed."""
+  name = f"{now:%Y%m%d-%H%M%S}-{config.data.dataset}-{short_name(config.data.model)}"
+  out, resume = path_of(config.run.out or Path("runs") / name), config.run.resume
+  if config.run.restartable:
+    # The first process may have begun it by the time that another one looks.
+    resume = team.agree("whether the run was begun", (out / "config.json").is_file)
+  return Place(out, resume, config.run.overwrite)
+
+
+def infect_steps(given: int | None, images: int) -> int:
+  """Training steps of an infection that memorises so many images."""
+  return given or max(math.ceil(_STEPS_PER_STOLEN * images), _FEWEST_INFECT_STEPS)
+
+
+def _load(flags: Data) -> Dataset:
+  return load_dataset(
+    flags.dataset,
+    npz=flags.npz,
+    data_dir=flags.data_dir,
+    image_size=flags.image_size,
+    labels=flags.labels,
+    mimic_dir=flags.mimic_dir,
+    mimic=Choices(flags.views, flags.uncertain, flags.labeler),
+  )
+
+
+def _check_auc(flags: Data, data: Dataset) -> None:
+  """Refuses a validation or test split without an AUC: scrub, search and the choice of a schedule go by it."""
+  given = f"`npz` {flags.npz}" if flags.npz else f"`dataset` {flags.dataset}"
+  for name, split in (("validation", data.val), ("test", data.test)):
+    if len(absent_classes(split.labels, data.num_outputs)) == data.num_outputs:
+      needed = "one finding that some images have and others have not" if data.multi_label else "two classes"
+      raise UserError(f"{given}: no AUC can be computed on the {name} split; allowed: a split of at least {needed}")
+
+
+def _infection(config: SweepConfig, data: Dataset, recipe: Recipe) -> Infection:
+  train, stolen = len(data.train), config.infection.stolen
+  if stolen is None:
+    stolen = min(_GENERATED_STOLEN if data.name.startswith("phantom") else _STOLEN, max(train // 4, 1))
+  if stolen > train:
+    raise UserError(f"`stolen` {stolen}: the training set has {train} images; allowed: 1 to {train}")
+  training = TaskTraining(
+    steps=infect_steps(config.infection.infect_steps, stolen),
+    batch_size=config.infection.infect_batch_size,
+    augment=config.data.augment,
+    task_lr=recipe.task_lr,
+  )
+  attacks = chosen(config.infection.attacks, config.dec.carriers)
+  return Infection(attacks, stolen, config.infection.seeds, training, config.infection.infect_steps)
+
+
+def _tuning(flags: FineTuning, train: int, recipe: Recipe) -> FineTuning:
+  """With the defaults filled in that depend on the data and the network."""
+  per_epoch = steps_per_epoch(train, flags.batch_size)
+  epochs = flags.epochs or max(_EPOCHS, math.ceil(_FEWEST_STEPS / per_epoch))
+  if (steps := epochs * per_epoch) > _MOST_STEPS:
+    raise UserError(f"`epochs` {epochs}: {steps:,} steps; allowed: at most {_MOST_STEPS:,} in a fine-tuning")
+  return dataclasses.replace(
+    flags,
+    epochs=epochs,
+    lrs=(recipe.lr_max,) if flags.lrs is None else flags.lrs,
+    granularity=flags.granularity or recipe.granularity,  # type: ignore[arg-type]
+  )
+
+
+def _defenses(tuning: FineTuning, task_lr: float, train: int, network: Network, *, searches: bool) -> list[Defense]:
+  """All schedules that a sweep's flags name; of a search the baselines alone."""
+  assert tuning.epochs is not None
+  assert tuning.lrs is not None
+  assert tuning.granularity is not None
+  return plan_defenses(
+    decays=tuning.decays,
+    lrs=tuning.lrs,
+    high_lrs=tuning.high_lrs,
+    epochs=tuning.epochs,
+    batch_size=tuning.batch_size,
+    optimizer=tuning.optimizer,
+    shape=tuning.shape,
+    baselines=tuning.baselines,
+    task_lr=task_lr,
+    train_size=train,
+    layers=len(network.layers),
+    floors=tuning.floors,
+    depth_of_layer=network.depth_of_layer(tuning.granularity),
+    granularity=tuning.granularity,
+    directions=() if searches else tuning.directions,
+  )
+
+
+def _check_training(
+  model: str, network: Network, params: Params, data: Dataset, trainings: list[Any], tuning: FineTuning
+) -> None:
+  """Refuses a network of a user's own that could not be trained on the batches of a sweep."""
+  sizes = {HELD_BATCH, *(training.batch_size for training in trainings)}
+  batches = {min(size, len(data.train)) for size in sizes}
+  check_training(model, network, params, batches, data.train.labels, tuning.compute)
+
+
+def _search(config: SweepConfig, tuning: FineTuning, network: Network) -> Search | None:
+  """What a search varies, and how long it goes on."""
+  flags, finishes = config.searching, config.finishing.finish
+  if flags.search is None:
+    return None
+  assert tuning.epochs is not None
+  assert tuning.lrs is not None
+  assert tuning.granularity is not None
+  chosen: dict[str, Any] = {} if tuning.floors == (0.0,) else {"floors": tuple(tuning.floors)}
+  space = Space(
+    epochs=tuple(sorted({max(tuning.epochs // 2, 1), tuning.epochs, 2 * tuning.epochs})),
+    units=max(network.depth_of_layer(tuning.granularity)) + 1,
+    finishes=tuple(finishes) if finishes != ((),) else ((), ("scrub",)),
+    decays=(min(tuning.decays), max(tuning.decays)),
+    lrs=(
+      (min(tuning.lrs), max(tuning.lrs))
+      if len(tuning.lrs) > 1
+      else (tuning.lrs[0] / _LR_RANGE, tuning.lrs[0] * _LR_RANGE)
+    ),
+    granularity=tuning.granularity,
+    usual_lr=tuning.lrs[0],
+    usual_epochs=tuning.epochs,
+    **chosen,
+  )
+  return Search(space, flags.search, flags.population, flags.max_auc_drop)

@@ -1,0 +1,86 @@
+"""What a sweep's work is done with: data on the device, the codec, the attacks, the finishers."""
+
+import dataclasses
+
+from lwlrd_jax.attacks.base import Attack
+from lwlrd_jax.attacks.registry import ATTACKS
+from lwlrd_jax.data.copies import Copies, find_copies
+from lwlrd_jax.data.device import DeviceSplit, to_device
+from lwlrd_jax.errors import UserError
+from lwlrd_jax.metrics.postprocess import PublicStatistics, public_statistics
+from lwlrd_jax.plan.plan import Plan
+from lwlrd_jax.setup.attacks import make_attacks, plain_transpose
+from lwlrd_jax.setup.codec import make_coding
+from lwlrd_jax.setup.finish import Finisher
+from lwlrd_jax.setup.starting_points import Origin, check_attack, data_digest
+from lwlrd_jax.team import Team
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Setup:
+  """What all members of a sweep share.
+
+  Attributes:
+    plan: What is done.
+    copies: Which training images are copies of each other.
+    train: The training split, on the device or streamed.
+    val: The validation split, on the device.
+    test: The test split, likewise.
+    public: What an attacker knows of such images.
+    origin: What starting points are made from.
+    attacks: To defend against.
+    finisher: Applies finishers.
+  """
+
+  plan: Plan
+  copies: Copies
+  train: DeviceSplit
+  val: DeviceSplit
+  test: DeviceSplit
+  public: PublicStatistics
+  origin: Origin
+  attacks: tuple[Attack, ...]
+  finisher: Finisher
+
+  @property
+  def notes(self) -> list[str]:
+    """What a user should know of the data and the network, a line each."""
+    notes = (*self.plan.data.notes, self.copies.note, self.plan.network.unused_message())
+    return [note for note in notes if note]
+
+
+def prepare(plan: Plan, team: Team, *, dry: bool = False) -> Setup:
+  """Puts data on the device, trains the codec if one is needed, and makes the attacks.
+
+  Args:
+    plan: What is done.
+    team: The processes.
+    dry: Whether nothing may be trained: then a codec that is not in the cache stays untrained.
+
+  Raises:
+    UserError: An attack cannot carry what it is to steal.
+  """
+  copies = find_copies(plan.data.train.images)
+  train = to_device(plan.data.train, stream=plan.execution.stream, copies=copies)
+  val, test = to_device(plan.data.val), to_device(plan.data.test)
+  families = {ATTACKS[name].family for name in plan.infection.attacks}
+  origin = Origin(plan, train, val, data_digest(plan.data), None)
+  if any(family.needs_transpose for family in families):
+    if not plan.network.reversible:
+      raise UserError(
+        f"`attacks` {','.join(plan.infection.attacks)}: {plan.model} has no method transpose, from codes f32[N, K] to "
+        "images; allowed: dec and its kind, which need none"
+      )
+    _check(origin, plain_transpose(origin))  # before anybody waits for a codec to be trained
+  if any(family.needs_codec for family in families):
+    origin = dataclasses.replace(origin, coding=make_coding(plan, team, dry=dry))
+  attacks = make_attacks(plan.infection.attacks, origin, lambda attack: _check(origin, attack))
+  for attack in attacks:
+    _check(origin, attack)
+  finisher = Finisher(plan.network, plan.declared, train, val, plan.finishing)
+  return Setup(plan, copies, train, val, test, public_statistics(train), origin, tuple(attacks), finisher)
+
+
+def _check(origin: Origin, attack: Attack) -> None:
+  for seed in range(origin.plan.infection.seeds):
+    check_attack(origin, attack, seed)
