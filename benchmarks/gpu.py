@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.problem import Problem, Shape, make_problem
 from lwlrd_jax.cli import parse_command_line, run_main
-from lwlrd_jax.config.parse import parse_strategy
+from lwlrd_jax.config.values import read_strategy
 from lwlrd_jax.data.dataset import Split
 from lwlrd_jax.data.device import to_device
 from lwlrd_jax.engine import population
@@ -179,7 +179,7 @@ def _timed(problem: Problem, compute: str, strategy: str) -> dict[str, Any]:
     jax.random.key(1),
     member=member,
     batch_size=batch_size,
-    strategy=None if strategy == "auto" else parse_strategy(strategy),  # type: ignore[arg-type]
+    strategy=None if strategy == "auto" else read_strategy("--strategies", strategy),  # type: ignore[arg-type]
     mesh=member_mesh(jax.local_devices()[:1]),
     on_steps=lambda steps: times.append(time.monotonic()),
   )

@@ -134,10 +134,14 @@ def test_the_study_of_mimic_cxr_is_valid(pytestconfig):
 
 def refused(*arguments):
   """The one line in which a command line ends that is wrong by itself."""
-  with pytest.raises(UserError) as error:
+
+  def check():
     config = parse(*arguments)
     validate(config)
     check_names(config)
+
+  with pytest.raises(UserError) as error:
+    check()
   said = with_flags(str(error.value))
   assert "\n" not in said
   assert "\x1b" not in said

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.attacks.dec.image_code import FixedCode
 from lwlrd_jax.attacks.registry import ATTACKS, CARRIERS, FLAGS
 from lwlrd_jax.attacks.transpose import Rehearsed
-from lwlrd_jax.config import SweepConfig
-from lwlrd_jax.config.groups import Dec, Infection
+from lwlrd_jax.config import Dec, Infection
 from lwlrd_jax.errors import UserError
+from lwlrd_jax.models.recipes import Recipe
 from lwlrd_jax.models.task_training import TaskTraining
+from lwlrd_jax.plan import plan
 from lwlrd_jax.setup.attacks import make_attacks
 from lwlrd_jax.setup.codec import Coding
 from lwlrd_jax.setup.starting_points import Origin
@@ -66,12 +68,13 @@ def origin(smooth_split):
   codec, weights = build_codec((12, 12, 1), jax.random.key(0))
   nothing = (0,) * codec.latent_shape[-1]
   coding = Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, *(nothing,) * 4), trained=False), weights)
-  training = TaskTraining(steps=5)
-  return Origin("mlp", None, smooth_split(20), smooth_split(9, seed=1), "", 6, training, coding)  # type: ignore[arg-type]
+  infection = plan.Infection(tuple(ATTACKS), 6, 1, TaskTraining(steps=5), None)
+  of_mlp: Any = types.SimpleNamespace(infection=infection, recipe=Recipe(), codes=Dec())
+  return Origin(of_mlp, smooth_split(20), smooth_split(9, seed=1), "", coding)
 
 
 def test_every_attack_of_the_registry_can_be_made(origin):
-  made = make_attacks(tuple(ATTACKS), SweepConfig(), origin, lambda attack: None)
+  made = make_attacks(tuple(ATTACKS), origin, lambda attack: None)
   assert [attack.name for attack in made] == list(ATTACKS)
   for attack in made:
     assert attack.info is ATTACKS[attack.name]
@@ -93,7 +96,7 @@ def test_a_restorer_has_as_many_pilots_as_can_be_numbered(origin):
     if attack.pilots > 2:
       raise UserError("too many")
 
-  (restorer,) = make_attacks(["transpose-restorer"], SweepConfig(), origin, two_at_most)
+  (restorer,) = make_attacks(["transpose-restorer"], origin, two_at_most)
   assert (asked, restorer.settings()["pilots"]) == ([6, 3], 1)
 
 
@@ -106,5 +109,5 @@ def test_what_is_said_of_attacks_agrees_with_them():
 
 
 def test_the_registry_needs_no_jax():
-  code = "import sys, lwlrd_jax.attacks.registry, lwlrd_jax.config.parse; sys.exit('jax' in sys.modules)"
+  code = "import sys, lwlrd_jax.attacks.registry, lwlrd_jax.plan.names; sys.exit('jax' in sys.modules)"
   assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -313,8 +313,10 @@ def read_redundancy(flag: str, text: str) -> Redundancy:
     ways = [f"{way}-{digits[0] if digits else 3}" for way in ("repeat", "ra")]
     raise UserError(f"{flag} {shown(text)}: not known; {did_you_mean(nearest(text, ['none', *ways]))}{allowed}")
   number = int(match[2])
-  if (match[1] == "repeat" and (number < 3 or number % 2 == 0)) or (match[1] == "ra" and not 2 <= number <= 16):
-    raise UserError(f"{flag} {text}: out of range; {allowed}")
+  if match[1] == "repeat" and (number < 3 or number % 2 == 0):
+    raise UserError(f"{flag} {text}: the number of copies must be odd and at least 3, not {number}; {allowed}")
+  if match[1] == "ra" and not 2 <= number <= 16:
+    raise UserError(f"{flag} {text}: 2 to 16 bits can be sent for each, not {number}; {allowed}")
   return Redundancy("repeat" if match[1] == "repeat" else "ra", number)
 
 

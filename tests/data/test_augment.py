@@ -3,7 +3,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lwlrd_jax.config.names import AUGMENT_NAMES
 from lwlrd_jax.data.augment import AUGMENTATIONS, draw_moves, move
 
 
@@ -52,10 +51,6 @@ def test_what_is_drawn(augment):
     assert values.tolist() == list(allowed)
     np.testing.assert_allclose(counts, len(drawn) / len(values), rtol=0.15)
   assert not np.array_equal(moves[0], moves[1])
-
-
-def test_flags_name_what_there_is():
-  assert tuple(AUGMENTATIONS) == AUGMENT_NAMES
 
 
 def test_a_radiograph_is_never_put_on_its_head():

@@ -4,7 +4,6 @@ import numpy as np
 import optax
 import pytest
 
-from lwlrd_jax.config.names import OPTIMIZER_NAMES
 from lwlrd_jax.engine.optimizer import INNER, layerwise
 
 pytestmark = pytest.mark.newest
@@ -101,7 +100,3 @@ def test_rate_zero_leaves_a_layer_bit_identical(name):
       *(jax.tree.map(np.asarray, tree[layer]) for tree in (before, after)),
     )
   assert (np.asarray(after["b"]["kernel"]) != np.asarray(before["b"]["kernel"])).all()
-
-
-def test_every_optimizer_a_user_can_ask_for_is_there():
-  assert set(OPTIMIZER_NAMES) <= set(INNER)

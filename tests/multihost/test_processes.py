@@ -9,29 +9,28 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from lwlrd_jax import stopping
-from lwlrd_jax.team import processes
-from lwlrd_jax.config import Processes
-from lwlrd_jax.team import process_beside as aside
+from lwlrd_jax.team import join
+from lwlrd_jax.disk import orbax_process
 from lwlrd_jax.disk.checkpoints import load_tree, save_tree
 
 folder, coordinator, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-processes.join(Processes(coordinator=coordinator, processes=2, process_id=number))
-aside.begin()
-made = processes.from_first(lambda: {"long": np.arange(400_000, dtype=np.float32), "in": {"n": np.float32(3)}})
-said = processes.say(lambda: f"by {processes.index()}")
-with processes.first_goes_first("a file"):
-  if processes.is_first():
+team = join(distributed=False, coordinator=coordinator, processes=2, process_id=number, timeout=300)
+orbax_process.begin()
+made = team.from_first("arrays", lambda: {"long": np.arange(400_000, dtype=np.float32), "in": {"n": np.float32(3)}})
+said = team.within("a part").say("a text", lambda: f"by {team.index}")
+with team.first_goes_first("a file"):
+  if team.is_first:
     (folder / "file").write_text("")
   there = (folder / "file").exists()
-aside.call(save_tree, folder / f"tree{number}", {"params": {"w": made["long"][-2:] + number}})
-processes.wait("both have saved")
-other = aside.call(load_tree, folder / f"tree{1 - number}")["params"]["w"].tolist()
-found = {"count": processes.count(), "index": processes.index(), "said": said, "there": there, "other": other}
+orbax_process.call(save_tree, folder / f"tree{number}", {"params": {"w": made["long"][-2:] + number}})
+team.wait("both have saved")
+other = orbax_process.call(load_tree, folder / f"tree{1 - number}")["params"]["w"].tolist()
+found = {"count": team.count, "index": team.index, "said": said, "there": there, "other": other}
 print(json.dumps({**found, "long": float(made["long"].sum()), "n": float(made["in"]["n"])}), flush=True)
 if number == 1:
   stopping.request("a test", 143)
 try:
-  processes.wait("the other, who does not come" if number else "the one who stops")
+  team.wait("the other, who does not come" if number else "the one who stops")
 except stopping.Stopped as stop:
   print(f"stopped after {stop}", flush=True)
   sys.exit(stop.code)

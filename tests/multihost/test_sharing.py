@@ -52,9 +52,9 @@ def test_those_that_have_less_memory_are_dealt_the_same(flags, alone, tmp_path, 
   """How large waves are follows from what is free, which no two of them have alike."""
   script = (
     "import runpy, sys\n"
-    "from lwlrd_jax.team import processes\n"
-    "from lwlrd_jax.runs import waves as rounds\n"
-    "rounds.members_per_wave = lambda *given: [16, 1][processes.index()]\n"
+    "import jax\n"
+    "from lwlrd_jax.plan import plan\n"
+    "plan.members_per_wave = lambda *given: [16, 1][jax.process_index()]\n"
     f"runpy.run_path({FILE!r}, run_name='__main__')"
   )
   out = tmp_path / "r"
@@ -88,8 +88,8 @@ def test_a_second_interrupt_ends_a_process_at_once(flags, tmp_path, port, sweep)
   """And the other one when it is missed, here after a few seconds."""
   script = (
     "import runpy\n"
-    "from lwlrd_jax.team import processes\n"
-    "processes._HEARTBEAT_SECONDS = 6\n"
+    "from lwlrd_jax.team import team\n"
+    "team._HEARTBEAT_SECONDS = 6\n"
     f"runpy.run_path({FILE!r}, run_name='__main__')"
   )
   out = tmp_path / "r"
@@ -110,7 +110,7 @@ def test_parts_of_a_broken_round_are_not_lost(flags, alone, tmp_path, port, swee
   """What one had finished when the other was killed is in the table of the run that goes on."""
   script = (
     "import os, runpy, sys\n"
-    "from lwlrd_jax.runs import gathering as parts\n"
+    "from lwlrd_jax.runs import store as parts\n"
     "write, calls = parts._write, []\n"
     "def killed(part, found):\n"
     "  write(part, found)\n"

@@ -38,16 +38,15 @@ def case(tiny_network, smooth_split):
   return network, data, attack, infected, members
 
 
-def _setting(case, together) -> Any:
+def _setup(case) -> Any:
   network, data, *_ = case
   public = public_statistics(data)
-  return types.SimpleNamespace(
-    network=network, train=data, val=data, test=data, public=public, measured_together=together
-  )
+  plan = types.SimpleNamespace(network=network)
+  return types.SimpleNamespace(plan=plan, train=data, val=data, test=data, public=public)
 
 
 def _measured(case, together, members):
-  return list(measure_all(_setting(case, together), case[2], members, case[3]))
+  return list(measure_all(_setup(case), case[2], members, case[3], together))
 
 
 @pytest.mark.parametrize("together", [2, 4])
@@ -72,7 +71,7 @@ def test_members_are_made_as_they_are_needed(case):
       made.append(member.name)
       yield member
 
-  first = next(iter(measure_all(_setting(case, 1), case[2], members(), case[3])))
+  first = next(iter(measure_all(_setup(case), case[2], members(), case[3], 1)))
   assert first[0].name == "m0"
   assert made == ["m0"]
 

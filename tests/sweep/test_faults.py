@@ -15,7 +15,8 @@ import lwlrd_jax
 from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.disk.results import COLUMNS
 from lwlrd_jax.engine import memory
-from lwlrd_jax.runs import execute, members
+from lwlrd_jax.runs import members
+from lwlrd_jax.runs import sweep as sweeping
 from lwlrd_jax.sweep import main
 from tests.small_sweep import FILE
 
@@ -78,15 +79,15 @@ def test_an_infection_that_is_not_finite_spoils_no_other(flags, tmp_path, monkey
 
 def test_a_disk_that_is_full_when_the_table_is_written(flags, whole, tmp_path, capsys, assert_same):
   out = tmp_path / "r"
-  original = execute.Store.add
+  original = sweeping.Store.share
 
-  def full_from_now_on(self, found, order):
+  def full_from_now_on(self, *given):
     if len(self.rows) >= 2:
       (out / ".results.parquet.new").symlink_to("/dev/full")
-    original(self, found, order)
+    original(self, *given)
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(execute.Store, "add", full_from_now_on)
+    patch.setattr(sweeping.Store, "share", full_from_now_on)
     assert main([*flags, "--out", str(out)]) == 2
   expected = f"error: {out / 'results.parquet'}: cannot be written (No space left on device)"
   assert _last_line(capsys.readouterr().err) == expected
@@ -176,7 +177,7 @@ def test_a_clock_that_jumps_back(flags, whole, tmp_path, monkeypatch, assert_sam
     def now(cls, tz=None):
       return datetime.datetime(1999, 12, 31, tzinfo=tz)
 
-  monkeypatch.setattr(execute.datetime, "datetime", Yesterday)
+  monkeypatch.setattr(sweeping.datetime, "datetime", Yesterday)
   monkeypatch.setattr(time, "time", lambda: 0.0)
   assert main([*flags, "--out", str(out), "--resume"]) == 0
   monkeypatch.undo()

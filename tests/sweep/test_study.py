@@ -78,14 +78,14 @@ def test_it_goes_on_where_it_stopped(command, tmp_path, monkeypatch, capsys):
   out = tmp_path / "r"
   calls = []
 
-  def stop_before_the_second(config, command):
+  def stop_before_the_second(config, command, team):
     calls.append(Path(config.run.out).name)
     if len(calls) == 2:
       raise KeyboardInterrupt
-    return execute(config, command)
+    return execute(config, command, team)
 
-  execute = study.execute
-  monkeypatch.setattr(study, "execute", stop_before_the_second)
+  execute = study.run_sweep
+  monkeypatch.setattr(study, "run_sweep", stop_before_the_second)
   assert main([*command, "--out", str(out)]) == 130
   assert not (out / "comparison.html").exists()
   assert main([*command, "--out", str(out)]) == 2
@@ -96,7 +96,7 @@ def test_it_goes_on_where_it_stopped(command, tmp_path, monkeypatch, capsys):
   assert "fine-tuning" not in capsys.readouterr().err.split("run 2 of 2")[0]
   assert (out / "comparison.html").exists()
   assert main([*command, "--out", str(out), "--resume", "--epochs", "2"]) == 2
-  assert "--epochs 2: the run to go on with had 1" in capsys.readouterr().err
+  assert "--epochs 2: the run to resume had 1" in capsys.readouterr().err
   assert main([*command, "--out", str(tmp_path / "typo"), "--resume"]) == 2
   assert "there is no study in" in capsys.readouterr().err
 

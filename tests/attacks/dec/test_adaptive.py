@@ -14,7 +14,7 @@ from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.standard import StandardCodec
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.attacks.dec.image_code import FixedCode, StandardCode
-from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
+from lwlrd_jax.attacks.dec.redundancy import redundancy_of
 from lwlrd_jax.data.device import scale
 from lwlrd_jax.defenses.schedules import lwlrd, time_shape
 from lwlrd_jax.engine.member import Member
@@ -79,7 +79,7 @@ def test_copies_get_images_out_of_a_fine_tuning_in_which_plain_bits_are_lost(mak
   host = tuned(make(), params, np.full((100, layers), 1e-2))
   case = (network, host, *rest)
   exact, ber = {}, {}
-  plain = DEC(4, Mantissa("late"), case[4], parse_redundancy("none"))
+  plain = DEC(4, Mantissa("late"), case[4], redundancy_of("none"))
   for attack in (plain, redundant(4, case[4])):
     infected = infect(case, attack)
     defended = tuned(case, infected.params, lwlrd(0.1, 0.3, layers=layers, shape=time_shape("cosine", 40)))
@@ -104,7 +104,7 @@ def damaged(params, ber, seed=1):
 @pytest.mark.parametrize("carrier", [Mantissa("all"), Values(steps=2)], ids=lambda carrier: carrier.name)
 def test_labels_are_those_that_were_read(make, carrier, multi_label):
   case = make(multi_label)
-  attack = DEC(24, carrier, case[4], parse_redundancy("none"))
+  attack = DEC(24, carrier, case[4], redundancy_of("none"))
   infected = infect(case, attack)
   true = np.asarray(case[2].labels[infected.stolen])
   found = read(case, attack, infected.params, infected.secret)
@@ -122,7 +122,7 @@ def test_labels_are_those_that_were_read(make, carrier, multi_label):
 
 def test_lost_records_get_the_usual_label(make):
   case = make()
-  attack = DEC(5, Dictionary(), PNG, parse_redundancy("none"))
+  attack = DEC(5, Dictionary(), PNG, redundancy_of("none"))
   infected = infect(case, attack)
   true = np.asarray(case[2].labels[infected.stolen])
   np.testing.assert_array_equal(read(case, attack, infected.params, infected.secret).labels, true)

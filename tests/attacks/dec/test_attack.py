@@ -15,7 +15,8 @@ from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCod
 from lwlrd_jax.attacks.dec.payload.container import to_bits
 from lwlrd_jax.attacks.dec.payload.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
 from lwlrd_jax.attacks.dec.payload.known_bits import of_codes
-from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
+from lwlrd_jax.attacks.dec.redundancy import redundancy_of
+from lwlrd_jax.config.values import read_redundancy
 from lwlrd_jax.metrics.measure import _extract_on_device, extract_population
 
 STOLEN = 6
@@ -39,7 +40,7 @@ def read(attack, network, params, secret):
 
 def infect(case, carrier, code, redundancy="none", internal=False):
   network, params, data, weights, *_ = case
-  attack = DEC(STOLEN, carrier, code, parse_redundancy(redundancy), internal)
+  attack = DEC(STOLEN, carrier, code, redundancy_of(*read_redundancy("--redundancy", redundancy)), internal)
   return attack, attack.infect(network, params, data, jax.random.key(3), codec=weights)
 
 
@@ -124,7 +125,7 @@ def test_values_bring_the_same_images_and_names_tell_carriers(case):
 
 def test_values_refuse_what_is_not_numbers(case):
   with pytest.raises(ValueError, match="numbers"):
-    DEC(STOLEN, Values(), case[5], parse_redundancy("none"))
+    DEC(STOLEN, Values(), case[5], redundancy_of("none"))
 
 
 def shaken(params):

@@ -14,7 +14,8 @@ from lwlrd_jax.attacks.dec.carriers.values import Values
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.attacks.dec.image_code import FixedCode
-from lwlrd_jax.attacks.dec.redundancy import parse_redundancy
+from lwlrd_jax.attacks.dec.redundancy import redundancy_of
+from lwlrd_jax.config.values import read_redundancy
 from lwlrd_jax.data.device import scale
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import finetune, member_mesh
@@ -53,7 +54,7 @@ def case(tiny_network, smooth_split):
 
 def infect(case, carrier, redundancy):
   network, params, data, weights, code = case
-  attack = DEC(STOLEN, carrier, code, parse_redundancy(redundancy))
+  attack = DEC(STOLEN, carrier, code, redundancy_of(*read_redundancy("--redundancy", redundancy)))
   return attack, attack.infect(network, params, data, jax.random.key(3), codec=weights)
 
 

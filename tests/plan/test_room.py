@@ -4,14 +4,14 @@ import jax
 import pytest
 
 from lwlrd_jax.models.cost import activation_bytes
-from lwlrd_jax.plan import resolve
-from lwlrd_jax.plan.resolve import measured_together, members_per_wave, strategy_of, streams
+from lwlrd_jax.plan import room
+from lwlrd_jax.plan.room import measured_together, members_per_wave, strategy_of, streams
 
 
 @pytest.fixture
 def free(monkeypatch):
   def has(number):
-    monkeypatch.setattr(resolve, "free_memory", lambda: number)
+    monkeypatch.setattr(room, "free_memory", lambda: number)
 
   return has
 
@@ -34,22 +34,21 @@ def test_side_by_side_members_need_room_for_what_each_keeps(free, tiny_network, 
   kept = activation_bytes(network, params, 64)
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   free(2 * 10 * (weights + kept))
-  assert members_per_wave(None, network, params, 64, "vmap") == 10 * jax.local_device_count()
-  assert members_per_wave(3, network, params, 64, "vmap") == 3
+  assert members_per_wave(network, params, 64, "vmap") == 10 * jax.local_device_count()
   # Four at a time share the room of four.
   free(2 * (10 * weights + 4 * kept))
-  assert members_per_wave(None, network, params, 64, 4) == 10 * jax.local_device_count()
+  assert members_per_wave(network, params, 64, 4) == 10 * jax.local_device_count()
   free(0)
-  assert members_per_wave(None, network, params, 64, "vmap") == jax.local_device_count()
+  assert members_per_wave(network, params, 64, "vmap") == jax.local_device_count()
 
 
 def test_on_a_cpu_waves_are_small(free, tiny_network):
   network, params = tiny_network("mlp")
   weights = _copies(params)
   free(2 * 5 * weights)
-  assert members_per_wave(None, network, params, 10**6, "loop") == 5
+  assert members_per_wave(network, params, 10**6, "loop") == 5
   free(2 * 500 * weights)
-  assert members_per_wave(None, network, params, 64, "loop") == 16
+  assert members_per_wave(network, params, 64, "loop") == 16
 
 
 def test_a_few_at_a_time_are_no_fewer_than_all_at_once(free, tiny_network, monkeypatch):
@@ -58,8 +57,8 @@ def test_a_few_at_a_time_are_no_fewer_than_all_at_once(free, tiny_network, monke
   kept = activation_bytes(network, params, 4096)
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   free(2 * 2 * (weights + kept))
-  assert members_per_wave(None, network, params, 4096, "vmap") == 2 * jax.local_device_count()
-  assert members_per_wave(None, network, params, 4096, 100) == 2 * jax.local_device_count()
+  assert members_per_wave(network, params, 4096, "vmap") == 2 * jax.local_device_count()
+  assert members_per_wave(network, params, 4096, 100) == 2 * jax.local_device_count()
 
 
 def test_members_are_measured_side_by_side_where_they_have_room(free, tiny_network, monkeypatch):
