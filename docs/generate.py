@@ -38,7 +38,7 @@ def attack_table() -> str:
 
 def column_table() -> str:
   """A row a column of results.parquet."""
-  return table(("column", "type", "meaning"), [(f"`{name}`", *about) for name, about in COLUMNS.items()])
+  return table(("column", "type", "meaning"), [(f"`{name}`", one.dtype, one.meaning) for name, one in COLUMNS.items()])
 
 
 def event_table() -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.report.files import replace_folder
+from lwlrd_jax.report import replace_pictures
 from lwlrd_jax.report.load import load
 from lwlrd_jax.storage import printable, replace_file
 from paper.finding import Section
@@ -121,5 +121,5 @@ def _figures(sources: Sequence[Source], file: Path) -> dict[str, list[str]]:
       link = f"{folder.name}/{name}-{figure}.png".replace(" ", "%20")
       blocks.append(f"![{words} {plain(source.name)}]({link})")
   earlier = _LINK.findall(file.read_text(encoding="utf-8")) if file.exists() else []
-  replace_folder(folder, copies, earlier)
+  replace_pictures(folder, copies, earlier)
   return found

@@ -1,11 +1,12 @@
 """The report of a finished run: one self-contained page, its figures beside it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from lwlrd_jax.analysis.verdict import judge
-from lwlrd_jax.report.files import replace_folder
+from lwlrd_jax.errors import UserError
 from lwlrd_jax.report.load import load
-from lwlrd_jax.storage import printable, replace_file
+from lwlrd_jax.storage import make_folder, printable, replace_file
 
 
 def write_report(run_dir: Path) -> Path:
@@ -28,6 +29,30 @@ def write_report(run_dir: Path) -> Path:
   verdict = judge(run.table, chance=run.chance, stolen=run.stolen, outcomes=run.outcomes)
   figures = draw_figures(run, verdict)
   page = run_dir / "report.html"
-  replace_folder(run_dir / "figures", {f"{figure.name}.png": figure.png for figure in figures})
+  replace_pictures(run_dir / "figures", {f"{figure.name}.png": figure.png for figure in figures})
   replace_file(page, printable(render(run, verdict, figures)).encode())
   return page
+
+
+def replace_pictures(folder: Path, pictures: dict[str, bytes], stale: Iterable[str] | None = None) -> None:
+  """Writes PNGs into a folder, made for its owner alone; earlier ones go.
+
+  A picture of an earlier report must not outlive the right to show it.
+
+  Args:
+    folder: The folder; the one above it is there.
+    pictures: Content by file name.
+    stale: Names of the earlier ones. Default: all PNGs in the folder.
+
+  Raises:
+    UserError: The folder cannot be written.
+  """
+  try:
+    make_folder(folder, exist_ok=True)
+    for name in [path.name for path in folder.glob("*.png")] if stale is None else stale:
+      if name not in pictures:
+        (folder / name).unlink(missing_ok=True)
+  except OSError as error:
+    raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
+  for name, content in pictures.items():
+    replace_file(folder / name, content)

@@ -1,21 +1,23 @@
 """Which figures can be told apart: differences with their intervals, in words."""
 
-import math
 from collections.abc import Callable
 
 import pandas as pd
 
 from lwlrd_jax.analysis.bootstrap import Interval
-from lwlrd_jax.analysis.verdict import BOUNDED, Verdict, best
+from lwlrd_jax.analysis.verdict import BOUNDED
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.naming import long_name
 
-# Told beside every interval of a single infection.
+# Beside every interval of a single infection.
 IMAGES_ONLY = "one infection: the interval is over images only"
-# Told where an interval is too wide to say either.
+# Where an interval is too wide to say either.
 OPEN = "not known well enough"
-# Of what the method is measured against; reversed decay is its control.
-_RIVALS = ("vanilla", "high_lr", "super_ft_long", "super_ft_short")
+# What can be said of stolen images as training data.
+USEFUL, UNUSABLE, WORSE = "useful", "unusable", "worse"
+# Part of what the true originals are worth that unusable images may be worth, with all of the interval.
+WORTHLESS = 0.5
+# AUC without knowing anything.
+_GUESSING = 0.5
 
 
 def bounded(row: pd.Series, figure: str, form: Callable[[float], str]) -> str:
@@ -50,95 +52,58 @@ def indistinct(found: Interval, form: Callable[[float], str]) -> bool:
   return found.known and (found.low <= 0 <= found.high or bool(zeros))
 
 
-def as_printed(found: Interval, score: float, other: float) -> Interval:
-  """A difference of two scores as a reader gets it who subtracts what is printed; its interval stays.
-
-  >>> as_printed(Interval(-0.0195, -0.03, -0.01), 0.8606, 0.8801).value.__round__(6)
-  -0.019
-  """
-  return found._replace(value=round(score, 3) - round(other, 3))
-
-
-def apart(found: Interval, other: str, form: Callable[[float], str], below: str = "below", above: str = "above") -> str:
-  """A difference in words, where its interval is known.
+def apart(score: float, other: float, whose: str, gap: Interval) -> str:
+  """How one AUC compares with another: by the difference that a reader gets who subtracts what is printed.
 
   Args:
-    found: The difference.
-    other: What it is to, with its figure.
-    form: One of `formats`.
-    below: Word for a difference below zero.
-    above: Word for one above.
+    score: The one.
+    other: The other.
+    whose: Whose that is.
+    gap: The difference with its interval, where that is known.
 
-  >>> apart(Interval(-0.02, -0.03, -0.01), "the untreated model's 0.880", formats.score)
+  >>> apart(0.86, 0.88, "the untreated model's", Interval(-0.02, -0.03, -0.01))
   "0.020 [0.010, 0.030] below the untreated model's 0.880"
-  >>> apart(Interval(0.01, -0.01, 0.03), "the untreated model's 0.880", formats.score)
+  >>> apart(0.89, 0.88, "the untreated model's", Interval(0.01, -0.01, 0.03))
   "not distinguishable from the untreated model's 0.880 (difference 0.010 [−0.010, 0.030])"
   """
-  if indistinct(found, form):
-    return f"not distinguishable from {other} (difference {formats.within(form, *found)})"
-  if found.value < 0:
-    return f"{formats.within(form, -found.value, -found.high, -found.low)} {below} {other}"
-  return f"{formats.within(form, *found)} {above} {other}"
+  value, name = round(round(score, 3) - round(other, 3), 3), f"{whose} {formats.score(other)}"
+  if indistinct(gap, formats.score):
+    return f"not distinguishable from {name} (difference {formats.within(formats.score, value, gap.low, gap.high)})"
+  if value == 0:
+    return f"equal to {name}"
+  ends = (gap.low, gap.high) if value > 0 else (-gap.high, -gap.low)
+  return f"{formats.within(formats.score, abs(value), *ends)} {'above' if value > 0 else 'below'} {name}"
 
 
-def auc_difference(verdict: Verdict, schedule: pd.Series, other: pd.Series) -> Interval:
-  """The difference in AUC of two schedules, each under the attack that leaves it least.
+def usefulness(low: float, gain: Interval, originals: Interval) -> str:
+  """What can be said of stolen images as training data.
+
+  That they cannot be told from the mean image does not make them unusable, or few infections would: their worth has to
+  be known well enough, too. Worse than the mean image is not unusable: turned around, it would be of use.
 
   Args:
-    verdict: What the table says.
-    schedule: A row of its schedules.
-    other: Likewise.
+    low: Lower end of the interval of the AUC that a classifier reaches which is trained on them.
+    gain: By how much it is higher than on copies of the mean image.
+    originals: The same of the true originals.
+
+  Returns:
+    `USEFUL`: they are measurably better than the mean image, and than guessing, which the mean image can be worse than.
+    `UNUSABLE`: they cannot be told from it, and all of the interval is below `WORTHLESS` times what the true originals
+    gain, which itself can be told from nothing. `WORSE`: they are measurably worse. Else `OPEN`; empty where an
+    interval is not known.
+
+  >>> usefulness(0.45, Interval(0.01, -0.04, 0.06), Interval(0.2, 0.15, 0.25))
+  'unusable'
+  >>> usefulness(0.45, Interval(0.04, -0.07, 0.24), Interval(0.2, 0.15, 0.25))
+  'not known well enough'
   """
-  mine, theirs = (verdict.under(row, row.attack) for row in (schedule, other))
-  return verdict.difference("auc", mine, theirs)
-
-
-def ties(verdict: Verdict) -> str:
-  """How many of the schedules that stop everything are not distinguishable in AUC from the winner; else empty."""
-  chosen, schedules = verdict.chosen, verdict.schedules
-  assert chosen is not None
-  others = schedules[schedules.stops & (schedules.members != chosen.members)]
-  found = [auc_difference(verdict, chosen, other) for _, other in others.iterrows()]
-  if not found or not all(gap.known for gap in found):
+  if not gain.known:
     return ""
-  number, total = sum(indistinct(gap, formats.score) for gap in found), len(found)
-  if total == 1:
-    who = "the other stopping schedule is"
-  elif number == 0:
-    who = f"all {total} other stopping schedules are"
-  else:
-    who = f"{number} of the {total} other stopping schedules {'is' if number == 1 else 'are'}"
-  return f"In AUC {who} {'not ' if number else ''}distinguishable from the winner."
-
-
-def rival(verdict: Verdict) -> str:
-  """The chosen LWLRD schedule against the best baseline that stops as much; empty where that cannot be said.
-
-  Vanilla fine-tuning and the others count with whatever steps on the weights stand before or after them.
-  """
-  chosen, schedules = verdict.chosen, verdict.schedules
-  assert chosen is not None
-  rivals = schedules[schedules.defense.isin(_RIVALS) & schedules.stops]
-  if chosen.defense != "lwlrd" or rivals.empty:
+  if not indistinct(gain, formats.score):
+    if gain.value < 0:
+      return WORSE
+    return USEFUL if low > _GUESSING else OPEN
+  if not originals.known:
     return ""
-  strongest = best(rivals, verdict.criterion)
-  found = auc_difference(verdict, chosen, strongest)
-  if not found.known:
-    return ""
-  found = as_printed(found, chosen.auc, strongest.auc)
-  other = f"that of the best baseline among these, {formats.score(strongest.auc)}"
-  return f"Its AUC is {apart(found, other, formats.score)} ({long_name(strongest, schedules)})."
-
-
-def against_chance(verdict: Verdict) -> str:
-  """The chosen schedule's re-identification against that of a model never infected; empty where that is unknown."""
-  chosen = verdict.chosen
-  assert chosen is not None
-  clean = verdict.control("clean", chosen.reid_attack)
-  if clean is None or not math.isfinite(clean.reid):
-    return ""
-  found = verdict.difference("reid", verdict.under(chosen, chosen.reid_attack), clean)
-  if not found.known:
-    return ""
-  other = f"the {formats.percent(clean.reid)} % of a model never infected"
-  return apart(found, other, formats.percent, "percentage points below", "percentage points above")
+  measured = originals.value > 0 and not indistinct(originals, formats.score)
+  return UNUSABLE if measured and gain.high < WORTHLESS * originals.value else OPEN

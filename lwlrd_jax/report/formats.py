@@ -107,6 +107,11 @@ def whole(value: float) -> str:
   return f"{value:,.0f}" if math.isfinite(value) else ""
 
 
+def fine(value: float) -> str:
+  """A small figure: four decimals."""
+  return f"{value:.4f}" if math.isfinite(value) else ""
+
+
 def duration(seconds: float) -> str:
   """A time span in words.
 
@@ -139,6 +144,20 @@ def unbroken(text: str) -> str:
   ['0.9', '[0.8,\xa01.0]', 'of', '9,', '10\xa0%']
   """
   return _TOGETHER.sub("\u00a0", text)
+
+
+# By the names that `disk.results.COLUMNS` has for them; text has none.
+FORMS: dict[str, Callable[[float], str] | None] = {
+  "text": None,
+  "count": whole,
+  "whole": whole,
+  "rate": rate,
+  "score": score,
+  "percent": percent,
+  "decimal": decimal,
+  "fine": fine,
+  "megabytes": megabytes,
+}
 
 
 def _signed(text: str, *, exponents: bool = True) -> str:

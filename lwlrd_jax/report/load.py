@@ -1,6 +1,7 @@
 """A finished run as the report needs it: read once, checked once."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from lwlrd_jax.analysis.outcomes import QUANTITIES, Outcomes
 from lwlrd_jax.analysis.verdict import STEPS, with_usual
 from lwlrd_jax.disk.directory import RunDirectory
 from lwlrd_jax.disk.results import COLUMNS
-from lwlrd_jax.errors import UserError
-from lwlrd_jax.report.sections.search import Search, read_search
+from lwlrd_jax.errors import UserError, shown
+from lwlrd_jax.report.search import Search, read_search
 
 # Columns that came later, and what they hold in an older run's table.
 _ADDED: dict[str, Any] = {
@@ -27,25 +28,25 @@ _ADDED: dict[str, Any] = {
 # Bit planes of a float32.
 _PLANES = 32
 
-# Entries of config.json that the report cannot do without, and their types.
-_NEEDED: dict[tuple[str, ...], type | tuple[type, ...]] = {
-  ("config",): dict,
-  ("versions",): dict,
-  ("device",): dict,
-  ("dataset",): dict,
-  ("dataset", "name"): str,
-  ("dataset", "train"): int,
-  ("dataset", "test"): int,
-  ("dataset", "label_names"): list,
-  ("dataset", "multi_label"): bool,
-  ("dataset", "openly_licensed"): bool,
-  ("infection",): dict,
-  ("postprocessings",): list,
-  ("stolen",): int,
-  ("layers",): list,
-  ("members",): dict,
-  ("command",): str,
-  ("started",): str,
+
+def _counts(value: Any) -> bool:
+  return type(value) is int and value >= 1
+
+
+def _lists_by_attack(value: Any) -> bool:
+  return isinstance(value, dict) and all(isinstance(found, list) for found in value.values())
+
+
+# Entries of config.json that the report reads: what they hold, and in words. Those with a mark may be missing or null.
+_ENTRIES: dict[str, tuple[Callable[[Any], bool] | type, str]] = {
+  **dict.fromkeys(("config", "versions", "device", "dataset", "infection", "members"), (dict, "an object")),
+  **dict.fromkeys(("dataset.name", "command", "started"), (str, "text")),
+  **dict.fromkeys(("dataset.train", "dataset.test", "stolen"), (_counts, "a whole number from 1")),
+  **dict.fromkeys(("dataset.label_names", "postprocessings", "layers"), (list, "a list")),
+  **dict.fromkeys(("dataset.multi_label", "dataset.openly_licensed"), (bool, "true or false")),
+  "run_seconds?": (lambda value: isinstance(value, int | float), "a number"),
+  **dict.fromkeys(("absent_classes?", "unused_parameters?"), (list, "a list")),
+  **dict.fromkeys(("stripped?", "kept?"), (_lists_by_attack, "lists of names by attack")),
 }
 
 
@@ -120,34 +121,20 @@ def load(path: Path) -> Run:
 
 
 def _check(file: Path, config: dict[str, Any]) -> None:
-  for keys, kind in _NEEDED.items():
+  for name, (holds, allowed) in _ENTRIES.items():
     value: Any = config
-    for key in keys:
+    for key in name.rstrip("?").split("."):
       value = value.get(key)
-    if not isinstance(value, kind):
-      raise UserError(f"{file}: {'.'.join(keys)} is missing or of a wrong type")
-  if not isinstance(config.get("run_seconds"), int | float | None):
-    raise UserError(f"{file}: run_seconds is {config['run_seconds']!r}; allowed: a number, or null before the end")
-  distinct = config["dataset"].get("distinct", 1)
-  if type(distinct) is not int or not 1 <= distinct <= max(config["dataset"]["train"], 1):
-    raise UserError(f"{file}: dataset.distinct is {distinct!r}; allowed: 1 to dataset.train")
-  if not isinstance(config.get("absent_classes"), list | None):
-    raise UserError(f"{file}: absent_classes is {config['absent_classes']!r}; allowed: a list")
-  if not isinstance(config.get("unused_parameters"), list | None):
-    raise UserError(f"{file}: unused_parameters is {config['unused_parameters']!r}; allowed: a list")
-  for name in ("stripped", "kept"):
-    recorded = config.get(name)
-    if recorded is not None and not (
-      isinstance(recorded, dict) and all(isinstance(found, list) for found in recorded.values())
-    ):
-      raise UserError(f"{file}: {name} is {recorded!r}; allowed: lists of names by attack")
+    right = isinstance(value, holds) if isinstance(holds, type) else holds(value)
+    if not (right or (name.endswith("?") and value is None)):
+      raise UserError(f"{file}: {name.rstrip('?')} is {shown(repr(value))}; allowed: {allowed}")
   for member, entry in config["members"].items():
     rates = entry.get("peak_lr") if isinstance(entry, dict) else None
     if not isinstance(rates, list) or not all(isinstance(rate, int | float) for rate in rates):
       raise UserError(f"{file}: members.{member}.peak_lr is no list of numbers")
-  for keys, value in ((("dataset", "train"), config["dataset"]["train"]), (("stolen",), config["stolen"])):
-    if value < 1:
-      raise UserError(f"{file}: {'.'.join(keys)} is {value}; allowed: whole numbers from 1")
+  distinct = config["dataset"].get("distinct", 1)
+  if not _counts(distinct) or distinct > config["dataset"]["train"]:
+    raise UserError(f"{file}: dataset.distinct is {distinct!r}; allowed: 1 to dataset.train")
 
 
 def _read_table(directory: RunDirectory) -> pd.DataFrame:
@@ -163,64 +150,68 @@ def _read_table(directory: RunDirectory) -> pd.DataFrame:
   if missing:
     raise UserError(f"{file}: lacks the columns {', '.join(missing)}")
   table = table[list(COLUMNS)].reset_index(drop=True)
-  for name, (kind, _) in COLUMNS.items():
+  for name, column in COLUMNS.items():
+    cells = table[name].astype(object).fillna("") if column.dtype == "string" else table[name]
     try:
-      table[name] = (
-        table[name].astype(object).fillna("").astype(str) if kind == "string" else table[name].astype(np.dtype(kind))
-      )
+      table[name] = cells.astype(str) if column.dtype == "string" else cells.astype(np.dtype(column.dtype))
     except (TypeError, ValueError) as error:
-      raise UserError(f"{file}: column {name} is not {kind} ({_one_line(error)})") from error
+      raise UserError(f"{file}: column {name} is not {column.dtype} ({_one_line(error)})") from error
   # Controls have no steps: the word for that is one and the same.
   table[STEPS] = table[STEPS].replace("", "none")
   # An infinity is no measurement: it would pass for a number in means and draw an axis without end.
   return with_usual(table.replace([np.inf, -np.inf], np.nan))
 
 
-def _read_samples(directory: RunDirectory) -> dict[str, np.ndarray]:
-  file = directory.path / "samples.npz"
+def _read_arrays(file: Path, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
   try:
-    samples = directory.read_samples()
+    return read()
   except Exception as error:  # NumPy raises half a dozen kinds on a broken archive
     raise UserError(f"{file}: cannot be read ({_one_line(error)})") from error
+
+
+def _is(array: np.ndarray, kind: str, *shape: int | None) -> bool:
+  """Whether an array is of this kind and shape; None is any length from 1."""
+  fits = len(array.shape) == len(shape) and all(
+    size >= 1 and size == (wanted or size) for size, wanted in zip(array.shape, shape, strict=True)
+  )
+  return array.dtype.kind == kind and fits
+
+
+def _refused(file: Path, name: str, array: np.ndarray, allowed: str) -> UserError:
+  return UserError(f"{file}: {name} is {array.dtype}{list(array.shape)}; allowed: {allowed}")
+
+
+def _read_samples(directory: RunDirectory) -> dict[str, np.ndarray]:
+  file = directory.path / "samples.npz"
+  samples = _read_arrays(file, directory.read_samples)
   if not samples:
     return samples
-  if "originals" not in samples:
-    raise UserError(f"{file}: has no array originals")
-  shape = samples["originals"].shape
-  if len(shape) != 4 or shape[0] < 1 or shape[-1] not in {1, 3}:
-    raise UserError(f"{file}: originals has the shape {shape}; allowed: pictures, height, width, and 1 or 3 channels")
+  originals = samples.get("originals")
+  if originals is None or not _is(originals, "u", None, None, None, None) or originals.shape[-1] not in {1, 3}:
+    raise UserError(f"{file}: has no pictures originals; allowed: uint8[pictures, height, width, 1 or 3]")
   for name, pictures in samples.items():
-    wanted = shape[1:] if name == "mean_image" else shape
-    if pictures.dtype != np.uint8 or pictures.shape != wanted:
-      raise UserError(f"{file}: {name} is {pictures.dtype}{list(pictures.shape)}; allowed: uint8{list(wanted)}")
+    shape = originals.shape[1:] if name == "mean_image" else originals.shape
+    if not _is(pictures, "u", *shape):
+      raise _refused(file, name, pictures, f"uint8{list(shape)}")
   return samples
 
 
 def _read_survival(directory: RunDirectory, layers: int) -> dict[str, np.ndarray]:
   file = directory.path / "survival.npz"
-  try:
-    survival = directory.read_survival()
-  except Exception as error:  # as above
-    raise UserError(f"{file}: cannot be read ({_one_line(error)})") from error
+  survival = _read_arrays(file, directory.read_survival)
   for name, planes in survival.items():
-    if planes.dtype.kind != "f" or planes.shape != (layers, _PLANES):
-      raise UserError(f"{file}: {name} is {planes.dtype}{list(planes.shape)}; allowed: float{[layers, _PLANES]}")
+    if not _is(planes, "f", layers, _PLANES):
+      raise _refused(file, name, planes, f"float{[layers, _PLANES]}")
   return survival
 
 
 def _read_outcomes(directory: RunDirectory, table: pd.DataFrame, *, test: int) -> Outcomes:
   file = directory.path / "outcomes.npz"
-  try:
-    arrays = directory.read_outcomes()
-  except Exception as error:  # as above
-    raise UserError(f"{file}: cannot be read ({_one_line(error)})") from error
+  arrays = _read_arrays(file, directory.read_outcomes)
   for name, array in arrays.items():
-    kind = QUANTITIES.get(name.split("/", maxsplit=1)[0])
-    if kind is None:
-      continue  # of a later version
-    wanted = f"float[{test if kind.crossed else 'images'}]"
-    if array.dtype.kind != "f" or array.ndim != 1 or len(array) < 1 or (kind.crossed and len(array) != test):
-      raise UserError(f"{file}: {name} is {array.dtype}{list(array.shape)}; allowed: {wanted}")
+    kind = QUANTITIES.get(name.split("/", maxsplit=1)[0])  # None: of a later version
+    if kind is not None and not _is(array, "f", test if kind.crossed else None):
+      raise _refused(file, name, array, f"float[{test if kind.crossed else 'images'}]")
   return Outcomes(arrays, dict(zip(table.member, table.seed.astype(int), strict=True)))
 
 

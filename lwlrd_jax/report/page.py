@@ -8,22 +8,19 @@ import jinja2
 
 from lwlrd_jax.analysis.verdict import DESTROYED_BER, REID_ERRORS, REID_FLOOR, SSIM_MARGIN, STEPS, Verdict
 from lwlrd_jax.attacks.registry import ATTACKS
-from lwlrd_jax.report import formats
+from lwlrd_jax.disk.results import COLUMNS
+from lwlrd_jax.report import formats, grids, tables
 from lwlrd_jax.report.distinguish import IMAGES_ONLY, has_intervals
 from lwlrd_jax.report.figures import Picture
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import long_name
-from lwlrd_jax.report.sections import codes, search, tables
-from lwlrd_jax.report.sections.sentences import rivals_sentence, three_sentences
-from lwlrd_jax.report.sections.worth import worth
+from lwlrd_jax.report.search import front_table
+from lwlrd_jax.report.sentences import sentences
 
 # If none of n images is re-identified, the true share is below 3/n with 95 % confidence.
 _RULE_OF_THREE = 3
 # With fewer test images the standard error of an accuracy of a half exceeds 0.035.
 _FEW_TEST_IMAGES = 200
-# What a bracket behind a figure is.
-INTERVALS = "In brackets: 95 % intervals."
-_HEADINGS = ("Verdict", "Cost", "Still leaks", "Rivals")
 
 
 def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
@@ -37,41 +34,34 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
   Returns:
     HTML that needs no other file.
   """
-  dataset = run.config["dataset"]
-  classes = len(dataset["label_names"])
-  # A class without test images has no recall and is left out of the mean.
-  counted = max(classes - len(run.config.get("absent_classes") or []), 1)
-  guessing = 0.5 if dataset["multi_label"] or classes == 1 else 1 / counted
   several_seeds = bool(verdict.averaged.seeds.max() > 1) if len(verdict.averaged) else False
   intervals = has_intervals(verdict.averaged)
-  among = "" if several_seeds else f" ({IMAGES_ONLY})"
+  of_images = "" if several_seeds else f" ({IMAGES_ONLY})"
+  attack_words = run.config.get("knows", {})
   return template("page.html.j2").render(
-    title=f"{dataset['name']}, {run.config['config'].get('model', 'model')}",
-    sentences=_sentences(run, verdict, guessing),
+    title=f"{run.config['dataset']['name']}, {run.config['config'].get('model', 'model')}",
+    sentences=sentences(verdict, stolen=run.stolen),
     facts=_facts(run, verdict),
     notes=_notes(run, verdict),
     figures={figure.name: {"data": base64.b64encode(figure.png).decode(), "alt": figure.alt} for figure in figures},
     no_pictures=_no_pictures(run, figures),
     table=tables.member_table(run.table, verdict),
-    codes=codes.codes(verdict),
+    codes=grids.codes(verdict),
+    hidden=grids.hidden(verdict),
     destroyed=formats.rate(DESTROYED_BER),
-    main_attack=verdict.main_attack,
-    attacks=verdict.attacks,
+    verdict=verdict,
     shown_attacks=formats.listed(list(dict.fromkeys([*verdict.attacks[:1], verdict.main_attack]))),
     has_steps=bool((verdict.schedules[STEPS] != "none").any(axis=None)),
-    attack_words=[(attack, _words(attack, run)) for attack in verdict.attacks if attack in ATTACKS],
+    attacks=[(attack, hides(attack), attack_words.get(attack, "")) for attack in verdict.attacks],
     seed_table=tables.seed_table(verdict) if several_seeds or intervals else None,
     several_seeds=several_seeds,
-    intervals="" if not intervals else INTERVALS if several_seeds else f"{INTERVALS} {_sentence(IMAGES_ONLY)}",
-    bars=f" Thin crosses: 95 % intervals{among}; of many points, only those of the front, the controls and the winner."
-    if intervals
-    else "",
-    bands=f" Bands: 95 % intervals{among}." if intervals else "",
-    worth=worth(verdict),
+    intervals=f"In brackets: 95 % intervals{of_images}." if intervals else "",
+    bands=f" Thin crosses and bands: 95 % intervals{of_images}." if intervals else "",
+    worth=grids.worth(verdict),
+    worth_controls=grids.worth_controls(verdict),
     search=run.search,
-    front=search.front_table(run.search) if run.search is not None and run.search.front else None,
-    chosen_on_validation=verdict.criterion == "auc_val",
-    meanings=tables.column_meanings(),
+    front=front_table(run.search) if run.search is not None and run.search.front else None,
+    columns=COLUMNS,
     winner=long_name(verdict.chosen, verdict.schedules)
     if verdict.case == "winner" and verdict.chosen is not None
     else "",
@@ -83,16 +73,15 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
       "ssim": formats.score(verdict.floors.ssim_limit),
       "chance": formats.percent(verdict.floors.chance),
     },
-    postprocessings=run.config["postprocessings"],
     config=run.config,
     settings=flatten(run.config),
     run_name=run.path.resolve().name,
   )
 
 
-def _sentences(run: Run, verdict: Verdict, guessing: float) -> list[tuple[str, str]]:
-  told = [*three_sentences(verdict, stolen=run.stolen, guessing=guessing), rivals_sentence(verdict)]
-  return [(heading, sentence) for heading, sentence in zip(_HEADINGS, told, strict=True) if sentence]
+def hides(attack: str) -> str:
+  """What an attack hides, and where; empty of one that this version does not know."""
+  return ATTACKS[attack].hides if attack in ATTACKS else ""
 
 
 def template(name: str) -> jinja2.Template:
@@ -105,10 +94,6 @@ def template(name: str) -> jinja2.Template:
     lstrip_blocks=True,
   )
   return environment.get_template(name)
-
-
-def _sentence(text: str) -> str:
-  return f"{text[:1].upper()}{text[1:]}."
 
 
 def _limits(verdict: Verdict) -> str:
@@ -148,7 +133,7 @@ def _notes(run: Run, verdict: Verdict) -> list[str]:
   if run.config.get("run_seconds") is None:
     notes.append("This run was not finished when the report was written; rows may be missing.")
   if run.table.seed.nunique() == 1:
-    notes.append("One infection only: small differences between schedules may be chance. --seeds runs more.")
+    notes.append("One infection only: small differences between schedules may be chance. More seeds tell.")
   notes += _too_few(run, verdict)
   if run.config["dataset"]["test"] < _FEW_TEST_IMAGES:
     notes.append(f"Only {run.config['dataset']['test']} test images: differences of a few hundredths in AUC are noise.")
@@ -176,8 +161,8 @@ def _notes(run: Run, verdict: Verdict) -> list[str]:
   for attack, found in (run.config.get("kept") or {}).items():
     if found:
       notes.append(
-        f"Scrub kept, in models of the {attack} attack, what would have cost more than --scrub-loss: "
-        f"{'; '.join(map(str, found))}. Nothing closes that place but to draw these weights again and train them."
+        f"Scrub kept, in models of the {attack} attack, what would have cost more AUC than it may: "
+        f"{'; '.join(map(str, found))}. Only weights that are re-initialised and trained close that place."
       )
   absent = run.config.get("absent_classes") or []
   if absent:
@@ -219,8 +204,8 @@ def _no_pictures(run: Run, figures: list[Picture]) -> str:
     return ""
   if not run.may_show:
     return (
-      "Pictures of reconstructions are left out, because these data are not known to be openly licensed; a sweep with "
-      "--show-stolen includes them."
+      "Pictures of reconstructions are left out, because these data are not known to be openly licensed; the sweep's "
+      "setting show_stolen includes them."
     )
   return "Pictures of reconstructions are left out, because the run directory has none (samples.npz)."
 
@@ -242,9 +227,3 @@ def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 def _read(name: str) -> str:
   return resources.files("lwlrd_jax.report").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _words(attack: str, run: Run) -> str:
-  """What an attack uses, and what its attacker knows of defences, if the run says it."""
-  knows = run.config.get("knows", {}).get(attack, "")
-  return f"{ATTACKS[attack].hides}. {knows}" if knows else ATTACKS[attack].hides

@@ -20,8 +20,8 @@ from lwlrd_jax.watch.progress import console
 
 # The table's columns, up to `status`, say what a member is; numbers after it, what was measured.
 _AT = list(COLUMNS).index("status")
-SETTINGS = {name: dtype for name, (dtype, _) in list(COLUMNS.items())[1 : _AT + 1]}
-FIGURES = tuple(name for name, (dtype, _) in list(COLUMNS.items())[_AT + 1 :] if dtype == "float64")
+SETTINGS = {name: column.dtype for name, column in list(COLUMNS.items())[1 : _AT + 1]}
+FIGURES = tuple(name for name, column in list(COLUMNS.items())[_AT + 1 :] if column.dtype == "float64")
 
 
 class Trial(NamedTuple):

@@ -21,7 +21,7 @@ import numpy as np
 from flax import serialization
 
 from lwlrd_jax import stopping
-from lwlrd_jax.errors import EXIT_MISTAKE, EXIT_TEMPORARY, INTERRUPTED, TemporaryFailure, UserError
+from lwlrd_jax.errors import EXIT_MISTAKE, EXIT_TEMPORARY, INTERRUPTED, TemporaryFailure, UserError, with_flags
 from lwlrd_jax.jax_internals import coordination_client as _client
 from lwlrd_jax.watch.progress import console
 
@@ -209,13 +209,12 @@ def join(
   def give_up() -> None:
     if not came.wait(timeout):
       of = "" if processes is None else f" of {processes}"
-      print(
+      message = (
         f"error: process {'' if process_id is None else process_id}{of} on {socket.gethostname()} waited {timeout:g} s "
         f"for the others, and not all came (coordinator {coordinator or 'as the cluster has it'}); start the same "
-        "command on every host, let them reach the coordinator's port, or wait longer",
-        file=sys.stderr,
-        flush=True,
+        "command on every host, let them reach the coordinator's port, or raise `join_timeout`"
       )
+      print(with_flags(message), file=sys.stderr, flush=True)
       os._exit(EXIT_TEMPORARY)
 
   threading.Thread(target=give_up, daemon=True).start()

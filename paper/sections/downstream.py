@@ -7,8 +7,7 @@ import pandas as pd
 
 from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.distinguish import OPEN, bounded
-from lwlrd_jax.report.sections.usefulness import UNUSABLE, USEFUL, WORSE, WORTHLESS, usefulness
+from lwlrd_jax.report.distinguish import OPEN, UNUSABLE, USEFUL, WORSE, WORTHLESS, bounded, usefulness
 from paper import cells
 from paper.finding import NOT_MEASURED, Section, counted, names, overall, share
 from paper.markdown import BREAK, bold, plain, table

@@ -77,7 +77,7 @@ def test_strategy_of_small_and_large_networks(tiny_network, monkeypatch):
   network, params = tiny_network("mlp")
   assert strategy_of("auto", network, params, 64) == "vmap"
   assert strategy_of("loop", network, params, 64) == "loop"
-  assert strategy_of("3", network, params, 64) == 3
+  assert strategy_of(3, network, params, 64) == 3
   assert strategy_of("auto", network, params, 10**5) == "loop"
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   assert strategy_of("auto", network, params, 10**5) == "vmap"

@@ -14,7 +14,7 @@ def nobody(cls):
 
 if sys.argv[1] == "homeless":
   pathlib.Path.home = classmethod(nobody)
-from lwlrd_jax.report import matplotlib_folder
+from lwlrd_jax.report.figures import matplotlib_folder
 import matplotlib.figure
 
 matplotlib.figure.Figure().text(0.5, 0.5, "text")

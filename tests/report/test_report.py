@@ -93,7 +93,7 @@ def test_pictures_of_closed_data_need_the_flag_and_stale_ones_go(make, tmp_path)
   (run / "figures" / "reconstructions.png").write_bytes(b"of an earlier report")
   write_report(run)
   assert figures_of(run) == FIGURES - {"reconstructions"}
-  assert "--show-stolen" in (run / "report.html").read_text()
+  assert "show_stolen includes them" in (run / "report.html").read_text()
   shown = make.run(tmp_path / "shown", make.sweep((0.5,)), licensed=False, show=True)
   assert load(shown).samples
 

@@ -3,8 +3,7 @@
 import pytest
 
 from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
-from lwlrd_jax.report.distinguish import OPEN
-from lwlrd_jax.report.sections.usefulness import UNUSABLE, USEFUL, WORSE, usefulness
+from lwlrd_jax.report.distinguish import OPEN, UNUSABLE, USEFUL, WORSE, usefulness
 
 ORIGINALS = Interval(0.2, 0.15, 0.25)
 

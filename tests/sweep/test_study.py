@@ -110,7 +110,7 @@ def test_a_file_beside_named_data_sets(command, npz, tmp_path, monkeypatch):
     "CONFIGS = {name: SweepConfig(data=Data(dataset=name), infection=infection) for name in ('phantom', 'npz')}\n"
   )
   seen: dict[str, Path | None] = {}
-  monkeypatch.setattr(study, "execute", lambda config, _: seen.setdefault(config.data.dataset, config.data.npz))
+  monkeypatch.setattr(study, "run_sweep", lambda config, *_: seen.setdefault(config.data.dataset, config.data.npz))
   monkeypatch.setattr("lwlrd_jax.report.compare.write_comparison", lambda runs, out: out)
   assert main(["--config", str(file), "--npz", str(npz), "--out", str(tmp_path / "r")]) == 0
   assert seen == {"phantom": None, "npz": npz}
@@ -119,8 +119,10 @@ def test_a_file_beside_named_data_sets(command, npz, tmp_path, monkeypatch):
 def test_a_copy_of_mimic_beside_other_data_sets(tmp_path, monkeypatch, capsys):
   """`--mimic-dir` is for the runs that read it; where none does, it is a mistake."""
   seen: dict[str, Path | None] = {}
-  monkeypatch.setattr(study, "execute", lambda config, _: seen.setdefault(config.data.dataset, config.data.mimic_dir))
-  monkeypatch.setattr(study, "check", lambda config: None)
+  monkeypatch.setattr(
+    study, "run_sweep", lambda one, *_: seen.setdefault(one.data.dataset, one.data.mimic_dir)
+  )
+  monkeypatch.setattr(study, "check_sweep", lambda *_: None)
   monkeypatch.setattr("lwlrd_jax.report.compare.write_comparison", lambda runs, out: out)
 
   def run(*names):
@@ -188,11 +190,11 @@ def test_a_killed_overwrite_takes_nothing_old_for_done(command, done, tmp_path, 
   out = tmp_path / "r"
   shutil.copytree(done, out)
 
-  def kill(config, command):
+  def kill(*_):
     raise KeyboardInterrupt
 
   with monkeypatch.context() as patch:
-    patch.setattr(study, "execute", kill)
+    patch.setattr(study, "run_sweep", kill)
     assert main([*command, "--out", str(out), "--overwrite"]) == 130
   assert not (out / "decay-0.3").exists()
   assert not (out / "decay-0.7").exists()
@@ -209,13 +211,13 @@ def test_a_mistake_in_a_later_run_brings_no_old_one_back(command, done, tmp_path
   out = tmp_path / "r"
   shutil.copytree(done, out)
 
-  def second_is_wrong(config, command):
+  def second_is_wrong(config, *_):
     if Path(config.run.out).name == "decay-0.7":
       raise UserError("--stolen 9: no")
     Path(config.run.out).mkdir()
 
   with monkeypatch.context() as patch:
-    patch.setattr(study, "execute", second_is_wrong)
+    patch.setattr(study, "run_sweep", second_is_wrong)
     assert main([*command, "--out", str(out), "--overwrite"]) == 2
   assert not (out / "decay-0.7").exists()
   assert (out / ".decay-0.7.replaced" / "results.parquet").exists()

@@ -2,14 +2,15 @@
 
 import dataclasses
 
+from lwlrd_jax.report.figures import matplotlib_folder  # noqa: F401  # before anything else imports Matplotlib
+
+# isort: split
 from lwlrd_jax.analysis.verdict import Verdict
-from lwlrd_jax.report import matplotlib_folder  # noqa: F401  # before anything else imports Matplotlib
-from lwlrd_jax.report.figures import codecs, decay, frontier, matrix, planes, rates, reconstructions, style, surviving
+from lwlrd_jax.report.figures import codecs, decay, frontier, planes, rates, reconstructions, style, surviving
 from lwlrd_jax.report.load import Run
 
 _FIGURES = {
   "frontier": frontier,
-  "matrix": matrix,
   "reconstructions": reconstructions,
   "decay": decay,
   "rates": rates,
@@ -41,5 +42,5 @@ def draw_figures(run: Run, verdict: Verdict) -> list[Picture]:
     for name, module in _FIGURES.items():
       figure = module.draw(run, verdict)
       if figure is not None:
-        pictures.append(Picture(name, style.png(figure), module.alt_text(verdict)))
+        pictures.append(Picture(name, style.png(figure), module.ALT))
   return pictures

@@ -7,6 +7,7 @@ from lwlrd_jax.analysis.verdict import Verdict
 from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.load import Run
 
+ALT = "Line plot of peak signal-to-noise ratio against bytes an image, one line a codec; upper left is better."
 _MARKERS = ("o", "^", "d", "p")
 _STANDARD = {"webp": (style.BASELINE, "s"), "jpeg": (style.INK, "v")}
 _NAMES = {"webp": "WebP", "jpeg": "JPEG", "png": "PNG"}
@@ -54,9 +55,3 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
   axes.grid(True)
   figure.legend(loc="outside upper center", ncols=3)
   return figure
-
-
-def alt_text(verdict: Verdict) -> str:
-  """What the figure shows, in words."""
-  del verdict
-  return "Line plot of peak signal-to-noise ratio against bytes an image, one line a codec; upper left is better."

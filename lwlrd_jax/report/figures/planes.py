@@ -10,6 +10,10 @@ from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name
 
+ALT = (
+  "Heat maps side by side, rows are layers from input to output, columns the 32 bit planes from the lowest mantissa "
+  "bit to the sign; the colour is the share of a bit's capacity that is left, 0 to 1."
+)
 # Name and first plane; the sign is the last of 32.
 _GROUPS = (("mantissa", 0, 23), ("exponent", 23, 31), ("sign", 31, 32))
 _COLUMNS = 3
@@ -110,12 +114,3 @@ def _name_groups(axes: Axes) -> None:
       color=style.INK,
       annotation_clip=False,
     )
-
-
-def alt_text(verdict: Verdict) -> str:
-  """What the figure shows, in words."""
-  del verdict
-  return (
-    "Heat maps side by side, rows are layers from input to output, columns the 32 bit planes from the lowest mantissa "
-    "bit to the sign; the colour is the share of a bit's capacity that is left, 0 to 1."
-  )

@@ -13,6 +13,7 @@ from lwlrd_jax.report.formats import percent, rate, score
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name, with_steps
 
+ALT = "Grid of pictures: stolen originals on the left, then their reconstructions, schedule by schedule."
 _MOST_DECAYS = 9
 _ROWS = 8
 # With a second attack below, there is room for so many images each.
@@ -146,9 +147,3 @@ def _figures(row: pd.Series) -> str:
     return f"{row.status.split(':')[0]}\n"
   reid = f"re-id {percent(row.reid)} %" if percent(row.reid) else ""
   return f"{reid}\nSSIM {score(row.ssim)}" if score(row.ssim) else f"{reid}\n"
-
-
-def alt_text(verdict: Verdict) -> str:
-  """What the figure shows, in words."""
-  del verdict
-  return "Grid of pictures: stolen originals on the left, then their reconstructions, schedule by schedule."

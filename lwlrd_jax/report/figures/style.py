@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from lwlrd_jax.analysis.verdict import pareto_front
 from lwlrd_jax.report.formats import rate
 
 DPI = 160
@@ -86,28 +88,50 @@ def decay_colours(decays: list[float]) -> tuple[mpl.colors.Colormap, mpl.colors.
   return mpl.colors.ListedColormap(colours), mpl.colors.Normalize(low, high)
 
 
-def hex_colour(rgba: Any) -> str:
-  """A colour as text."""
-  return mpl.colors.to_hex(rgba)
+def decay_bar(figure: Figure, panels: list[Axes], decays: list[float]) -> None:
+  """The colours of decays, beside the panels."""
+  colours, scale = decay_colours(decays)
+  bar = figure.colorbar(ScalarMappable(scale, colours), ax=panels, shrink=0.6, aspect=28, pad=0.02)
+  bar.set_label("LWLRD: decay from one layer to the next")
+  bar.set_ticks(decays if len(decays) <= 10 else [decays[0], decays[len(decays) // 2], decays[-1]])
+  bar.ax.set_yticklabels([rate(tick) for tick in bar.get_ticks()])
+  bar.outline.set_visible(False)
 
 
-def reid_axis(axes: Axes, which: str, chance: float, top: float = 1.0) -> None:
-  """A scale on which 0, chance and 1 can be told apart: linear up to chance, logarithmic above.
+def frontier_axes(axes: Axes, chance: float) -> None:
+  """Re-identification across, AUC up. On the first, 0, chance and 1 can be told apart.
 
   Args:
     axes: Where.
-    which: `x` or `y`.
-    chance: Re-identification by guessing.
-    top: Largest value to show.
+    chance: Re-identification by guessing: the scale is linear up to it, and logarithmic above.
   """
-  axis = axes.xaxis if which == "x" else axes.yaxis
-  scale = axes.set_xscale if which == "x" else axes.set_yscale
-  scale("asinh", linear_width=chance)
-  ticks = [0.0, *(10.0**k for k in range(-9, 1) if 10.0**k >= 3 * chance)]
-  axis.set_major_locator(FixedLocator(ticks))
-  axis.set_minor_locator(NullLocator())
-  axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g} %"))
-  (axes.set_xlim if which == "x" else axes.set_ylim)(-0.5 * chance, top * 1.35)
+  axes.set_xscale("asinh", linear_width=chance)
+  axes.xaxis.set_major_locator(FixedLocator([0.0, *(10.0**k for k in range(-9, 1) if 10.0**k >= 3 * chance)]))
+  axes.xaxis.set_minor_locator(NullLocator())
+  axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g} %"))
+  axes.set_xlim(-0.5 * chance, 1.35)
+  axes.grid(True)
+  axes.set_xlabel("re-identified stolen images (linear up to chance, logarithmic above)")
+  axes.set_ylabel("utility: AUC on the test split")
+
+
+def front(axes: Axes, defences: pd.DataFrame, colour: str = INK) -> None:
+  """Steps through the points that no other beats.
+
+  Args:
+    axes: With re-identification across and AUC up.
+    defences: Rows with both.
+    colour: Of the line.
+  """
+  best = defences[pareto_front(defences.reid.to_numpy(float), defences.auc.to_numpy(float))].sort_values("reid")
+  if len(best):
+    reid, auc = np.append(best.reid, 1.0), np.append(best.auc, best.auc.iloc[-1])
+    axes.step(reid, auc, where="post", color=colour, lw=1.1, alpha=0.75, zorder=2)
+
+
+def ring(axes: Axes, row: pd.Series) -> None:
+  """Marks the schedule that wins."""
+  axes.plot(row.reid, row.auc, "o", mfc="none", mec=INK, mew=1.4, ms=13, zorder=6, clip_on=False)
 
 
 def bars(axes: Axes, row: pd.Series, colour: Any) -> None:
@@ -121,10 +145,3 @@ def bars(axes: Axes, row: pd.Series, colour: Any) -> None:
   look: dict[str, Any] = {"color": colour, "lw": 1.1, "alpha": 0.4, "zorder": 2.5, "solid_capstyle": "butt"}
   axes.plot([row.reid_low, row.reid_high], [row.auc, row.auc], **look)
   axes.plot([row.reid, row.reid], [row.auc_low, row.auc_high], **look)
-
-
-def rate_axis(axes: Axes) -> None:
-  """Learning rates on a logarithmic y axis."""
-  axes.set_yscale("log")
-  axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: rate(value)))
-  axes.yaxis.set_minor_locator(NullLocator())

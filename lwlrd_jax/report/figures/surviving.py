@@ -12,6 +12,10 @@ from lwlrd_jax.report.formats import NAMES
 from lwlrd_jax.report.load import Run
 from lwlrd_jax.report.naming import short_name
 
+ALT = (
+  "Stacked bars of surviving capacity in mantissa, exponent and sign bits, one bar a schedule, with the controls; a "
+  "diamond marks what is in dead weights."
+)
 # Light to dark: apart in grey print too.
 _GROUPS = (("mantissa", "#9ecae1"), ("exponent", "#4a86b8"), ("sign", "#173f5f"))
 _EXTRA = ("extra", "#c9a227")
@@ -84,12 +88,3 @@ def _names(rows: pd.DataFrame, verdict: Verdict) -> list[str]:
   return [
     NAMES[row.defense] if row.defense in CONTROLS else short_name(row, verdict.schedules) for _, row in rows.iterrows()
   ]
-
-
-def alt_text(verdict: Verdict) -> str:
-  """What the figure shows, in words."""
-  del verdict
-  return (
-    "Stacked bars of surviving capacity in mantissa, exponent and sign bits, one bar a schedule, with the controls; a "
-    "diamond marks what is in dead weights."
-  )

@@ -2,35 +2,27 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lwlrd_jax.disk.results import COLUMNS
+from lwlrd_jax.disk.results import COLUMNS, Column
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report import formats
-from lwlrd_jax.report.sections.tables import Row, Table, number_cell, text_cell
+from lwlrd_jax.report.tables import Row, Table, cell, header
 
 _NUMBERS = ("decay", "lr_max", "epochs", "floor", "auc_drop", "auc_drop_val", "auc", "reid")
 _TEXTS = ("label", "defense", "shape", "finish")
-# Of the table: attribute, then header, format and meaning.
-_SHAPE = ("label", "decay", "lr_max", "epochs", "shape", "floor", "finish")
-_COLUMNS = (*_SHAPE, "auc_drop_val", "auc_drop", "auc", "reid", "stops", "choice")
-_HEADERS: tuple[tuple[str, Callable[[float], str] | None, str], ...] = (
-  ("schedule", None, "its name in the run"),
-  ("decay", formats.rate, COLUMNS["decay"][1]),
-  ("lr_max", formats.rate, COLUMNS["lr_max"][1]),
-  ("epochs", formats.whole, COLUMNS["epochs"][1]),
-  ("shape", None, COLUMNS["shape"][1]),
-  ("floor", formats.rate, COLUMNS["floor"][1]),
-  ("finish", None, COLUMNS["finish"][1]),
-  ("AUC lost, validation", formats.score, "against the untreated model, on the validation split: what the front is of"),
-  ("AUC lost, test", formats.score, "the same on the test split, which had no part in the choice"),
-  ("AUC", formats.score, "what is left of it on the test split"),
-  ("re-identified, %", formats.percent, COLUMNS["reid"][1]),
-  ("attacks stopped", None, 'by the rule under "How leakage is measured"'),
-  ("choice", None, "whether the search recommends it"),
-)
+# Attributes of a candidate, as the page prints them.
+_COLUMNS = {
+  "label": Column("schedule", "text", "its name in the run"),
+  **{name: COLUMNS[name] for name in ("decay", "lr_max", "epochs", "shape", "floor", "finish")},
+  "auc_drop_val": Column("AUC lost, validation", "score", "against the untreated model: what the front is of"),
+  "auc_drop": Column("AUC lost, test", "score", "the same on the test split, which had no part in the choice"),
+  "auc": COLUMNS["auc"],
+  "reid": COLUMNS["reid"],
+  "stops": Column("attacks stopped", "text", 'by the rule under "How leakage is measured"'),
+  "choice": Column("choice", "text", "whether the search recommends it"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +79,7 @@ class Candidate:
       return ""
     if not self.through:
       return "recommended"
-    return "lets least through" if len(self.through) == self.attacks else "stops most"
+    return "leaks least" if len(self.through) == self.attacks else "stops most"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +93,7 @@ class Search:
     max_auc_drop: AUC that may be lost.
     front: Its front, by AUC lost on the validation split.
     recommended: Its choice: of the schedules that lose no more than they may on the validation split, the best of
-      those that stop most attacks, or, if none stops any, the one that lets least through; None if all lose more.
+      those that stop most attacks, or, if none stops any, the one that leaks least; None if all lose more.
   """
 
   rounds: int
@@ -114,54 +106,33 @@ class Search:
   @property
   def sentence(self) -> str:
     """What it recommends, in words."""
-    effort = (
-      f"Of {formats.whole(self.tried)} schedules tried in {self.rounds} {'round' if self.rounds == 1 else 'rounds'}"
-    )
-    drop = formats.score(self.max_auc_drop)
+    rounds = f"{self.rounds} round{'s' * (self.rounds > 1)}"
+    effort = f"Of {formats.whole(self.tried)} schedules tried in {rounds}"
+    limit = f"{formats.score(self.max_auc_drop)} of AUC on the validation split"
     found = self.recommended
     if found is None:
-      return f"{effort}, none can be recommended: {self._why_none}."
-    name = formats.NAMES.get(found.defense, found.defense)
-    name += f" with decay {formats.rate(found.decay)}" if math.isfinite(found.decay) else ""
-    reid = f"re-identification {formats.percent(found.reid)} %"
-    cost = (
-      f"{formats.score(found.auc_drop_val)} of AUC lost on the validation split, where {drop} may be, and "
-      f"{formats.score(found.auc_drop)} on the test split"
-    )
+      failed = f" ({self.failed} diverged or failed)" if self.failed else ""
+      return f"{effort}, none can be recommended: all lose more than {limit}{failed}."
     if not found.through:
-      text = f"{effort}, {name} ({found.label}) is recommended. It stops every attack: {reid}, {cost}."
+      text = f"{effort}, {found.label} is recommended: it stops every attack"
     else:
-      text = f"{effort}, none stops every attack and loses at most {drop} of AUC on the validation split. "
-      text += (
-        f"Least is let through by {name} ({found.label}): {reid}, {cost}."
-        if len(found.through) == found.attacks
-        else f"Most are stopped by {name} ({found.label}): {found.stops} ({reid}), {cost}."
-      )
-    return formats.unbroken(f"{text} Leakage is that of the images it was chosen by: new ones may fare a little worse.")
-
-  @property
-  def _why_none(self) -> str:
-    lost = f"more than {formats.score(self.max_auc_drop)} of AUC on the validation split"
-    compared = self.tried - self.failed
-    if not compared:
-      return "all diverged or failed"
-    if not self.failed:
-      return f"all lose {lost}"
-    return f"{self.failed} diverged or failed, and {compared} {'loses' if compared == 1 else 'lose'} {lost}"
+      text = f"{effort}, none stops every attack and loses at most {limit}. {found.label} {found.choice}"
+      text += f": {found.stops}" if found.choice == "stops most" else ""
+    text += f". It leaves re-identification {formats.percent(found.reid)} % and loses "
+    text += f"{formats.score(found.auc_drop_val)} of AUC on the validation split, {formats.score(found.auc_drop)} on "
+    return formats.unbroken(f"{text}the test split. New images may fare a little worse than those it was chosen by.")
 
 
 def front_table(search: Search) -> Table:
   """The front as the page prints it, by AUC lost on the validation split; the recommended schedule is marked."""
-  headers = [(name, form is not None, meaning) for name, form, meaning in _HEADERS]
-  rows = []
-  for candidate in search.front:
-    values = [getattr(candidate, name) for name in _COLUMNS]
-    cells = [
-      text_cell(value) if form is None else number_cell(value, form)
-      for value, (_, form, _) in zip(values, _HEADERS, strict=True)
-    ]
-    rows.append(Row("winner" if candidate.recommended else "", cells))
-  return Table(headers, rows, constant=[], empty=[])
+  rows = [
+    Row(
+      "winner" if candidate.recommended else "",
+      [cell(column, getattr(candidate, name)) for name, column in _COLUMNS.items()],
+    )
+    for candidate in search.front
+  ]
+  return Table([header(column) for column in _COLUMNS.values()], rows, constant=[], empty=[])
 
 
 def read_search(file: Path, entry: Any) -> Search | None:
