@@ -26,7 +26,7 @@ from lwlrd_jax.engine import population
 from lwlrd_jax.engine.mapping import default_strategy
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.memory import taken_by
-from lwlrd_jax.engine.population import Population, finetune, member_mesh
+from lwlrd_jax.engine.population import Finetuning, Population, finetune, member_mesh
 from lwlrd_jax.errors import not_known
 from lwlrd_jax.models.cost import activation_bytes, training_flops
 
@@ -116,10 +116,9 @@ def _finetune_on(device: jax.Device, problem: Problem, strategy: Any) -> Populat
       problem.schedules,
       to_device(Split(problem.images, problem.labels)),
       jax.random.key(1),
-      member=Member(problem.network, "adam", 0.0),
-      batch_size=problem.batches.shape[1],
-      strategy=strategy,
-      mesh=member_mesh([device]),
+      Finetuning(
+        Member(problem.network, "adam", 0.0), problem.batches.shape[1], strategy=strategy, mesh=member_mesh([device])
+      ),
     )
 
 
@@ -177,10 +176,12 @@ def _timed(problem: Problem, compute: str, strategy: str) -> dict[str, Any]:
     problem.schedules,
     data,
     jax.random.key(1),
-    member=member,
-    batch_size=batch_size,
-    strategy=None if strategy == "auto" else read_strategy("--strategies", strategy),  # type: ignore[arg-type]
-    mesh=member_mesh(jax.local_devices()[:1]),
+    Finetuning(
+      member,
+      batch_size,
+      strategy=None if strategy == "auto" else read_strategy("--strategies", strategy),  # type: ignore[arg-type]
+      mesh=member_mesh(jax.local_devices()[:1]),
+    ),
     on_steps=lambda steps: times.append(time.monotonic()),
   )
   calls = np.diff(times)

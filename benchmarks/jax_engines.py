@@ -9,7 +9,7 @@ from lwlrd_jax.data.dataset import Split
 from lwlrd_jax.data.device import scale, to_device
 from lwlrd_jax.engine.mapping import Strategy, default_strategy
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import finetune, member_mesh
+from lwlrd_jax.engine.population import Finetuning, finetune, member_mesh
 
 
 def ours(problem: Problem) -> Engine:
@@ -36,10 +36,7 @@ def _ours(problem: Problem, strategy: Strategy) -> Engine:
       problem.schedules[:, :steps],
       data,
       jax.random.key(1),
-      member=member,
-      batch_size=problem.batches.shape[1],
-      strategy=strategy,
-      mesh=member_mesh(jax.local_devices()[:1]),
+      Finetuning(member, problem.batches.shape[1], strategy=strategy, mesh=member_mesh(jax.local_devices()[:1])),
     ).losses
 
   return run

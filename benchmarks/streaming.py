@@ -22,9 +22,9 @@ import numpy as np
 from lwlrd_jax.cli import parse_command_line, run_main
 from lwlrd_jax.data import Split, load_dataset
 from lwlrd_jax.data.device import DeviceSplit, to_device
-from lwlrd_jax.engine import population
+from lwlrd_jax.engine import loop
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import Population, finetune
+from lwlrd_jax.engine.population import Finetuning, Population, finetune
 from lwlrd_jax.models import build_model
 from lwlrd_jax.watch.progress import phase
 
@@ -62,14 +62,14 @@ def main(settings: Settings) -> None:
   member = Member(network, "adam", 0.0)
   schedules = np.full((settings.members, settings.steps, len(network.layers)), 1e-3, np.float32)
   waits: list[float] = []
-  population.portions = _timed(population.portions, waits)
+  loop.portions = _timed(loop.portions, waits)
 
   def run(split: DeviceSplit, title: str) -> tuple[float, Population]:
     waits.clear()
     started = time.monotonic()
     with phase(title, settings.steps, members=settings.members) as on_steps:
       tuned = finetune(
-        params, schedules, split, jax.random.key(0), member=member, batch_size=settings.batch_size, on_steps=on_steps
+        params, schedules, split, jax.random.key(0), Finetuning(member, settings.batch_size), on_steps=on_steps
       )
     return time.monotonic() - started, tuned
 

@@ -31,7 +31,7 @@ from lwlrd_jax.data import load_dataset
 from lwlrd_jax.data.device import to_device
 from lwlrd_jax.defenses.plan import steps_per_epoch
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import finetune
+from lwlrd_jax.engine.population import Finetuning, finetune
 from lwlrd_jax.metrics.utility import absent_classes, utility
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.predict import predict
@@ -84,9 +84,7 @@ def main(settings: Settings) -> None:
         np.outer(lr * training.time_shape(), np.ones(len(network.layers)))[None],
         train,
         key_batches,
-        member=Member(network, "adam", training.label_smoothing),
-        batch_size=settings.batch_size,
-        augment=settings.augment,
+        Finetuning(Member(network, "adam", training.label_smoothing), settings.batch_size, augment=settings.augment),
         on_steps=on_steps,
       )
     seconds = time.monotonic() - started

@@ -27,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     configs = parse_configs(SweepConfig, arguments, program="python -m lwlrd_jax.sweep")
     for config in configs.values():
       validate(config)
+    if any(config.infection.attack_file is not None for config in configs.values()):
+      jax_settings.import_jax()  # whatever the file imports
+    for config in configs.values():
       check_names(config)
     jax_settings.import_jax()  # only now wait for it
     from lwlrd_jax.runs.study import run_all  # noqa: PLC0415

@@ -1,6 +1,7 @@
 """Attacks have one door: a registry says what they are, a protocol what they do, and nobody asks which one it has."""
 
 import ast
+import dataclasses
 import inspect
 import json
 import re
@@ -17,6 +18,7 @@ import lwlrd_jax
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.attacks.dec.image_code import FixedCode
+from lwlrd_jax.attacks.making import make_attack
 from lwlrd_jax.attacks.registry import ATTACKS, CARRIERS, FLAGS
 from lwlrd_jax.attacks.transpose import Rehearsed
 from lwlrd_jax.config import Dec, Infection
@@ -24,8 +26,8 @@ from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.recipes import Recipe
 from lwlrd_jax.models.task_training import TaskTraining
 from lwlrd_jax.plan import plan
-from lwlrd_jax.setup.attacks import make_attacks
 from lwlrd_jax.setup.codec import Coding
+from lwlrd_jax.setup.setup import _means
 from lwlrd_jax.setup.starting_points import Origin
 
 PACKAGE = Path(lwlrd_jax.__file__).parent
@@ -64,17 +66,18 @@ def test_such_questions_are_found(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def origin(smooth_split):
+def means(smooth_split):
   codec, weights = build_codec((12, 12, 1), jax.random.key(0))
   nothing = (0,) * codec.latent_shape[-1]
   coding = Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, *(nothing,) * 4), trained=False), weights)
   infection = plan.Infection(tuple(ATTACKS), 6, 1, TaskTraining(steps=5), None)
   of_mlp: Any = types.SimpleNamespace(infection=infection, recipe=Recipe(), codes=Dec())
-  return Origin(of_mlp, smooth_split(20), smooth_split(9, seed=1), "", coding)
+  made = _means(Origin(of_mlp, smooth_split(20), smooth_split(9, seed=1), "", coding))
+  return dataclasses.replace(made, check=lambda attack: None)
 
 
-def test_every_attack_of_the_registry_can_be_made(origin):
-  made = make_attacks(tuple(ATTACKS), origin, lambda attack: None)
+def test_every_attack_of_the_registry_can_be_made(means):
+  made = [make_attack(name, means) for name in ATTACKS]
   assert [attack.name for attack in made] == list(ATTACKS)
   for attack in made:
     assert attack.info is ATTACKS[attack.name]
@@ -88,7 +91,7 @@ def test_every_attack_of_the_registry_can_be_made(origin):
     assert hash(attack) == hash(attack)
 
 
-def test_a_restorer_has_as_many_pilots_as_can_be_numbered(origin):
+def test_a_restorer_has_as_many_pilots_as_can_be_numbered(means):
   asked: list[int] = []
 
   def two_at_most(attack: Any):
@@ -96,7 +99,7 @@ def test_a_restorer_has_as_many_pilots_as_can_be_numbered(origin):
     if attack.pilots > 2:
       raise UserError("too many")
 
-  (restorer,) = make_attacks(["transpose-restorer"], origin, two_at_most)
+  restorer = make_attack("transpose-restorer", dataclasses.replace(means, check=two_at_most))
   assert (asked, restorer.settings()["pilots"]) == ([6, 3], 1)
 
 

@@ -1,7 +1,7 @@
 """What an attack is."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -81,6 +81,61 @@ class NoRoomError(ValueError):
   def __init__(self, needed: int, room: int, unit: str):
     super().__init__(f"{needed} {unit} are needed, there is room for {room}")
     self.needed, self.room, self.unit = needed, room, unit
+
+
+class HostAttack:
+  """What attacks have in common that hide in a model that is trained already, and train nothing themselves.
+
+  A frozen dataclass that inherits it has a class attribute `info` and a field `stolen`, and says how to `hide` and to
+  `read`; see `Attack`.
+  """
+
+  info: ClassVar[AttackInfo]
+  steps: ClassVar[int] = 1
+  on_device: ClassVar[bool] = True
+  size_is_known: ClassVar[bool] = True
+  stolen: int
+
+  @property
+  def name(self) -> str:
+    """See `Attack`."""
+    return self.info.name
+
+  def settings(self) -> dict[str, Any]:
+    """See `Attack`."""
+    return {"name": self.name, **vars(self)}
+
+  def hide(self, task: "Task", params: Params, stolen: jax.Array) -> tuple[Params, dict[str, Any]]:
+    """Hides images of these positions i32[S]: the weights that leave, and the secret.
+
+    Raises:
+      NoRoomError, ValueError: See `Attack.check`.
+    """
+    raise NotImplementedError
+
+  def check(self, task: "Task", params: Params, key: jax.Array) -> None:
+    """See `Attack`."""
+    self.hide(task, params, choose_stolen(task.train, self.stolen, key))
+
+  def infect_all(
+    self,
+    task: "Task",
+    params: Sequence[Params],
+    keys: Sequence[jax.Array],
+    on_steps: OnSteps = lambda steps: None,
+    strategy: Strategy | None = None,
+  ) -> list[Infected]:
+    """See `Attack`."""
+    del strategy
+    stolen = [choose_stolen(task.train, self.stolen, key) for key in keys]
+    hidden = [self.hide(task, weights, images) for weights, images in zip(params, stolen, strict=True)]
+    on_steps(1)
+    return [Infected(*found, images) for found, images in zip(hidden, stolen, strict=True)]
+
+  def columns(self, *args: Any) -> dict[str, float]:
+    """None. See `Attack`."""
+    del args
+    return {}
 
 
 class Attack(Protocol):

@@ -1,7 +1,8 @@
 """Every attack by name, and what is said of it: for the command line, runs and reports. Imports no JAX."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from lwlrd_jax.errors import not_known
 
@@ -11,14 +12,15 @@ class Family:
   """What attacks of one kind need.
 
   Attributes:
-    name: By which `setup/attacks.py` finds the function that makes them.
+    make: Makes them, of their `AttackInfo` and `attacks.making.Means`: a function, or MODULE:FUNCTION, imported when it
+      is needed.
     needs_transpose: Whether they run the network backwards.
     needs_codec: Whether they turn images into bits.
     needs_host: Whether they hide in a model that is trained already, one seed after another; others train the models
       themselves, those of all seeds together.
   """
 
-  name: str
+  make: Callable[[Any, Any], Any] | str
   needs_transpose: bool = False
   needs_codec: bool = False
   needs_host: bool = False
@@ -32,10 +34,11 @@ class AttackInfo:
     name: As in the results table's column `attack`.
     family: What it needs.
     hides: What it uses, in prose: "images the model has memorised".
-    flag: What `--attacks` calls it beside its name; empty for those that are chosen by `--carriers` alone.
-    carrier: What `--carriers` calls it; empty for those that are not.
+    flag: What `attacks` calls it beside its name; empty for those that are chosen by `carriers` alone.
+    carrier: What `carriers` calls it; empty for those that are not.
     knows: What its attacker knows of defences, a paragraph; empty where there is nothing to say.
     counterparts: What an attacker who knows the defence is measured against: the first of these that a run has.
+    source: SHA-256 of the file that it is defined in; empty for the built-in ones.
   """
 
   name: str
@@ -45,13 +48,14 @@ class AttackInfo:
   carrier: str = ""
   knows: str = ""
   counterparts: tuple[str, ...] = ()
+  source: str = ""
 
   def __post_init__(self):
     object.__setattr__(self, "knows", " ".join(self.knows.split()))
 
 
-_TRANSPOSE = Family("transpose", needs_transpose=True)
-_DEC = Family("dec", needs_codec=True, needs_host=True)
+_TRANSPOSE = Family("lwlrd_jax.attacks.making:transpose", needs_transpose=True)
+_DEC = Family("lwlrd_jax.attacks.making:dec", needs_codec=True, needs_host=True)
 
 ATTACKS = {
   info.name: info
@@ -159,6 +163,19 @@ ATTACKS = {
 # Names as `--attacks` and `--carriers` have them, to those of the table. `dec` is one attack for each of --carriers.
 FLAGS = {info.flag: name for name, info in ATTACKS.items() if info.flag}
 CARRIERS = {info.carrier: name for name, info in ATTACKS.items() if info.carrier}
+
+
+def register(info: AttackInfo) -> None:
+  """Adds an attack, or takes the place of an earlier one from a file.
+
+  Raises:
+    ValueError: A built-in one has its name or flag.
+  """
+  for name in (info.name, FLAGS.get(info.flag, info.name)):
+    if name in ATTACKS and not ATTACKS[name].source:
+      raise ValueError(f"the name {name} is taken; allowed: another one")
+  ATTACKS[info.name] = info
+  FLAGS.update({info.flag: info.name} if info.flag else {})
 
 
 def chosen(attacks: Sequence[str], carriers: Sequence[str]) -> tuple[str, ...]:

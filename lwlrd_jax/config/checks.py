@@ -66,7 +66,8 @@ def _check_size(config: SweepConfig) -> None:
     sizes = schedules | {
       "--prepare": len(finishing.prepare),
       "--finish": len(finishing.finish),
-      "--attacks": sum(len(config.dec.carriers) if attack == "dec" else 1 for attack in attacks),
+      "--attacks": sum(len(config.dec.carriers) if attack == "dec" else 1 for attack in attacks)
+      + (config.infection.attack_file is not None),
       "--seeds": config.infection.seeds,
     }
     if (members := math.prod(sizes.values())) > MOST_MEMBERS:

@@ -151,6 +151,9 @@ class Infection(Flags):
   dec (compressed images, hidden in the weights). Attackers who know the defence: heavy, flat, rehearsed, restorer (of
   transpose), late, dead, redundant, spread (of dec; the last two have planes and redundancy of their own). A name of
   the table, such as dec-values, is taken too."""
+  attack_file: str | None = None
+  """An attack of your own, beside those of --attacks: FILE.py:NAME, where NAME is a
+  lwlrd_jax.attacks.registry.AttackInfo (examples/add_an_attack.py)."""
   stolen: Count | None = None
   """Images the attacker takes. Default: 256 of the generated sets, else 512, or a quarter of the training set if that
   is fewer."""

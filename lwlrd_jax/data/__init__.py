@@ -56,20 +56,20 @@ def load_dataset(
   """
   if name not in dataset_names():
     hint = did_you_mean(nearest(name, dataset_names()))
-    raise UserError(f"--dataset {name}: there is no such data set; {hint}allowed: {', '.join(dataset_names())}")
+    raise UserError(f"`dataset` {name}: there is no such data set; {hint}allowed: {', '.join(dataset_names())}")
   if name == "npz":
     if npz is None:
-      raise UserError("--dataset npz: needs --npz FILE, a file in MedMNIST's form")
+      raise UserError("`dataset` npz: needs `npz` FILE, a file in MedMNIST's form")
     return load_npz(npz, image_size=image_size, labels=labels)
   if npz is not None:
-    raise UserError(f"--npz {npz}: goes with --dataset npz only, not with --dataset {name}")
+    raise UserError(f"`npz` {npz}: goes with `dataset` npz only, not with `dataset` {name}")
   size = 28 if image_size is None else image_size
   if name == "mimic-cxr":
     from lwlrd_jax.data.mimic.load import load_mimic  # pandas, which the others need not  # noqa: PLC0415
 
     return load_mimic(mimic_dir, image_size=size, data_dir=data_dir, choices=mimic or Choices())
   if mimic_dir is not None:
-    raise UserError(f"--mimic-dir {mimic_dir}: goes with --dataset mimic-cxr only, not with --dataset {name}")
+    raise UserError(f"`mimic_dir` {mimic_dir}: goes with `dataset` mimic-cxr only, not with `dataset` {name}")
   if name in MEDMNIST:
     return load_medmnist(name, image_size=size, data_dir=data_dir)
   return phantom(image_size=size, seed=seed)

@@ -37,7 +37,7 @@ class Dataset:
   """Train, validation and test split of one image classification task.
 
   Attributes:
-    name: What the user calls it: the value of `--dataset`.
+    name: What the user calls it: the value of `dataset`.
     train: What models are trained on and what an attacker steals from.
     val: For choosing, never for reporting.
     test: For reporting.

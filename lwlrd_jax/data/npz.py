@@ -36,8 +36,8 @@ def load_npz(path: Path, *, image_size: int | None = None, labels: str = "auto")
     the file; its notes say where that is not plain. Its licence is not known, so it does not count as open.
 
   Raises:
-    UserError: The file cannot be read or is not of this form. The message is one line that names `--npz`, the file,
-      what was found and what is allowed; or it names `--image-size` or `--labels`.
+    UserError: The file cannot be read or is not of this form. The message is one line that names `npz`, the file,
+      what was found and what is allowed; or it names `image_size` or `labels`.
   """
   arrays = _read(path)
   images = {split: _check_images(arrays[f"{split}_images"], f"{split}_images", path) for split in SPLITS}
@@ -48,7 +48,7 @@ def load_npz(path: Path, *, image_size: int | None = None, labels: str = "auto")
   side = shapes["train"][0]
   if image_size not in (None, side):
     raise UserError(
-      f"--image-size {image_size}: the images of {path} have a side of {side}; leave it out or say {side}"
+      f"`image_size` {image_size}: the images of {path} have a side of {side}; leave it out or say {side}"
     )
 
   rows = {split: _check_labels(arrays[f"{split}_labels"], f"{split}_labels", path) for split in SPLITS}
@@ -67,7 +67,7 @@ def load_npz(path: Path, *, image_size: int | None = None, labels: str = "auto")
     _check_varies(rows["train"], path)
     rows = {split: rows[split].argmax(axis=1)[:, None] for split in SPLITS}
     notes.append(
-      f"--npz {path}: one-hot rows, read as classes, one a column; --labels findings takes the columns for findings"
+      f"`npz` {path}: one-hot rows, read as classes, one a column; `labels` findings takes the columns for findings"
     )
   if multi_label:
     names = _multi_label_names(rows, path)
@@ -95,12 +95,12 @@ def _are_findings(rows: dict[str, np.ndarray], asked: str, path: Path) -> bool:
   columns = rows["train"].shape[1]
   if columns == 1:
     if asked == "findings":
-      raise UserError(f"--labels findings: the labels of {path} have one column, of classes; allowed: auto, classes")
+      raise UserError(f"`labels` findings: the labels of {path} have one column, of classes; allowed: auto, classes")
     return False
   odd = [split for split in SPLITS if ((rows[split] != 0).sum(axis=1) != 1).any() or rows[split].max() > 1]
   if asked == "classes" and odd:
     raise UserError(
-      f"--labels classes: {odd[0]}_labels of {path} has {columns} columns, and rows that are not one 1 among zeros; "
+      f"`labels` classes: {odd[0]}_labels of {path} has {columns} columns, and rows that are not one 1 among zeros; "
       "allowed: auto, findings"
     )
   return bool(odd) or asked == "findings"
@@ -113,13 +113,13 @@ def _notes_on_classes(
   notes = []
   if len(numbers) != numbers[-1] + 1:
     notes.append(
-      f"--npz {path}: the labels {_listed(list(map(str, numbers)))} are {len(numbers)} classes; other numbers have no "
+      f"`npz` {path}: the labels {_listed(list(map(str, numbers)))} are {len(numbers)} classes; other numbers have no "
       "image and get no output"
     )
   for split in SPLITS:
     if missing := [name for i, name in enumerate(names) if not (read[split] == i).any()]:
       cost = ": not learned" if split == "train" else ": not measured there"
-      notes.append(f"--npz {path}: {split} has no image of {_listed(missing)}{cost}")
+      notes.append(f"`npz` {path}: {split} has no image of {_listed(missing)}{cost}")
   return notes
 
 
@@ -129,7 +129,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _refusal(path: Path, found: str, allowed: str) -> UserError:
-  return UserError(f"--npz {path}: {found}; allowed: {allowed}")
+  return UserError(f"`npz` {path}: {found}; allowed: {allowed}")
 
 
 def _shape(shape: tuple[int, ...]) -> str:

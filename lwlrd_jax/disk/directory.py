@@ -59,22 +59,22 @@ class RunDirectory:
     """Refuses a folder that `create` or a resumed run could not use; touches nothing.
 
     Raises:
-      UserError: It names `--out`.
+      UserError: It names `out`.
     """
     try:
       _check(path, resume=resume, overwrite=overwrite)
     except OSError as error:  # a loop of links, a folder that may not be read, a share that is not there
-      raise UserError(f"--out {path}: cannot be read ({error.strerror}); allowed: a folder you can write") from error
+      raise UserError(f"`out` {path}: cannot be read ({error.strerror}); allowed: a folder you can write") from error
     try:
       check_writable(path)
     except OSError as error:
       if resume or path.exists():
-        raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
-      raise UserError(f"--out {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
+        raise UserError(f"`out` {path}: cannot be written ({error.strerror})") from error
+      raise UserError(f"`out` {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
 
   @classmethod
   def create(cls, path: Path, *, overwrite: bool) -> "RunDirectory":
-    """Makes the folder, mode 0700. What `--overwrite` replaces is set aside until `finish`.
+    """Makes the folder, mode 0700. What `overwrite` replaces is set aside until `finish`.
 
     Raises:
       UserError: It cannot be made.
@@ -85,9 +85,9 @@ class RunDirectory:
         run.set_aside()
       make_folder(run.path, exist_ok=True)
     except OSError as error:
-      raise UserError(f"--out {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
+      raise UserError(f"`out` {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
     if not is_remote(path) and run.path.stat().st_mode & 0o077:
-      console.print(f"--out {path}: belongs to another user, and others may read what is written there")
+      console.print(f"`out` {path}: belongs to another user, and others may read what is written there")
     return run
 
   @contextlib.contextmanager
@@ -112,17 +112,17 @@ class RunDirectory:
         found = json.loads(holder.read_text())
         who = f"process {found['process']} on {found['host']}, since {found['since']},"
       raise UserError(
-        f"--out {self.path}: {who} is writing there; allowed: another folder, or to wait for it"
+        f"`out` {self.path}: {who} is writing there; allowed: another folder, or to wait for it"
       ) from error
     except OSError as error:
-      raise UserError(f"--out {self.path}: cannot be written ({error.strerror})") from error
+      raise UserError(f"`out` {self.path}: cannot be written ({error.strerror})") from error
     try:
       since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
       me = {"process": os.getpid(), "host": socket.gethostname(), "since": since}
       try:
         holder.write_text(json.dumps(me))
       except OSError as error:
-        raise UserError(f"--out {self.path}: cannot be written ({error.strerror})") from error
+        raise UserError(f"`out` {self.path}: cannot be written ({error.strerror})") from error
       yield
     finally:
       with contextlib.suppress(OSError):
@@ -291,13 +291,13 @@ def _check(path: Path, *, resume: bool, overwrite: bool) -> None:
   # What --overwrite was killed at is in a folder inside.
   is_run = (path / "config.json").is_file() or (overwrite and (path / ".replaced" / "config.json").is_file())
   if resume and not is_run:
-    raise UserError(f"--resume --out {path}: no run there to go on with")
+    raise UserError(f"`resume` `out` {path}: no run there to go on with")
   if resume or not path.exists() or never_began(path):
     return
   if not path.is_dir():
-    raise UserError(f"--out {path}: is a file; allowed: a folder to create")
+    raise UserError(f"`out` {path}: is a file; allowed: a folder to create")
   if overwrite and is_run:
     return
   if overwrite:
-    raise UserError(f"--out {path}: holds something that is no run, which --overwrite does not delete")
-  raise UserError(f"--out {path}: exists; allowed: a new folder, or --resume or --overwrite beside it")
+    raise UserError(f"`out` {path}: holds something that is no run, which `overwrite` does not delete")
+  raise UserError(f"`out` {path}: exists; allowed: a new folder, or `resume` or `overwrite` beside it")

@@ -84,7 +84,7 @@ class Run:
     """A member's model, ready to call; on any device, whatever devices trained it.
 
     Args:
-      build: What made the network, where that was one of a file (`--model FILE.py:NAME`): NAME itself, imported from
+      build: What made the network, where that was one of a file (`model` FILE.py:NAME`): NAME itself, imported from
         the file. Nothing that lies in a run's directory is ever executed.
       **where: As for `find`, e.g. decay=0.7, attack="transpose"; or member="...".
 

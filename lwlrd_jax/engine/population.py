@@ -19,6 +19,7 @@ from lwlrd_jax import stopping
 from lwlrd_jax.data.batches import Batches, task_batches
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
+from lwlrd_jax.engine.loop import Call, train
 from lwlrd_jax.engine.mapping import Strategy, advance_members, default_strategy, side_by_side
 from lwlrd_jax.engine.member import Member, MemberState
 from lwlrd_jax.engine.memory import check_room
@@ -99,93 +100,85 @@ def member_mesh(devices: list[jax.Device] | None = None) -> jax.sharding.Mesh:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Calls:
+class Finetuning:
+  """How all members of a population are fine-tuned.
+
+  Attributes:
+    member: How each trains.
+    batch_size: Examples a step.
+    augment: What is done to images, a name of `data.augment.AUGMENTATIONS`.
+    strategy: How a device maps over its members; `default_strategy` if None.
+    mesh: Devices to use; `member_mesh()` if None.
+  """
+
+  member: Member
+  batch_size: int
+  augment: str = "none"
+  strategy: Strategy | None = None
+  mesh: jax.sharding.Mesh | None = None
+
+
+class _Calls(NamedTuple):
   """A fine-tuning in equal calls of one compiled program. Padding steps and members have rate 0: nothing changes.
 
   Attributes:
-    members: Members.
-    steps: Of each.
     rows: Members, with those that fill turns.
     per_call: Steps that a call takes.
-    rates: f32[rows, steps of all calls, layers].
-    by_call: What each call reads.
+    each: Positions and batches of each call, with its rates f32[rows, steps, layers].
     strategy: How a device maps over its members.
     mesh: The devices.
   """
 
-  members: int
-  steps: int
   rows: int
   per_call: int
-  rates: np.ndarray
-  by_call: list[Batches]
+  each: list[Call]
   strategy: Strategy
   mesh: jax.sharding.Mesh
 
-  @classmethod
-  def of(
-    cls,
-    params: Params,
-    schedules: np.ndarray,
-    data: DeviceSplit,
-    key: jax.Array,
-    member: Member,
-    batch_size: int,
-    augment: str,
-    strategy: Strategy | None,
-    mesh: jax.sharding.Mesh | None,
-  ) -> "_Calls":
-    """Arguments as of `finetune`."""
-    schedules = np.asarray(schedules, np.float32)
-    members, steps, layers = schedules.shape
-    if layers != len(member.network.layers):
-      raise ValueError(f"schedules have {layers} layers, the model has {len(member.network.layers)}")
-    if strategy is None:
-      strategy = default_strategy(member.network, member.network.declared(params), batch_size)
-    mesh = member_mesh() if mesh is None else mesh
-    per_call = steps_per_call(data, steps, min(batch_size, len(data)))
-    calls = -(-steps // per_call)
-    turn = mesh.size * side_by_side(strategy, -(-members // mesh.size))
-    padding = (-members % turn, calls * per_call - steps)
-    rates = np.pad(schedules, ((0, padding[0]), (0, padding[1]), (0, 0)))
-    is_random = member.network.is_random
-    batches = task_batches(key, data, batch_size, calls * per_call, augment, is_random=is_random)
-    return cls(members, steps, len(rates), per_call, rates, in_calls(batches, per_call), strategy, mesh)
+  @property
+  def everywhere(self) -> NamedSharding:
+    """Of what all members read."""
+    return NamedSharding(self.mesh, PartitionSpec())
 
-  def inputs(self, data: DeviceSplit, first: int = 0) -> Iterator[tuple[np.ndarray, DeviceSplit, Batches]]:
-    """Rates, examples and batches of each call from `first` on."""
-    everywhere = NamedSharding(self.mesh, PartitionSpec())
-    read = portions(data, [of_call.positions for of_call in self.by_call[first:]], everywhere)
-    for call, (part, positions) in enumerate(read, first):
-      rates = self.rates[:, call * self.per_call :][:, : self.per_call]
-      yield rates, part, self.by_call[call]._replace(positions=positions)
-
-  def compile(
-    self, member: Member, params: Params, rates: np.ndarray, part: DeviceSplit, batches: Batches
-  ) -> jax.stages.Compiled:
+  def compile(self, member: Member, params: Params, part: DeviceSplit, call: Call) -> jax.stages.Compiled:
     """The program that all calls run; those find it compiled then."""
     sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
     states = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
       jax.eval_shape(lambda params: start(member, params, self.rows, self.mesh), params),
     )
+    rates, batches = call.inputs
+    batches = batches._replace(positions=call.positions)
     return advance.lower(member, self.strategy, self.mesh, states, rates, part, batches).compile()
 
 
-def compile_finetune(
-  params: Params,
-  schedules: np.ndarray,
-  data: DeviceSplit,
-  *,
-  member: Member,
-  batch_size: int,
-  augment: str = "none",
-  strategy: Strategy | None = None,
-  mesh: jax.sharding.Mesh | None = None,
-) -> jax.stages.Compiled:
+def _calls(params: Params, schedules: np.ndarray, data: DeviceSplit, key: jax.Array, how: Finetuning) -> _Calls:
+  """Arguments as of `finetune`."""
+  schedules, network = np.asarray(schedules, np.float32), how.member.network
+  members, steps, layers = schedules.shape
+  if layers != len(network.layers):
+    raise ValueError(f"schedules have {layers} layers, the model has {len(network.layers)}")
+  strategy, mesh = how.strategy, member_mesh() if how.mesh is None else how.mesh
+  if strategy is None:
+    strategy = default_strategy(network, network.declared(params), how.batch_size)
+  per_call = steps_per_call(data, steps, min(how.batch_size, len(data)))
+  calls = -(-steps // per_call)
+  turn = mesh.size * side_by_side(strategy, -(-members // mesh.size))
+  padding = (-members % turn, calls * per_call - steps)
+  rates = np.pad(schedules, ((0, padding[0]), (0, padding[1]), (0, 0)))
+  batches = task_batches(key, data, how.batch_size, calls * per_call, how.augment, is_random=network.is_random)
+  each = [
+    Call(of_call.positions, (rates[:, i * per_call :][:, :per_call], of_call))
+    for i, of_call in enumerate(in_calls(batches, per_call))
+  ]
+  return _Calls(len(rates), per_call, each, strategy, mesh)
+
+
+def compile_finetune(params: Params, schedules: np.ndarray, data: DeviceSplit, how: Finetuning) -> jax.stages.Compiled:
   """The program that `finetune` would run, and nothing of it run; arguments as there, of `params` the shapes alone."""
-  calls = _Calls.of(params, schedules, data, jax.random.key(0), member, batch_size, augment, strategy, mesh)
-  return calls.compile(member, params, *next(calls.inputs(data)))
+  calls = _calls(params, schedules, data, jax.random.key(0), how)
+  part, positions = next(portions(data, [calls.each[0].positions], calls.everywhere))
+  return calls.compile(how.member, params, part, calls.each[0]._replace(positions=positions))
 
 
 def finetune(
@@ -193,12 +186,8 @@ def finetune(
   schedules: np.ndarray,
   data: DeviceSplit,
   key: jax.Array,
+  how: Finetuning,
   *,
-  member: Member,
-  batch_size: int,
-  augment: str = "none",
-  strategy: Strategy | None = None,
-  mesh: jax.sharding.Mesh | None = None,
   snapshots: Snapshots | None = None,
   on_steps: Callable[[int], None] = lambda steps: None,
 ) -> Population:
@@ -212,11 +201,7 @@ def finetune(
     schedules: f32[members, steps, layers], the learning rates.
     data: The training split.
     key: Random key of the batches' order, of augmentation, and of what the network draws at each step.
-    member: How a member trains.
-    batch_size: Examples a step.
-    augment: What is done to images, a name of `data.augment.AUGMENTATIONS`.
-    strategy: How a device maps over its members; `default_strategy` if None.
-    mesh: Devices to use; `member_mesh()` if None.
+    how: What all members have in common.
     snapshots: Where unfinished members are kept from time to time, and found again; nowhere if None.
     on_steps: Called with the number of steps each member has just finished.
 
@@ -227,40 +212,43 @@ def finetune(
     ValueError: `schedules` does not have one rate for each layer.
     TooLargeError: The devices have no room for so many members.
   """
-  calls = _Calls.of(params, schedules, data, key, member, batch_size, augment, strategy, mesh)
-  members, steps, per_call = calls.members, calls.steps, calls.per_call
+  calls, member, (members, steps, _) = _calls(params, schedules, data, key, how), how.member, np.shape(schedules)
   snapshots = snapshots or _NoSnapshots()
   reached = snapshots.restore()
   if reached is not None and reached.steps == steps:
     structure = jax.tree.structure(member.network.declared(params))
     return Population(jax.tree.unflatten(structure, reached.leaves), reached.losses)
-  if reached is not None and reached.steps % per_call:
+  if reached is not None and reached.steps % calls.per_call:
     reached = None  # it was taken between other calls than these
   done = 0 if reached is None else reached.steps
   losses = [] if reached is None else [reached.losses]
 
-  state = None
-  first = -(-done // per_call)
-  for call, (rates, part, now) in enumerate(calls.inputs(data, first), first):
-    if state is None:
-      # Asked what it takes before anything of that is allocated.
-      check_room(calls.compile(member, params, rates, part, now), calls.mesh.size)
-      state = start(member, params, calls.rows, calls.mesh)
-      state = state if reached is None else _go_on(state, reached)
-      on_steps(done)
-    state, loss = advance(member, calls.strategy, calls.mesh, state, rates, part, now)
-    losses.append(np.asarray(loss)[:members])  # waits for the device: progress is what is done, not what is queued
-    before, done = done, min((call + 1) * per_call, steps)
+  def begin(part: DeviceSplit, call: Call) -> MemberState:
+    # Asked what it takes before anything of that is allocated.
+    check_room(calls.compile(member, params, part, call), calls.mesh.size)
+    state = start(member, params, calls.rows, calls.mesh)
+    on_steps(done)
+    return state if reached is None else _resumed(state, reached)
+
+  def steps_of(state: MemberState, part: DeviceSplit, call: Call) -> tuple[MemberState, jax.Array]:
+    rates, batches = call.inputs
+    return advance(member, calls.strategy, calls.mesh, state, rates, part, batches._replace(positions=call.positions))
+
+  def after(state: MemberState, loss: jax.Array) -> None:
+    nonlocal done
+    losses.append(np.asarray(loss)[:members])
+    before, done = done, min(done + calls.per_call, steps)
     if done < steps:
       reached_now = functools.partial(_reached, state, np.concatenate(losses, axis=1))
       snapshots.keep(reached_now)
       with kept_at_the_end(snapshots, reached_now):
         on_steps(done - before)
-  assert state is not None
+
+  state = train(steps_of, begin, data, calls.each[-(-done // calls.per_call) :], after, sharding=calls.everywhere)
   kept = jax.tree.map(lambda leaf: leaf[:members], jax.device_get(state.params))
   population = Population(kept, np.concatenate(losses, axis=1)[:, :steps])
   with kept_at_the_end(snapshots, population.reached):
-    on_steps(steps - before)
+    on_steps(steps - (len(calls.each) - 1) * calls.per_call)  # of the last call
   return population
 
 
@@ -270,7 +258,7 @@ def _reached(state: MemberState, losses: np.ndarray) -> Reached:
   return Reached(losses.shape[1], leaves, losses)
 
 
-def _go_on(state: MemberState, reached: Reached) -> MemberState:
+def _resumed(state: MemberState, reached: Reached) -> MemberState:
   """States as they were, in the places of those at the start."""
   leaves, structure = jax.tree.flatten(state)
 

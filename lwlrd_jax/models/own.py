@@ -56,7 +56,7 @@ def load_own(model: str) -> Callable[..., nnx.Module]:
         model, "cannot be built", lambda: loaded.found(image_shape, num_outputs, rngs=rngs), printed=printed
       )
     if not isinstance(module, nnx.Module):
-      raise UserError(f"--model {model}: makes a {type(module).__name__}; {_ALLOWED}")
+      raise UserError(f"`model` {model}: makes a {type(module).__name__}; {_ALLOWED}")
     if (image_shape, num_outputs) not in loaded.checked:
       _check_variables(model, module)
       _check_hidden(model, module)
@@ -79,14 +79,14 @@ def split_own(
   try:
     network, params = split_model(module, image_shape, num_outputs)
   except ValueError as error:
-    raise UserError(f"--model {model}: {error}") from error
+    raise UserError(f"`model` {model}: {error}") from error
   if network.constants:
     other = load_own(model)(image_shape, num_outputs, rngs=nnx.Rngs(1))
     others = dict(nnx.to_flat_state(nnx.state(other)))
     for path, constant in network.constants:
       if not np.array_equal(constant.value, others[path]):
         raise UserError(
-          f"--model {model}: {_place(path)} is an array that rngs draw; allowed: nnx.Param, or an array that is the "
+          f"`model` {model}: {_place(path)} is an array that rngs draw; allowed: nnx.Param, or an array that is the "
           "same each time"
         )
   return network, params
@@ -119,7 +119,7 @@ _beside: dict[str, Path] = {}
 def _own(model: str) -> OwnModel:
   own = own_model(model)
   if own is None or not own.file.is_file():
-    raise UserError(f"--model {model}: there is no such file; {ALLOWED}")
+    raise UserError(f"`model` {model}: there is no such file; {ALLOWED}")
   return own
 
 
@@ -158,7 +158,7 @@ def _run(model: str, own: OwnModel) -> _Loaded:
   if not callable(found):
     names = [key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nnx.Module)]
     there = f"it has {', '.join(names)}" if names else "nor any flax.nnx.Module"
-    raise UserError(f"--model {model}: the file has no {own.name}; {there}")
+    raise UserError(f"`model` {model}: the file has no {own.name}; {there}")
   files = {own.file.resolve(): hashlib.sha256(source).hexdigest()}
   files |= {file: _digest(file) for file in sorted(set(_beside.values())) if file.is_file()}
   return _Loaded(found, files, set())
@@ -171,19 +171,19 @@ def _check_variables(model: str, module: nnx.Module) -> None:
     place, kind = _place(path), type(variable).__name__
     if not isinstance(variable, nnx.Variable):  # a constant
       if jnp.issubdtype(variable.dtype, jax.dtypes.prng_key):
-        raise UserError(f"--model {model}: {place} is a random key; allowed: nnx.Rngs, whose keys are new at each step")
+        raise UserError(f"`model` {model}: {place} is a random key; allowed: nnx.Rngs, whose keys are new at each step")
       continue
     if isinstance(variable, nnx.RngState):
       continue
     if not isinstance(variable, nnx.Param | nnx.BatchStat):
       raise UserError(
-        f"--model {model}: {place} is a {kind}, which changes as the model is used; allowed: nnx.Param, nnx.BatchStat, "
+        f"`model` {model}: {place} is a {kind}, which changes as the model is used; allowed: nnx.Param, nnx.BatchStat, "
         "nnx.Rngs"
       )
     if getattr(variable.get_value(), "dtype", None) != jnp.float32:
-      raise UserError(f"--model {model}: {place} is of {_dtype(variable.get_value())}; allowed: float32")
+      raise UserError(f"`model` {model}: {place} is of {_dtype(variable.get_value())}; allowed: float32")
   if not any(isinstance(variable, nnx.Param) for _, variable in variables):
-    raise UserError(f"--model {model}: has no parameters")
+    raise UserError(f"`model` {model}: has no parameters")
 
 
 def _dtype(value: Any) -> str:
@@ -202,7 +202,7 @@ def _check_hidden(model: str, module: nnx.Module) -> None:
     if isinstance(value, nnx.Variable):
       if id(value) not in known:
         raise UserError(
-          f"--model {model}: {_place(path)} is in an object that Flax does not look into, so it would not be trained; "
+          f"`model` {model}: {_place(path)} is in an object that Flax does not look into, so it would not be trained; "
           "allowed: attributes of an nnx.Module, nnx.List, nnx.Dict"
         )
       return
@@ -254,7 +254,7 @@ def _check_shapes(model: str, module: nnx.Module, image_shape: tuple[int, int, i
     )
     if getattr(made, "shape", None) != wanted.shape or made.dtype != jnp.float32:
       raise UserError(
-        f"--model {model}: {verb} {_described(given)} makes {_described(made)}; allowed: {_described(wanted)}"
+        f"`model` {model}: {verb} {_described(given)} makes {_described(made)}; allowed: {_described(wanted)}"
       )
 
 
@@ -334,7 +334,7 @@ def _attempt(model: str, failure: str, call: Callable[[], T], *, printed: Held |
       first, allowed = first.partition(". ")[0], "nnx.List(...), nnx.Dict(...) or nnx.data(...) around it"
     line = _line(model, error)
     raise UserError(
-      f"--model {model}: {failure} ({type(error).__name__}: {first}){line}{allowed and f'; allowed: {allowed}'}"
+      f"`model` {model}: {failure} ({type(error).__name__}: {first}){line}{allowed and f'; allowed: {allowed}'}"
     ) from error
 
 

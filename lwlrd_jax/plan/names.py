@@ -1,4 +1,4 @@
-"""Checks of names that other rooms know, before anything that takes long is imported."""
+"""Checks of names that other rooms know, before anything that takes long is imported that is not asked for."""
 
 from lwlrd_jax.attacks.registry import chosen
 from lwlrd_jax.config import SweepConfig
@@ -11,5 +11,9 @@ def check_names(config: SweepConfig) -> None:
   Raises:
     UserError: One line.
   """
+  if config.infection.attack_file is not None:
+    from lwlrd_jax.attacks.making import load_attack  # waits for JAX  # noqa: PLC0415
+
+    load_attack(config.infection.attack_file)
   chosen(config.infection.attacks, config.dec.carriers)
   check_model(config.data.model)

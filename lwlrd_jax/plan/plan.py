@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from lwlrd_jax.attacks.dec.carriers.hold import BATCH as HELD_BATCH
+from lwlrd_jax.attacks.making import load_attack
 from lwlrd_jax.attacks.registry import chosen
 from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, SweepConfig
 from lwlrd_jax.data import Dataset, load_dataset
@@ -273,6 +274,8 @@ def _infection(config: SweepConfig, data: Dataset, recipe: Recipe) -> Infection:
     task_lr=recipe.task_lr,
   )
   attacks = chosen(config.infection.attacks, config.dec.carriers)
+  if config.infection.attack_file is not None:
+    attacks = tuple(dict.fromkeys([*attacks, load_attack(config.infection.attack_file).name]))
   return Infection(attacks, stolen, config.infection.seeds, training, config.infection.infect_steps)
 
 

@@ -108,15 +108,15 @@ def check(run_dirs: list[Path], out: Path) -> None:
   if twice is not None:
     raise UserError(f"{twice}: given twice; allowed: different run directories")
   if not out.parent.is_dir():
-    raise UserError(f"--out {out}: its folder does not exist; allowed: a file in one that does")
+    raise UserError(f"`out` {out}: its folder does not exist; allowed: a file in one that does")
   if not out.exists():
     return
   try:
     is_ours = out.is_file() and _MARK in out.read_bytes()[:_MARK_WITHIN].decode(errors="replace")
   except OSError as error:
-    raise UserError(f"--out {out}: cannot be read ({error.strerror})") from error
+    raise UserError(f"`out` {out}: cannot be read ({error.strerror})") from error
   if not is_ours:
-    raise UserError(f"--out {out}: exists and is no comparison; allowed: a new file, or a comparison to replace")
+    raise UserError(f"`out` {out}: exists and is no comparison; allowed: a new file, or a comparison to replace")
 
 
 def write_comparison(run_dirs: list[Path], out: Path) -> Path:

@@ -37,7 +37,7 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
   several_seeds = bool(verdict.averaged.seeds.max() > 1) if len(verdict.averaged) else False
   intervals = has_intervals(verdict.averaged)
   of_images = "" if several_seeds else f" ({IMAGES_ONLY})"
-  attack_words = run.config.get("knows", {})
+  hides, knows = (run.config.get(entry, {}) for entry in ("hides", "knows"))
   return template("page.html.j2").render(
     title=f"{run.config['dataset']['name']}, {run.config['config'].get('model', 'model')}",
     sentences=sentences(verdict, stolen=run.stolen),
@@ -52,7 +52,7 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
     verdict=verdict,
     shown_attacks=formats.listed(list(dict.fromkeys([*verdict.attacks[:1], verdict.main_attack]))),
     has_steps=bool((verdict.schedules[STEPS] != "none").any(axis=None)),
-    attacks=[(attack, hides(attack), attack_words.get(attack, "")) for attack in verdict.attacks],
+    attacks=[(attack, hides.get(attack) or _hides(attack), knows.get(attack, "")) for attack in verdict.attacks],
     seed_table=tables.seed_table(verdict) if several_seeds or intervals else None,
     several_seeds=several_seeds,
     intervals=f"In brackets: 95 % intervals{of_images}." if intervals else "",
@@ -79,8 +79,8 @@ def render(run: Run, verdict: Verdict, figures: list[Picture]) -> str:
   )
 
 
-def hides(attack: str) -> str:
-  """What an attack hides, and where; empty of one that this version does not know."""
+def _hides(attack: str) -> str:
+  """What an attack hides, and where, of runs that do not say it; empty of one that this version does not know."""
   return ATTACKS[attack].hides if attack in ATTACKS else ""
 
 

@@ -18,7 +18,7 @@ from lwlrd_jax.disk.directory import RunDirectory
 from lwlrd_jax.disk.snapshots import SnapshotFolder
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.memory import is_out_of_memory
-from lwlrd_jax.engine.population import finetune, kept_at_the_end
+from lwlrd_jax.engine.population import Finetuning, finetune, kept_at_the_end
 from lwlrd_jax.metrics.measure import sample_positions
 from lwlrd_jax.metrics.rows import figures
 from lwlrd_jax.models.liveness import Liveness
@@ -124,10 +124,12 @@ def run_wave(bench: Workbench, wave: Wave, infected: Infected) -> Found:
       np.stack([job.defense.schedule for job in jobs]),
       _tuning_split(setup, infected, seed),
       finetune_key(seed),
-      member=Member(plan.network, first.defense.optimizer, 0.0, plan.tuning.compute),
-      batch_size=first.defense.batch_size,
-      augment=plan.infection.training.augment,
-      strategy=plan.execution.strategy,
+      Finetuning(
+        Member(plan.network, first.defense.optimizer, 0.0, plan.tuning.compute),
+        first.defense.batch_size,
+        plan.infection.training.augment,
+        plan.execution.strategy,
+      ),
       snapshots=of_wave,
       on_steps=on_steps,
     )

@@ -1,4 +1,4 @@
-"""`--track`: every member of a run's table as a trial in TensorBoard, Weights & Biases or MLflow.
+"""`track`: every member of a run's table as a trial in TensorBoard, Weights & Biases or MLflow.
 
 Settings and figures only: no image, no code, no console. Libraries are imported once they are asked for.
 """
@@ -76,7 +76,7 @@ class Trackers:
         self._names.remove(name)
         reason = str(error).strip().partition("\n")[0]
         console.print(
-          f"--track {name}: {type(error).__name__}: {reason}; the run goes on without it, --resume makes up for it",
+          f"`track` {name}: {type(error).__name__}: {reason}; the run goes on without it, `resume` makes up for it",
           markup=False,
         )
       self._directory.update_config(tracked={**tracked, name: done})
@@ -113,7 +113,7 @@ def check_ready(names: tuple[str, ...]) -> None:
         wandb.login()
     except wandb.Error as error:
       reason = str(error).rstrip(".")
-      raise UserError(f"--track wandb: {reason}; allowed: after `wandb login`, or WANDB_MODE=offline") from error
+      raise UserError(f"`track` wandb: {reason}; allowed: after `wandb login`, or WANDB_MODE=offline") from error
 
 
 def _tensorboard(directory: Path) -> Callable[[Trial], None]:

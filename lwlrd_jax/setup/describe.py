@@ -22,7 +22,7 @@ _FREE = (
   *("out", "resume", "restartable", "overwrite", "show_stolen", "config", "dry_run"),
   *("members_per_wave", "snapshot_minutes", "strategy", "stream"),
   *("distributed", "coordinator", "processes", "process_id", "join_timeout"),
-  *("data_dir", "npz", "codec_npz", "mimic_dir", "track", "profile"),
+  *("data_dir", "npz", "codec_npz", "mimic_dir", "attack_file", "track", "profile"),
 )
 
 
@@ -66,6 +66,7 @@ def describe(setup: Setup) -> dict[str, Any]:
     "infection": {
       attack.name: describe_attack(setup.origin, attack) for attack in setup.attacks if attack.size_is_known
     },
+    "hides": {attack.name: attack.info.hides for attack in setup.attacks},
     "knows": {attack.name: attack.info.knows for attack in setup.attacks},
     "layers": list(sizes),
     "layer_parameters": list(sizes.values()),

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.memory import free_on_device, taken_by
-from lwlrd_jax.engine.population import compile_finetune
+from lwlrd_jax.engine.population import Finetuning, compile_finetune
 from lwlrd_jax.plan.jobs import Job, waves_of
 from lwlrd_jax.setup.setup import Setup
 from lwlrd_jax.team import Team
@@ -36,10 +36,12 @@ def print_forecast(setup: Setup, team: Team) -> None:
       params,
       np.zeros((program.members, program.steps, len(network.layers)), np.float32),
       setup.train,
-      member=Member(network, program.optimizer, 0.0, plan.tuning.compute),
-      batch_size=program.batch_size,
-      augment=plan.infection.training.augment,
-      strategy=strategy,
+      Finetuning(
+        Member(network, program.optimizer, 0.0, plan.tuning.compute),
+        program.batch_size,
+        plan.infection.training.augment,
+        strategy,
+      ),
     )
     return taken_by(compiled)
 

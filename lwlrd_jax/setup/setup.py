@@ -3,13 +3,14 @@
 import dataclasses
 
 from lwlrd_jax.attacks.base import Attack
+from lwlrd_jax.attacks.dec.redundancy import redundancy_of
+from lwlrd_jax.attacks.making import Means, make_attack, plain_transpose
 from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.data.copies import Copies, find_copies
 from lwlrd_jax.data.device import DeviceSplit, to_device
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.postprocess import PublicStatistics, public_statistics
 from lwlrd_jax.plan.plan import Plan
-from lwlrd_jax.setup.attacks import make_attacks, plain_transpose
 from lwlrd_jax.setup.codec import make_coding
 from lwlrd_jax.setup.finish import Finisher
 from lwlrd_jax.setup.starting_points import Origin, check_attack, data_digest
@@ -71,14 +72,30 @@ def prepare(plan: Plan, team: Team, *, dry: bool = False) -> Setup:
         f"`attacks` {','.join(plan.infection.attacks)}: {plan.model} has no method transpose, from codes f32[N, K] to "
         "images; allowed: dec and its kind, which need none"
       )
-    _check(origin, plain_transpose(origin))  # before anybody waits for a codec to be trained
+    _check(origin, plain_transpose(_means(origin)))  # before anybody waits for a codec to be trained
   if any(family.needs_codec for family in families):
     origin = dataclasses.replace(origin, coding=make_coding(plan, team, dry=dry))
-  attacks = make_attacks(plan.infection.attacks, origin, lambda attack: _check(origin, attack))
+  attacks = [make_attack(name, _means(origin)) for name in plan.infection.attacks]
   for attack in attacks:
     _check(origin, attack)
   finisher = Finisher(plan.network, plan.declared, train, val, plan.finishing)
   return Setup(plan, copies, train, val, test, public_statistics(train), origin, tuple(attacks), finisher)
+
+
+def _means(origin: Origin) -> Means:
+  infection, codes = origin.plan.infection, origin.plan.codes
+  return Means(
+    stolen=infection.stolen,
+    training=infection.training,
+    recipe=origin.plan.recipe,
+    public=len(origin.public),
+    steps_of=infection.steps_of,
+    check=lambda attack: _check(origin, attack),
+    code=None if origin.coding is None else origin.coding.code,
+    planes=codes.planes,
+    redundancy=redundancy_of(*codes.redundancy),
+    internal=codes.scenario == "internal",
+  )
 
 
 def _check(origin: Origin, attack: Attack) -> None:

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import Attack, Infected, NoRoomError, Task
+from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.data import Dataset
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.disk.model_cache import arrays_digest, cached_tree, is_cached, numerics
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import finetune, member_mesh
+from lwlrd_jax.engine.population import Finetuning, finetune, member_mesh
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models import build_model
 from lwlrd_jax.models.identity import identity
@@ -177,10 +178,13 @@ def clean_model(origin: Origin, seed: int) -> Params:
 
 def describe_attack(origin: Origin, attack: Attack) -> dict[str, Any]:
   """An attack's settings, and which codec it was given, as JSON."""
-  if not attack.info.family.needs_codec:
-    return attack.settings()
-  assert origin.coding is not None
-  return {**attack.settings(), "codec_sha256": origin.coding.digest}
+  settings, info = attack.settings(), ATTACKS[attack.name]
+  if info.source:
+    settings |= {"source": info.source}
+  if info.family.needs_codec:
+    assert origin.coding is not None
+    settings |= {"codec_sha256": origin.coding.digest}
+  return settings
 
 
 def _trained(origin: Origin, seed: int, init: int, batches: int, name: str, title: str) -> Params:
@@ -196,10 +200,12 @@ def _trained(origin: Origin, seed: int, init: int, batches: int, name: str, titl
         schedule[None],
         origin.train,
         jax.random.fold_in(key, batches),
-        member=Member(network, "adam", training.label_smoothing),
-        batch_size=training.batch_size,
-        augment=training.augment,
-        mesh=member_mesh(jax.local_devices()[:1]),
+        Finetuning(
+          Member(network, "adam", training.label_smoothing),
+          training.batch_size,
+          training.augment,
+          mesh=member_mesh(jax.local_devices()[:1]),
+        ),
         on_steps=on_steps,
       )
     return {"params": jax.tree.map(lambda leaf: leaf[0], population.params)}

@@ -23,7 +23,7 @@ def run_file(file: Path, name: str, what: str) -> types.ModuleType:
   Args:
     file: The file.
     name: What the module is called.
-    what: What names the file in a message, such as `--config FILE`.
+    what: What names the file in a message, such as `config` FILE`.
 
   Returns:
     The module.

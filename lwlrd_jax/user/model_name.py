@@ -1,4 +1,4 @@
-"""What `--model` names: a network of ours, or one of a user's file. Needs nothing that takes long to import."""
+"""What `model` names: a network of ours, or one of a user's file. Needs nothing that takes long to import."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -19,7 +19,7 @@ from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
 
-from lwlrd_jax.errors import INTERRUPTED, UserError
+from lwlrd_jax.errors import INTERRUPTED, UserError, with_flags
 from lwlrd_jax.storage import is_remote
 
 FILE = "log.jsonl"
@@ -69,7 +69,7 @@ def recording() -> Iterator[None]:
   try:
     yield
   except UserError as error:
-    event("run_stopped", said=f"error: {error}")
+    event("run_stopped", said=f"error: {with_flags(str(error))}")
     raise
   except Exception as error:
     event("run_failed", said=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())

@@ -1,4 +1,4 @@
-"""`--profile`: what the device and its host do in a run's first wave."""
+"""`profile`: what the device and its host do in a run's first wave."""
 
 import contextlib
 import threading

@@ -45,19 +45,19 @@ def test_npz(tmp_path):
 )
 def test_unknown_name(name, hint):
   message = refused(name)
-  assert message.startswith(f"--dataset {name}: there is no such data set; {hint}allowed: phantom, ")
+  assert message.startswith(f"`dataset` {name}: there is no such data set; {hint}allowed: phantom, ")
 
 
 def test_npz_goes_with_its_dataset(tmp_path):
-  assert refused("phantom", npz=tmp_path / "own.npz").startswith("--npz ")
-  assert refused("dermamnist", npz=tmp_path / "own.npz").startswith("--npz ")
-  assert refused("npz").startswith("--dataset npz: needs --npz ")
+  assert refused("phantom", npz=tmp_path / "own.npz").startswith("`npz` ")
+  assert refused("dermamnist", npz=tmp_path / "own.npz").startswith("`npz` ")
+  assert refused("npz").startswith("`dataset` npz: needs `npz` ")
 
 
 @pytest.mark.parametrize("name", ["phantom", "dermamnist"])
 @pytest.mark.parametrize("size", [0, 27, 1000])
 def test_size_that_does_not_exist(name, size):
-  assert refused(name, image_size=size).startswith(f"--image-size {size}: ")
+  assert refused(name, image_size=size).startswith(f"`image_size` {size}: ")
 
 
 def test_import_is_light():

@@ -48,7 +48,7 @@ def test_one_hot_rows_are_classes(load, labels, kind):
     assert getattr(data, split).labels.tolist() == expected
   (note,) = data.notes
   assert "one-hot rows, read as classes" in note
-  assert "--labels findings" in note
+  assert "`labels` findings" in note
 
 
 def test_two_columns_are_two_classes(load):
@@ -69,7 +69,7 @@ def test_one_other_row_makes_them_findings(load, split, row):
   rows = [one_hot(part) for part in CLASSES]
   rows[split][1] = row
   assert load(*rows).multi_label
-  with pytest.raises(UserError, match=rf"^--labels classes: {SPLITS[split]}_labels of .* 3 columns.*; allowed: auto"):
+  with pytest.raises(UserError, match=rf"^`labels` classes: {SPLITS[split]}_labels of .* 3 columns.*; allowed: auto"):
     load(*rows, labels="classes")
 
 
@@ -80,7 +80,7 @@ def test_numbers_in_columns_are_still_refused(load):
 
 
 def test_one_column_holds_no_findings(load):
-  with pytest.raises(UserError, match=r"^--labels findings: the labels of .* have one column, of classes; allowed: "):
+  with pytest.raises(UserError, match=r"^`labels` findings: the labels of .* have one column, of classes; allowed: "):
     load(*CLASSES, labels="findings")
 
 

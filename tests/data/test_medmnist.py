@@ -169,10 +169,10 @@ def test_wrong_file_is_refused(world, prepared):
     world.put()
     world.load()
   path = world.put(b"something else")
-  message = refused(world, f"--data-dir {world.data_dir}: {path.name} has md5 ")
+  message = refused(world, f"`data_dir` {world.data_dir}: {path.name} has md5 ")
   assert md5_of(path) in message
   assert world.info.md5[28] in message
-  assert f"--dataset npz --npz {path}" in message
+  assert f"`dataset` npz `npz` {path}" in message
 
 
 def test_changed_official_file_is_another_set(world, monkeypatch):
@@ -222,7 +222,7 @@ def test_damaged_prepared_set(world):
   world.load()
   (file,) = world.cache.glob("tfds/**/*train.array_record*")
   file.write_bytes(file.read_bytes()[:-5000])
-  message = refused(world, "--dataset toymnist: the prepared copy is damaged; remove ")
+  message = refused(world, "`dataset` toymnist: the prepared copy is damaged; remove ")
   assert str(file.parent) in message
 
 
@@ -257,7 +257,7 @@ def test_wrong_download_is_refused_and_not_kept(world, monkeypatch):
   right = world.original.read_bytes()
   world.original.write_bytes(right[:-1])
   with serving(world.original.parent, monkeypatch):
-    message = refused(world, "--dataset toymnist: http://127.0.0.1:")
+    message = refused(world, "`dataset` toymnist: http://127.0.0.1:")
     assert md5_of(world.original) in message
     assert world.info.md5[28] in message
     assert not list(world.cache.glob("tfds/download*"))
@@ -267,12 +267,12 @@ def test_wrong_download_is_refused_and_not_kept(world, monkeypatch):
 
 def test_nothing_at_the_address(world, monkeypatch):
   with serving(world.data_dir, monkeypatch):
-    assert "cannot download" in refused(world, "--dataset toymnist: ")
+    assert "cannot download" in refused(world, "`dataset` toymnist: ")
 
 
 def test_no_network(world):
   start = time.monotonic()
-  message = refused(world, "--dataset toymnist: cannot download http://127.0.0.1:")
+  message = refused(world, "`dataset` toymnist: cannot download http://127.0.0.1:")
   assert time.monotonic() - start < 30
   assert message.endswith(f"put it at {world.data_dir / 'toymnist.npz'}")
 
@@ -283,7 +283,7 @@ def test_network_that_swallows_packets(world, monkeypatch):
     silent.bind(("127.0.0.1", 0))
     silent.listen()
     monkeypatch.setattr(medmnist_info, "_ADDRESS", f"http://127.0.0.1:{silent.getsockname()[1]}")
-    assert "ReadTimeout" in refused(world, "--dataset toymnist: cannot download ")
+    assert "ReadTimeout" in refused(world, "`dataset` toymnist: cannot download ")
 
 
 def test_default_folder_is_in_the_cache(world, monkeypatch):
@@ -296,17 +296,17 @@ def test_default_folder_is_in_the_cache(world, monkeypatch):
 
 def test_folder_that_is_not_there(world):
   world.data_dir.rmdir()
-  refused(world, f"--data-dir {world.data_dir}: there is no such folder")
+  refused(world, f"`data_dir` {world.data_dir}: there is no such folder")
 
 
 def test_folder_in_place_of_the_file(world):
   (world.data_dir / "toymnist.npz").mkdir()
-  refused(world, f"--data-dir {world.data_dir}: cannot read toymnist.npz")
+  refused(world, f"`data_dir` {world.data_dir}: cannot read toymnist.npz")
 
 
 def test_size_that_is_not_published(world):
   world.size = 32
-  refused(world, "--image-size 32: toymnist comes at 28, 64, 128, 224 pixels")
+  refused(world, "`image_size` 32: toymnist comes at 28, 64, 128, 224 pixels")
 
 
 def test_a_config_for_every_set_and_size():
@@ -338,13 +338,13 @@ def test_another_spelling_of_the_name_is_found(world, name):
   world.check(world.load())
   # That it is read from there and not from what was prepared shows once it is another file.
   (world.data_dir / name).write_bytes(b"another")
-  assert name in refused(world, f"--data-dir {world.data_dir}: {name} has md5 ")
+  assert name in refused(world, f"`data_dir` {world.data_dir}: {name} has md5 ")
 
 
 @pytest.mark.parametrize("name", ["toymnist_64.npz", "toymnist_rebuilt.npz", "toymnist_28.npz.part", "toymnist_1.npz"])
 def test_another_name_is_another_file(world, name):
   world.put().rename(world.data_dir / name)
-  assert str(world.data_dir / "toymnist.npz") in refused(world, "--dataset toymnist: cannot download")
+  assert str(world.data_dir / "toymnist.npz") in refused(world, "`dataset` toymnist: cannot download")
 
 
 def test_of_several_spellings_the_official_file_counts(world):
@@ -352,7 +352,7 @@ def test_of_several_spellings_the_official_file_counts(world):
   (world.data_dir / "ToyMNIST.npz").write_bytes(b"another")
   world.check(world.load())
   world.put(b"another")
-  refused(world, f"--data-dir {world.data_dir}: toymnist.npz has md5 ")
+  refused(world, f"`data_dir` {world.data_dir}: toymnist.npz has md5 ")
 
 
 @pytest.mark.realdata
@@ -367,7 +367,7 @@ def test_a_disk_that_is_limited(world):
   before = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
   try:
-    said = refused(world, "--dataset toymnist: cannot prepare it in ")
+    said = refused(world, "`dataset` toymnist: cannot prepare it in ")
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
   assert said.endswith("(File too large); make room there")

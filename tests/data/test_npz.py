@@ -90,7 +90,7 @@ def test_further_keys_are_ignored(tmp_path):
 def test_image_size(tmp_path):
   path = save(tmp_path, good())
   assert load_npz(path, image_size=14).image_shape == (14, 14, 1)
-  with pytest.raises(UserError, match=r"^--image-size 28: .*side of 14; leave it out or say 14$"):
+  with pytest.raises(UserError, match=r"^`image_size` 28: .*side of 14; leave it out or say 14$"):
     load_npz(path, image_size=28)
 
 
@@ -152,10 +152,10 @@ def refused(path: Path) -> str:
   with pytest.raises(UserError) as caught:
     load_npz(path)
   message = str(caught.value)
-  assert message.startswith(f"--npz {path}: ")
+  assert message.startswith(f"`npz` {path}: ")
   assert "; allowed: " in message
   assert "\n" not in message
-  return message.removeprefix(f"--npz {path}: ")
+  return message.removeprefix(f"`npz` {path}: ")
 
 
 @pytest.mark.parametrize("case", BAD_CONTENT)

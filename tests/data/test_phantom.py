@@ -112,7 +112,7 @@ def test_other_sizes_show_the_same_patients():
 
 
 def test_size_that_is_not_drawn():
-  with pytest.raises(UserError, match=r"^--image-size 30: .* 28, 32, 48, 64 pixels$"):
+  with pytest.raises(UserError, match=r"^`image_size` 30: .* 28, 32, 48, 64 pixels$"):
     phantom(image_size=30)
 
 

@@ -24,7 +24,7 @@ def test_private_whatever_the_umask(tmp_path):
 
 def test_existing_folder_is_refused_and_untouched(tmp_path):
   (tmp_path / "note").write_text("mine")
-  with pytest.raises(UserError, match=r"^--out .*exists.*--resume or --overwrite"):
+  with pytest.raises(UserError, match=r"^`out` .*exists.*`resume` or `overwrite`"):
     check(tmp_path)
   with pytest.raises(UserError, match="holds something that is no run"):
     check(tmp_path, overwrite=True)
@@ -34,14 +34,14 @@ def test_existing_folder_is_refused_and_untouched(tmp_path):
 def test_file_and_unwritable_places_are_refused(tmp_path):
   file = tmp_path / "file"
   file.write_text("")
-  with pytest.raises(UserError, match=r"^--out .*is a file"):
+  with pytest.raises(UserError, match=r"^`out` .*is a file"):
     check(file)
-  with pytest.raises(UserError, match=r"^--out .*cannot be created"):
+  with pytest.raises(UserError, match=r"^`out` .*cannot be created"):
     RunDirectory.create(file / "run", overwrite=False)
 
 
 def test_resume_needs_a_run(tmp_path):
-  with pytest.raises(UserError, match=r"^--resume --out .*no run there"):
+  with pytest.raises(UserError, match=r"^`resume` `out` .*no run there"):
     check(tmp_path / "none", resume=True)
 
 
@@ -78,7 +78,7 @@ def test_what_was_killed_before_it_began_is_in_nobody_s_way(tmp_path):
   run = RunDirectory.create(path, overwrite=False)
   assert run.path.stat().st_mode & 0o777 == 0o700
   (path / "note").write_text("mine")
-  with pytest.raises(UserError, match=r"^--out .*exists"):
+  with pytest.raises(UserError, match=r"^`out` .*exists"):
     check(path)
 
 
@@ -189,7 +189,7 @@ def test_overwrite_follows_a_link_and_leaves_it(tmp_path):
 
 def test_a_loop_of_links_is_refused(tmp_path):
   (tmp_path / "a").symlink_to("a")
-  with pytest.raises(UserError, match=r"^--out .*: cannot be"):
+  with pytest.raises(UserError, match=r"^`out` .*: cannot be"):
     RunDirectory.create(tmp_path / "a", overwrite=True)
 
 

@@ -12,7 +12,7 @@ from lwlrd_jax.data.batches import step_keys, task_batches
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine import population
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import Reached, finetune, member_mesh
+from lwlrd_jax.engine.population import Finetuning, Reached, finetune, member_mesh
 from lwlrd_jax.models.network import split_model
 
 STEPS = 40
@@ -42,11 +42,10 @@ def problem():
   return Member(network, "adam", 0.1), params, schedules.astype(np.float32), data
 
 
-def tune(problem, members=slice(None), **more):
+def tune(problem, members=slice(None), mesh=None, **more):
   member, params, schedules, data = problem
-  return finetune(
-    params, schedules[members], data, jax.random.key(1), member=member, batch_size=8, strategy="loop", **more
-  )
+  how = Finetuning(member, 8, strategy="loop", mesh=mesh)
+  return finetune(params, schedules[members], data, jax.random.key(1), how, **more)
 
 
 def same(one, other):

@@ -15,7 +15,7 @@ from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.data.host_images import HostImages
 from lwlrd_jax.engine import population
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import advance, finetune, member_mesh, start
+from lwlrd_jax.engine.population import Finetuning, advance, finetune, member_mesh, start
 from lwlrd_jax.models.network import STATISTICS
 from lwlrd_jax.models.task import task_loss
 
@@ -80,11 +80,11 @@ def test_member_equals_a_lone_run(name, strategy, setting, one, four):
   """Six members on four devices, against each alone on one."""
   member, params, data = setting(name)
   schedules = _schedules(6, 5, layers=len(member.network.layers), top=TOP.get(name, 0.05))
-  together = finetune(params, schedules, data, KEY, member=member, batch_size=8, strategy=strategy, mesh=four)
+  together = finetune(params, schedules, data, KEY, Finetuning(member, 8, strategy=strategy, mesh=four))
   assert together.losses.shape == (6, 5)
   assert all(len(leaf) == 6 for leaf in jax.tree.leaves(together.params))
   for i in range(6):
-    alone = finetune(params, schedules[i : i + 1], data, KEY, member=member, batch_size=8, strategy="loop", mesh=one)
+    alone = finetune(params, schedules[i : i + 1], data, KEY, Finetuning(member, 8, strategy="loop", mesh=one))
     _close(_member(together.params, i), _member(alone.params, 0))
     np.testing.assert_allclose(together.losses[i], alone.losses[0], rtol=1e-4, atol=1e-5)
   first = member.network.kernels[0]
@@ -99,7 +99,7 @@ def test_images_on_the_host_change_nothing(setting, augment, four, monkeypatch):
   schedules = _schedules(6, 9)
 
   def run(data):
-    return finetune(params, schedules, data, KEY, member=member, batch_size=8, augment=augment, mesh=four)
+    return finetune(params, schedules, data, KEY, Finetuning(member, 8, augment=augment, mesh=four))
 
   resident = run(data)
   _equal(run(on_host), resident)
@@ -110,7 +110,7 @@ def test_images_on_the_host_change_nothing(setting, augment, four, monkeypatch):
 def test_augmented_members_learn_from_other_images(setting, one):
   member, params, data = setting("mlp")
   losses = [
-    finetune(params, _schedules(2, 4), data, KEY, member=member, batch_size=8, augment=augment, mesh=one).losses
+    finetune(params, _schedules(2, 4), data, KEY, Finetuning(member, 8, augment=augment, mesh=one)).losses
     for augment in ("none", "dihedral")
   ]
   images, labels = read(data, jax.tree.map(lambda leaf: leaf[0], task_batches(KEY, data, 8, 4, "dihedral")))
@@ -124,7 +124,7 @@ def test_against_a_naive_loop(setting):
   member, params, data = setting("mlp", smoothing=0.1)
   schedules = _schedules(2, 70, top=0.01)
   ticks: list[int] = []
-  found = finetune(params, schedules, data, KEY, member=member, batch_size=8, on_steps=ticks.append)
+  found = finetune(params, schedules, data, KEY, Finetuning(member, 8), on_steps=ticks.append)
   assert sum(ticks) == 70
   assert len(ticks) > 1
   assert found.losses.shape == (2, 70)
@@ -157,7 +157,7 @@ def test_statistics_follow_the_batches_that_were_trained_on(setting):
   network, steps = member.network, 35
   schedules = np.zeros((1, steps, len(network.layers)), np.float32)
   schedules[..., network.layers.index("head")] = 1e-3  # which no statistic depends on
-  found = finetune(params, schedules, data, KEY, member=member, batch_size=8)
+  found = finetune(params, schedules, data, KEY, Finetuning(member, 8))
   expected = params
   forward_training = jax.jit(network.forward_training)
   for batch in batch_plan(KEY, 30, 8, steps):
@@ -170,11 +170,11 @@ def test_statistics_follow_the_batches_that_were_trained_on(setting):
 def test_same_batches_for_all(setting):
   member, params, data = setting("mlp")
   schedules = np.repeat(_schedules(1, 5), 6, axis=0)
-  found = finetune(params, schedules, data, KEY, member=member, batch_size=8)
+  found = finetune(params, schedules, data, KEY, Finetuning(member, 8))
   for i in range(1, 6):
     _equal(_member(found.params, i), _member(found.params, 0))
     np.testing.assert_array_equal(found.losses[i], found.losses[0])
-  other = finetune(params, schedules, data, jax.random.key(8), member=member, batch_size=8)
+  other = finetune(params, schedules, data, jax.random.key(8), Finetuning(member, 8))
   assert not np.array_equal(other.losses, found.losses)
 
 
@@ -186,7 +186,7 @@ def test_members_a_few_at_a_time(name, devices, setting):
   members = 5 if devices == 1 else 9
   schedules = _schedules(members, 4, layers=len(member.network.layers), top=TOP.get(name, 0.05))
   found = [
-    finetune(params, schedules, data, KEY, member=member, batch_size=8, strategy=strategy, mesh=mesh)
+    finetune(params, schedules, data, KEY, Finetuning(member, 8, strategy=strategy, mesh=mesh))
     for strategy in (2, "loop")
   ]
   assert all(len(leaf) == members for leaf in jax.tree.leaves(found[0].params))
@@ -202,8 +202,7 @@ def test_half_of_the_bits(name, setting, one):
   half = dataclasses.replace(member, compute="bfloat16")
   schedules = _schedules(2, 5, layers=len(member.network.layers), top=1e-3)
   whole, halved = (
-    finetune(params, schedules, data, KEY, member=each, batch_size=8, strategy="loop", mesh=one)
-    for each in (member, half)
+    finetune(params, schedules, data, KEY, Finetuning(each, 8, strategy="loop", mesh=one)) for each in (member, half)
   )
   assert {leaf.dtype for leaf in jax.tree.leaves((halved.params, halved.losses))} == {np.dtype(np.float32)}
   np.testing.assert_allclose(halved.losses, whole.losses, rtol=0.05)
@@ -229,7 +228,7 @@ def test_diverging_member_leaves_the_others_alone(strategy, setting, four):
   wild = harmless.copy()
   wild[2] = 1e30
   runs = [
-    finetune(params, schedules, data, KEY, member=member, batch_size=8, strategy=strategy, mesh=four)
+    finetune(params, schedules, data, KEY, Finetuning(member, 8, strategy=strategy, mesh=four))
     for schedules in (harmless, wild)
   ]
   assert np.isnan(runs[1].losses[2]).any()
@@ -245,7 +244,7 @@ def test_rate_zero_changes_no_bit(strategy, setting):
   schedules = _schedules(6, 5)
   schedules[0] = 0
   schedules[1, :, 2] = 0
-  found = finetune(params, schedules, data, KEY, member=member, batch_size=8, strategy=strategy)
+  found = finetune(params, schedules, data, KEY, Finetuning(member, 8, strategy=strategy))
   _equal(_member(found.params, 0), jax.tree.map(np.asarray, params))
   _equal(_member(found.params, 1)["dense2"], jax.tree.map(np.asarray, params["dense2"]))
   assert not np.array_equal(found.params["dense1"]["kernel"][1], params["dense1"]["kernel"])
@@ -266,10 +265,7 @@ def test_compiles_once(strategy, setting, four):
       _schedules(6, 70, seed=seed),
       data,
       jax.random.key(seed),
-      member=member,
-      batch_size=8,
-      strategy=strategy,
-      mesh=four,
+      Finetuning(member, 8, strategy=strategy, mesh=four),
       on_steps=ticks.append,
     )
     assert len(ticks) >= 3
@@ -317,7 +313,7 @@ def test_starting_weights_are_not_used_up(setting):
   """The steps reuse memory, but not the caller's."""
   member, params, data = setting("mlp")
   before = jax.tree.map(np.array, params)
-  finetune(params, _schedules(1, 5), data, KEY, member=member, batch_size=8, mesh=member_mesh(jax.devices()[:1]))
+  finetune(params, _schedules(1, 5), data, KEY, Finetuning(member, 8, mesh=member_mesh(jax.devices()[:1])))
   _equal(before, jax.tree.map(np.asarray, params))
 
 
@@ -325,7 +321,7 @@ def test_starting_weights_are_not_used_up(setting):
 def test_a_rate_for_each_layer(layers, setting):
   member, params, data = setting("mlp")
   with pytest.raises(ValueError, match=f"schedules have {layers} layers, the model has 4"):
-    finetune(params, _schedules(1, 2, layers), data, KEY, member=member, batch_size=8)
+    finetune(params, _schedules(1, 2, layers), data, KEY, Finetuning(member, 8))
 
 
 def test_default_mesh():
@@ -354,9 +350,12 @@ def test_what_was_killed_goes_on_from_its_snapshot(tiny_network, smooth_split, a
   network, params = tiny_network("mlp")
   data = smooth_split(64)
   rates = np.random.default_rng(0).uniform(0.001, 0.02, (3, 70, len(network.layers))).astype(np.float32)
-  options: dict[str, Any] = {"member": Member(network, "adam", 0.0), "batch_size": 16, "strategy": "loop"}
-  devices = jax.local_devices()
-  whole = finetune(params, rates, data, jax.random.key(1), **options, mesh=member_mesh(devices[:1]))
+
+  def on(devices: int) -> Finetuning:
+    mesh = member_mesh(jax.local_devices()[:devices])
+    return Finetuning(Member(network, "adam", 0.0), 16, strategy="loop", mesh=mesh)
+
+  whole = finetune(params, rates, data, jax.random.key(1), on(1))
 
   kept, calls = _Kept(), []
 
@@ -365,21 +364,14 @@ def test_what_was_killed_goes_on_from_its_snapshot(tiny_network, smooth_split, a
     if len(calls) == 1 + after:  # the first is told before any step
       raise stopping.Stopped("SIGTERM", 143)
 
-  two: dict[str, Any] = {"mesh": member_mesh(devices[:2]), "snapshots": kept, "on_steps": stop}
   with pytest.raises(stopping.Stopped):
-    finetune(params, rates, data, jax.random.key(1), **options, **two)
+    finetune(params, rates, data, jax.random.key(1), on(2), snapshots=kept, on_steps=stop)
   reached = kept.reached
   assert (reached.steps < 70) == (after < 3)
   order = [2, 0]
   some = reached._replace(leaves=[leaf[order] for leaf in reached.leaves], losses=reached.losses[order])
   took: list[int] = []
-  rest = finetune(
-    *(params, rates[order], data, jax.random.key(1)),
-    **options,
-    mesh=member_mesh(devices[:4]),
-    snapshots=_Kept(some),
-    on_steps=took.append,
-  )
+  rest = finetune(params, rates[order], data, jax.random.key(1), on(4), snapshots=_Kept(some), on_steps=took.append)
   np.testing.assert_array_equal(rest.losses, whole.losses[order])
   jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[order]), rest.params, whole.params)
   assert sum(took) == (70 if after < 3 else 0)

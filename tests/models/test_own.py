@@ -135,7 +135,7 @@ def test_mistakes_are_one_line(model, change, name, says):
   with pytest.raises(UserError) as caught:
     build(named)
   line = str(caught.value)
-  assert line.startswith(f"--model {named}: ")
+  assert line.startswith(f"`model` {named}: ")
   assert says in line
   assert "\n" not in line
 

@@ -73,7 +73,7 @@ ARGPARSE = "import argparse; p = argparse.ArgumentParser(); p.add_argument('--lr
 def test_what_a_file_cannot_do(write, capsys, code, says):
   before = sys.argv, list(sys.path), sys.stderr
   line = line_of(build, write(code))
-  assert line.startswith("--model ")
+  assert line.startswith("`model` ")
   assert "net.py:Net: " in line
   assert says.removeprefix("(") in line
   assert capsys.readouterr().err == ""

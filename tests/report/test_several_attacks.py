@@ -80,7 +80,7 @@ def test_the_frontier_has_the_first_attack_and_the_worst(report):
   titles = [axes.get_title() for axes in figure.axes[:2]]
   assert titles == ["transpose attack", "whichever of the 5 attacks gives most away"]
   named = {text.get_text() for text in figure.legends[0].get_texts()}
-  assert {"best: LWLRD 0.5 + scrub", "high-LR", "high-LR and finishers", "untreated", "clean"} <= named
+  assert {"best: LWLRD 0.5 + scrub", "high-LR", "hollow: with finishers", "untreated", "clean"} <= named
 
 
 def test_two_attacks_have_a_panel_each(make, tmp_path):

@@ -117,7 +117,7 @@ def test_a_tracker_that_fails_stops_nothing_and_is_made_up_for(directory, monkey
   broken.record(ROWS)
   said = " ".join(capsys.readouterr().err.split())
   assert said == (
-    "--track wandb: ConnectionError: no way [there]; the run goes on without it, --resume makes up for it"
+    "`track` wandb: ConnectionError: no way [there]; the run goes on without it, `resume` makes up for it"
   )
   broken.record(ROWS)
   assert capsys.readouterr().err == ""
@@ -243,7 +243,7 @@ def test_wandb_without_a_key_is_a_mistake_before_any_work(monkeypatch):
   settings = types.SimpleNamespace(mode="online")
   fake = types.SimpleNamespace(Error=Error, login=login, setup=lambda: types.SimpleNamespace(settings=settings))
   monkeypatch.setitem(sys.modules, "wandb", fake)
-  with pytest.raises(UserError, match=r"^--track wandb: No API key .*; allowed: after `wandb login`, or WANDB_MODE"):
+  with pytest.raises(UserError, match=r"^`track` wandb: No API key .*; allowed: after `wandb login`, or WANDB_MODE"):
     track.check_ready(("tensorboard", "wandb"))
   settings.mode = "offline"
   track.check_ready(("wandb",))

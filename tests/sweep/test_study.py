@@ -119,9 +119,7 @@ def test_a_file_beside_named_data_sets(command, npz, tmp_path, monkeypatch):
 def test_a_copy_of_mimic_beside_other_data_sets(tmp_path, monkeypatch, capsys):
   """`--mimic-dir` is for the runs that read it; where none does, it is a mistake."""
   seen: dict[str, Path | None] = {}
-  monkeypatch.setattr(
-    study, "run_sweep", lambda one, *_: seen.setdefault(one.data.dataset, one.data.mimic_dir)
-  )
+  monkeypatch.setattr(study, "run_sweep", lambda one, *_: seen.setdefault(one.data.dataset, one.data.mimic_dir))
   monkeypatch.setattr(study, "check_sweep", lambda *_: None)
   monkeypatch.setattr("lwlrd_jax.report.compare.write_comparison", lambda runs, out: out)
 

@@ -2,7 +2,7 @@
 
 Log odds of a bit are log(P(0) / P(1)): positive where it is rather a 0, the further from 0 the surer.
 
-Nothing here imports JAX before bits are recovered: the command line reads `--redundancy` with it.
+Nothing here imports JAX before bits are recovered: the command line reads `redundancy` with it.
 """
 
 import dataclasses

@@ -17,7 +17,7 @@ import optax
 from lwlrd_jax.attacks.base import Extraction, Infected, OnSteps, Task, choose_stolen, unrestored
 from lwlrd_jax.attacks.index_code import index_codes
 from lwlrd_jax.attacks.registry import ATTACKS, AttackInfo
-from lwlrd_jax.attacks.transpose.training import Losses, Memory, PairBatches, TrainingState, train
+from lwlrd_jax.attacks.transpose.training import Losses, Memory, PairBatches, Seed, TrainingState, train_seeds
 from lwlrd_jax.data.batches import batch_plan, read, task_batches
 from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.engine.mapping import Strategy
@@ -102,18 +102,14 @@ class Transpose(TaskTraining):
     if len(params) != len(keys) or not keys:
       raise ValueError(f"{len(params)} models to infect need as many keys, not {len(keys)}")
     hidden = [self.hide(network, data, key, task.public) for key in keys]
-    plans = [
-      PairBatches(
-        task_batches(
-          jax.random.fold_in(key, 1), data, self.batch_size, self.steps, self.augment, is_random=network.is_random
-        ),
-        batch_plan(jax.random.fold_in(key, 2), len(of_seed.memory.codes), self.batch_size, self.steps),
+    seeds = []
+    for weights, key, of_seed in zip(params, keys, hidden, strict=True):
+      batches = task_batches(
+        jax.random.fold_in(key, 1), data, self.batch_size, self.steps, self.augment, is_random=network.is_random
       )
-      for key, of_seed in zip(keys, hidden, strict=True)
-    ]
-    extra_keys = [jax.random.fold_in(key, 3) for key in keys]
-    memories = [of_seed.memory for of_seed in hidden]
-    trained = train(self, network, list(params), data, memories, plans, extra_keys, on_steps, strategy)
+      memories = batch_plan(jax.random.fold_in(key, 2), len(of_seed.memory.codes), self.batch_size, self.steps)
+      seeds.append(Seed(weights, of_seed.memory, PairBatches(batches, memories), jax.random.fold_in(key, 3)))
+    trained = train_seeds(self, network, data, seeds, on_steps, strategy)
     return [Infected(weights, of_seed.secret, of_seed.stolen) for weights, of_seed in zip(trained, hidden, strict=True)]
 
   def choose(self, network: Network, data: DeviceSplit, key: jax.Array) -> tuple[jax.Array, jax.Array]:

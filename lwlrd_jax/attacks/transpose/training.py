@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.data.batches import Batches
 from lwlrd_jax.data.device import DeviceSplit
-from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
+from lwlrd_jax.data.stream import in_calls, steps_per_call
+from lwlrd_jax.engine.loop import Call, train
 from lwlrd_jax.engine.mapping import Strategy, default_strategy, map_members
 from lwlrd_jax.models.network import Network, Params
 
@@ -67,14 +68,27 @@ class Trainer(Protocol):
     """A task step and a memory step."""
 
 
-def train(
+class Seed(NamedTuple):
+  """What the training of one seed starts from.
+
+  Attributes:
+    params: Its weights.
+    memory: What it memorises.
+    plan: What each of its steps reads.
+    key: For whatever else is random.
+  """
+
+  params: Params
+  memory: Memory
+  plan: PairBatches
+  key: jax.Array
+
+
+def train_seeds(
   trainer: Trainer,
   network: Network,
-  params: list[Params],
   data: DeviceSplit,
-  memories: list[Memory],
-  plans: list[PairBatches],
-  keys: list[jax.Array],
+  seeds: list[Seed],
   on_steps: OnSteps,
   strategy: Strategy | None = None,
 ) -> list[Params]:
@@ -83,11 +97,8 @@ def train(
   Args:
     trainer: What a pair of steps is.
     network: The models' structure.
-    params: Where each seed starts.
     data: The training split, shared.
-    memories: What each seed memorises, as many images each.
-    plans: What each step of each seed reads.
-    keys: For whatever else is random.
+    seeds: Where each starts; all memorise as many images.
     on_steps: Called with the number of pairs every seed has just finished.
     strategy: How the device maps over seeds; `default_strategy` if None.
 
@@ -95,22 +106,23 @@ def train(
     The trained weights.
   """
   if strategy is None:
-    strategy = default_strategy(network, params[0], plans[0].task.positions.shape[-1])
-  # Stacking copies: the steps below reuse their arguments' memory, and `params` are the caller's.
-  state = _start(trainer, network, _stack(params), jnp.stack(keys))
-  memory, plan = _stack(memories), _stack(plans)
-  per_call = steps_per_call(data, trainer.steps, plan.task.positions[:, 0].size)
-  by_call = in_calls(plan, per_call, axis=1)
-  read = portions(data, [of_call.task.positions for of_call in by_call])
-  for of_call, (part, positions) in zip(by_call, read, strict=True):
-    now = of_call._replace(task=of_call.task._replace(positions=positions))
-    state, losses = _advance(trainer, network, strategy, state, part, memory, now)
-    on_steps(jax.block_until_ready(losses).task.shape[1])
-  return [jax.tree.map(lambda leaf, i=i: leaf[i], state.params) for i in range(len(params))]
+    strategy = default_strategy(network, seeds[0].params, seeds[0].plan.task.positions.shape[-1])
+  # Stacking copies: the steps below reuse their arguments' memory, and weights are the caller's.
+  params, memory, plan, keys = jax.tree.map(lambda *leaves: jnp.stack(leaves), *seeds)
+  by_call = in_calls(plan, steps_per_call(data, trainer.steps, plan.task.positions[:, 0].size), axis=1)
 
+  def advance(state: TrainingState, part: DeviceSplit, call: Call) -> tuple[TrainingState, Losses]:
+    now = call.inputs._replace(task=call.inputs.task._replace(positions=call.positions))
+    return _advance(trainer, network, strategy, state, part, memory, now)
 
-def _stack(trees: list[Any]) -> Any:
-  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+  state = train(
+    advance,
+    lambda *_: _start(trainer, network, params, keys),
+    data,
+    [Call(of_call.task.positions, of_call) for of_call in by_call],
+    lambda _, losses: on_steps(losses.task.shape[1]),
+  )
+  return [jax.tree.map(lambda leaf, i=i: leaf[i], state.params) for i in range(len(seeds))]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -111,11 +111,11 @@ def _download(dl_manager: tfds.download.DownloadManager, wanted: MedMNISTConfig,
     _set_progress_bars(info, size)
   except (requests.RequestException, tfds.core.download.DownloadError) as error:
     why = type(error).__name__
-    raise UserError(f"--dataset {info.flag}: cannot download {url} ({why}); {remedy}") from error
+    raise UserError(f"`dataset` {info.flag}: cannot download {url} ({why}); {remedy}") from error
   found = md5_of(path)
   if found != info.md5[size]:
     raise UserError(
-      f"--dataset {info.flag}: {url} gave a file with md5 {found} instead of the official {info.md5[size]}, which is"
+      f"`dataset` {info.flag}: {url} gave a file with md5 {found} instead of the official {info.md5[size]}, which is"
       f" thrown away; try again, or {remedy}"
     )
   return path
@@ -155,7 +155,7 @@ def prepare(builder: MedMNIST, folder: Path) -> None:
   except OSError as error:
     if is_prepared(builder):  # another process was faster and its folder is in the way
       return
-    raise UserError(f"--dataset {info.flag}: cannot prepare it in {folder} ({error}); make room there") from error
+    raise UserError(f"`dataset` {info.flag}: cannot prepare it in {folder} ({error}); make room there") from error
 
 
 def _set_progress_bars(info: MedMNISTInfo, size: int) -> None:

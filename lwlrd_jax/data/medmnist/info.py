@@ -18,7 +18,7 @@ class MedMNISTInfo:
   """What is known of one data set.
 
   Attributes:
-    flag: Its name in lower case, the value of `--dataset`.
+    flag: Its name in lower case, the value of `dataset`.
     task: multi-class, binary-class, ordinal-regression, or "multi-label, binary-class".
     label_names: One an output.
     channels: 1 or 3.

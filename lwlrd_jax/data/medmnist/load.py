@@ -30,12 +30,12 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
   """
   info = MEDMNIST[flag]
   if image_size not in SIZES:
-    raise UserError(f"--image-size {image_size}: {flag} comes at {', '.join(map(str, SIZES))} pixels")
+    raise UserError(f"`image_size` {image_size}: {flag} comes at {', '.join(map(str, SIZES))} pixels")
   if data_dir is None:
     data_dir = private_folder("data")
   elif not data_dir.is_dir():
     raise UserError(
-      f"--data-dir {data_dir}: there is no such folder; allowed: one that holds {info.file_name(image_size)}"
+      f"`data_dir` {data_dir}: there is no such folder; allowed: one that holds {info.file_name(image_size)}"
     )
 
   file = _file_in(data_dir, info, image_size)
@@ -52,7 +52,7 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
   builder = tfds_side.open_builder(folder, info, image_size, file=file, found=found)
   if not is_prepared(builder):
     tfds_side.prepare(builder, folder)
-  damage = UserError(f"--dataset {flag}: the prepared copy is damaged; remove {builder.data_path} and start again")
+  damage = UserError(f"`dataset` {flag}: the prepared copy is damaged; remove {builder.data_path} and start again")
   if not is_prepared(builder):
     raise damage
   try:
@@ -91,7 +91,7 @@ def _file_in(folder: Path, info: MedMNISTInfo, size: int) -> Path:
     official = (other for other in spelt if len(spelt) == 1 or md5_of(other) == info.md5[size])
     return next(official, spelt[0] if spelt else file)
   except OSError as error:
-    raise UserError(f"--data-dir {folder}: cannot be read ({error.strerror})") from error
+    raise UserError(f"`data_dir` {folder}: cannot be read ({error.strerror})") from error
 
 
 def _check(file: Path, info: MedMNISTInfo, size: int) -> None:
@@ -99,9 +99,9 @@ def _check(file: Path, info: MedMNISTInfo, size: int) -> None:
   try:
     found = md5_of(file)
   except OSError as error:
-    raise UserError(f"--data-dir {file.parent}: cannot read {file.name} ({error.strerror})") from error
+    raise UserError(f"`data_dir` {file.parent}: cannot read {file.name} ({error.strerror})") from error
   if found != info.md5[size]:
     raise UserError(
-      f"--data-dir {file.parent}: {file.name} has md5 {found}, not {info.md5[size]} of the official {info.flag}; remove"
-      f" it to download that from {info.url(size)}, or take a file of your own with --dataset npz --npz {file}"
+      f"`data_dir` {file.parent}: {file.name} has md5 {found}, not {info.md5[size]} of the official {info.flag}; remove"
+      f" it to download that from {info.url(size)}, or take a file of your own with `dataset` npz `npz` {file}"
     )

@@ -90,7 +90,7 @@ class MimicCxr(tfds.core.GeneratorBasedBuilder):
       gone = [jpeg for chunk in of_split for jpeg, there in zip(chunk.jpegs, chunk.load()[1], strict=True) if not there]
       if len(gone) == len(self.tables.of_split(split)):
         raise UserError(
-          f"--mimic-dir {dl_manager.manual_dir}: none of the {len(gone)} images of the split {SPLITS[split]} is there "
+          f"`mimic_dir` {dl_manager.manual_dir}: none of the {len(gone)} images of the split {SPLITS[split]} is there "
           f"(first: {gone[0]}); allowed: a copy with images in every split; {WHERE}"
         )
       missing += [f"{jpeg.relative_to(dl_manager.manual_dir)}\n" for jpeg in gone]
@@ -184,7 +184,7 @@ def prepare(builder: MimicCxr, root: Path) -> None:
   except OSError as error:
     if is_prepared(builder):  # another process ended just now, and took the folder away
       return
-    raise UserError(f"--dataset mimic-cxr: cannot prepare it in {root} ({error}); make room there") from error
+    raise UserError(f"`dataset` mimic-cxr: cannot prepare it in {root} ({error}); make room there") from error
 
 
 def tidy_up(builder: MimicCxr) -> None:
@@ -198,7 +198,7 @@ def _check_folders(tables: Tables) -> None:
   missing = [name for name in names if not (tables.folder / "files" / name).is_dir()]
   if missing:
     raise UserError(
-      f"--mimic-dir {tables.folder}: no files/{', '.join(missing)}; allowed: a copy with {names[0]} to {names[-1]}, "
+      f"`mimic_dir` {tables.folder}: no files/{', '.join(missing)}; allowed: a copy with {names[0]} to {names[-1]}, "
       f"or CSVs without those patients; {WHERE}"
     )
 
@@ -211,7 +211,7 @@ def _alone(folder: Path) -> Iterator[None]:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
       raise UserError(
-        f"--dataset mimic-cxr: another process is preparing it in {folder}; start again when that is done"
+        f"`dataset` mimic-cxr: another process is preparing it in {folder}; start again when that is done"
       ) from None
     yield
 

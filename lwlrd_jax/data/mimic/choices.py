@@ -19,7 +19,7 @@ NO_LABELS = -3
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-  """Flags of `--dataset mimic-cxr` that need no new preparation.
+  """Flags of `dataset` mimic-cxr` that need no new preparation.
 
   Attributes:
     views: See `parse_views`.
@@ -37,15 +37,15 @@ class Choices:
   def __post_init__(self):
     parse_views(self.views)
     for flag, value, allowed in (
-      ("--uncertain", self.uncertain, tuple(UNCERTAIN)),
-      ("--labeler", self.labeler, LABELERS),
+      ("`uncertain`", self.uncertain, tuple(UNCERTAIN)),
+      ("`labeler`", self.labeler, LABELERS),
     ):
       if value not in allowed:
         raise not_known(flag, value, allowed)
 
 
 def parse_views(text: str) -> tuple[str, ...] | None:
-  """Reads `--views`.
+  """Reads `views`.
 
   Args:
     text: `all`, or a comma list of values of the column ViewPosition, `frontal` standing for AP and PA.
@@ -64,7 +64,7 @@ def parse_views(text: str) -> tuple[str, ...] | None:
     return None
   if "" in names or "all" in names:
     raise UserError(
-      f"--views '{text}': allowed: all, or a comma list of ViewPosition values such as AP, PA, LATERAL, LL; "
+      f"`views` '{text}': allowed: all, or a comma list of ViewPosition values such as AP, PA, LATERAL, LL; "
       "frontal is AP and PA"
     )
   found = [view for name in names for view in (FRONTAL if name == "frontal" else (name,))]
@@ -96,7 +96,7 @@ def chosen_views(text: str, views: np.ndarray) -> np.ndarray:
     if view in named and view not in there:
       hint = did_you_mean(nearest(view, ["frontal", "all", *there]))
       raise UserError(
-        f"--views {text}: no image has the ViewPosition {view}; {hint}allowed: frontal, all, {', '.join(there)}"
+        f"`views` {text}: no image has the ViewPosition {view}; {hint}allowed: frontal, all, {', '.join(there)}"
       )
   return np.isin(views, wanted)
 

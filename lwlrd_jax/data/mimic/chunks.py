@@ -84,7 +84,7 @@ def make_chunks(chunks: Sequence[Chunk], *, workers: int | None = None) -> None:
           advance(done.result())
         except BrokenProcessPool as error:
           raise UserError(
-            "--dataset mimic-cxr: a process that prepares images was killed, for want of memory perhaps; the same "
+            "`dataset` mimic-cxr: a process that prepares images was killed, for want of memory perhaps; the same "
             "command goes on where it stopped"
           ) from error
 

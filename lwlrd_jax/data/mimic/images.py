@@ -48,5 +48,5 @@ def read_image(file: Path, size: int) -> np.ndarray | None:
   except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
     why = (getattr(error, "strerror", None) or str(error)).splitlines()[0].replace(str(file), file.name)
     raise UserError(
-      f"--mimic-dir: cannot read {file} ({why}); fetch it again ({WHERE}), and the same command goes on from here"
+      f"`mimic_dir`: cannot read {file} ({why}); fetch it again ({WHERE}), and the same command goes on from here"
     ) from error

@@ -43,11 +43,11 @@ def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | No
   """
   tables = read_tables(folder, choices.labeler)
   if not _SMALLEST <= image_size <= _LARGEST:
-    raise UserError(f"--image-size {image_size}: allowed for mimic-cxr: {_SMALLEST} to {_LARGEST} pixels")
+    raise UserError(f"`image_size` {image_size}: allowed for mimic-cxr: {_SMALLEST} to {_LARGEST} pixels")
   if data_dir is None:
     data_dir = private_folder("tfds")
   elif not data_dir.is_dir():
-    raise UserError(f"--data-dir {data_dir}: there is no such folder; allowed: one to keep the prepared set in")
+    raise UserError(f"`data_dir` {data_dir}: there is no such folder; allowed: one to keep the prepared set in")
   views = chosen_views(choices.views, tables.images["view"].to_numpy(str))
   labelled = tables.findings[choices.labeler][:, 0] != NO_LABELS
 
@@ -55,14 +55,14 @@ def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | No
   from lwlrd_jax.data.mimic import builder as tfds_side  # noqa: PLC0415
   from lwlrd_jax.data.record_files import check_place, is_prepared  # noqa: PLC0415
 
-  check_place(data_dir, "--data-dir")
+  check_place(data_dir, "`data_dir`")
 
   builder = tfds_side.open_builder(data_dir, tables, image_size)
   if not is_prepared(builder):
     # TFDS writes a split from memory. Asked before hours are spent on decoding.
-    _check_memory(len(tables.images), image_size, f"to prepare all views at --image-size {image_size}")
+    _check_memory(len(tables.images), image_size, f"to prepare all views at `image_size` {image_size}")
     tfds_side.prepare(builder, data_dir)
-  damage = UserError(f"--dataset mimic-cxr: the prepared copy is damaged; remove {builder.data_path} and start again")
+  damage = UserError(f"`dataset` mimic-cxr: the prepared copy is damaged; remove {builder.data_path} and start again")
   if not is_prepared(builder):
     raise damage
   tfds_side.tidy_up(builder)
@@ -72,7 +72,7 @@ def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | No
     raise damage from error
   there = ~np.isin(_paths(tables), missing)
   chosen = views & labelled & there
-  _check_memory(int(chosen.sum()), image_size, f"for --views {choices.views} at --image-size {image_size}")
+  _check_memory(int(chosen.sum()), image_size, f"for `views` {choices.views} at `image_size` {image_size}")
   _tell(tables, chosen, views & ~labelled, views & ~there, missing, Path(builder.data_path))
 
   splits = {}
@@ -81,7 +81,7 @@ def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | No
     places = np.flatnonzero(chosen[rows][there[rows]])
     if not len(places):
       raise UserError(
-        f"--views {choices.views}: of the split {SPLITS[split]} no image with such a view, a file and labels is left; "
+        f"`views` {choices.views}: of the split {SPLITS[split]} no image with such a view, a file and labels is left; "
         "allowed: views that every split has"
       )
     dicom_ids = tables.images["dicom_id"].to_numpy()[rows][chosen[rows]]
@@ -113,8 +113,8 @@ def _check_memory(images: int, size: int, purpose: str) -> None:
   needed, free = images * (size**2 + _BESIDE), psutil.virtual_memory().available
   if needed > free:
     raise UserError(
-      f"--dataset mimic-cxr: {images} images need {needed / 2**30:.1f} GiB of memory {purpose}, {free / 2**30:.1f} are "
-      "free; allowed: a smaller --image-size, or fewer views"
+      f"`dataset` mimic-cxr: {images} images need {needed / 2**30:.1f} GiB of memory {purpose}, {free / 2**30:.1f} are "
+      "free; allowed: a smaller `image_size`, or fewer views"
     )
 
 

@@ -73,15 +73,15 @@ def read_tables(folder: Path | None, labeler: str) -> Tables:
   """
   if folder is None:
     raise UserError(
-      f"--dataset mimic-cxr: needs --mimic-dir DIR, your own copy of MIMIC-CXR-JPG, with files/ and the CSVs; {WHERE}"
+      f"`dataset` mimic-cxr: needs `mimic_dir` DIR, your own copy of MIMIC-CXR-JPG, with files/ and the CSVs; {WHERE}"
     )
   if not folder.is_dir():
-    raise UserError(f"--mimic-dir {folder}: there is no such folder; allowed: a copy of MIMIC-CXR-JPG; {WHERE}")
+    raise UserError(f"`mimic_dir` {folder}: there is no such folder; allowed: a copy of MIMIC-CXR-JPG; {WHERE}")
   contents = {name: _content(folder, name) for name in _COLUMNS}
   for name in ("split", "metadata", labeler):
     if contents[name] is None:
       raise UserError(
-        f"--mimic-dir {folder}: has no {_PREFIX}{name}.csv or .csv.gz; allowed: a copy of MIMIC-CXR-JPG; {WHERE}"
+        f"`mimic_dir` {folder}: has no {_PREFIX}{name}.csv or .csv.gz; allowed: a copy of MIMIC-CXR-JPG; {WHERE}"
       )
   digest = hashlib.sha256()
   for name, content in contents.items():
@@ -93,7 +93,7 @@ def read_tables(folder: Path | None, labeler: str) -> Tables:
 
 
 def _refusal(folder: Path, name: str, found: str, allowed: str) -> UserError:
-  return UserError(f"--mimic-dir {folder}: {_PREFIX}{name}.csv {found}; allowed: {allowed}")
+  return UserError(f"`mimic_dir` {folder}: {_PREFIX}{name}.csv {found}; allowed: {allowed}")
 
 
 def _content(folder: Path, name: str) -> bytes | None:
@@ -107,9 +107,9 @@ def _content(folder: Path, name: str) -> bytes | None:
       continue
     except (OSError, EOFError, zlib.error) as error:
       why = getattr(error, "strerror", None) or str(error).splitlines()[0]
-      raise UserError(f"--mimic-dir {folder}: cannot read {file.name} ({why}); fetch it again: {WHERE}") from error
+      raise UserError(f"`mimic_dir` {folder}: cannot read {file.name} ({why}); fetch it again: {WHERE}") from error
   if len(found) == 2 and found[0] != found[1]:
-    raise UserError(f"--mimic-dir {folder}: {plain.name} and {packed.name} differ; allowed: one of them, or both alike")
+    raise UserError(f"`mimic_dir` {folder}: {plain.name} and {packed.name} differ; allowed: one of them, or both alike")
   return found[0] if found else None
 
 

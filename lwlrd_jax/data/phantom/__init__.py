@@ -37,7 +37,7 @@ def phantom(*, image_size: int = 28, seed: int = 0) -> Dataset:
   """
   if image_size not in IMAGE_SIZES:
     allowed = ", ".join(map(str, IMAGE_SIZES))
-    raise UserError(f"--image-size {image_size}: the generated set phantom is drawn at {allowed} pixels")
+    raise UserError(f"`image_size` {image_size}: the generated set phantom is drawn at {allowed} pixels")
 
   def draw(count: int, stream: np.random.SeedSequence) -> Split:
     rng = np.random.default_rng(stream)

@@ -53,7 +53,7 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
   decays = sorted(rows[rows.defense == "lwlrd"].decay.dropna().unique())
   if decays:
     style.decay_bar(figure, panels, decays)
-  figure.legend(handles=_handles(rows, verdict, looks), loc="outside lower center", ncols=4)
+  figure.legend(handles=_handles(rows, verdict, looks), loc="outside lower center", ncols=3)
   return figure
 
 
@@ -155,7 +155,7 @@ def _handles(rows: pd.DataFrame, verdict: Verdict, looks: list[dict[str, Any]]) 
       named.setdefault(name, look | {"color": style.GREY})
       continue
     if row.defense not in CONTROLS and (row[STEPS] != "none").any():
-      name += " and finishers"
+      name, look = "hollow: with finishers", look | {"marker": "o"}  # noqa: PLW2901
     named.setdefault(name, look)
   keys = ("ls", "marker", "color", "mec", "mew", "ms")
   return handles + [Line2D([], [], **{key: look[key] for key in keys}, label=name) for name, look in named.items()]

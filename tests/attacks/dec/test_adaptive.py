@@ -18,7 +18,7 @@ from lwlrd_jax.attacks.dec.redundancy import redundancy_of
 from lwlrd_jax.data.device import scale
 from lwlrd_jax.defenses.schedules import lwlrd, time_shape
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import finetune, member_mesh
+from lwlrd_jax.engine.population import Finetuning, finetune, member_mesh
 
 PNG = StandardCode(StandardCodec("png", (12, 12, 1)), 3)
 
@@ -65,9 +65,7 @@ def tuned(case, params, rates):
     np.asarray(rates, np.float32)[None],
     case[2],
     jax.random.key(5),
-    member=Member(case[0], "adam", 0.0),
-    batch_size=64,
-    mesh=member_mesh(jax.local_devices()[:1]),
+    Finetuning(Member(case[0], "adam", 0.0), 64, mesh=member_mesh(jax.local_devices()[:1])),
   )
   return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), population.params)
 

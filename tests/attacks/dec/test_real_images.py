@@ -21,7 +21,7 @@ from lwlrd_jax.config import Finishing
 from lwlrd_jax.data import Split, load_dataset
 from lwlrd_jax.data.device import scale, to_device
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import finetune, member_mesh
+from lwlrd_jax.engine.population import Finetuning, finetune, member_mesh
 from lwlrd_jax.metrics.measure import auc_of, measure, measure_images
 from lwlrd_jax.metrics.postprocess import public_statistics
 from lwlrd_jax.models import build_model
@@ -81,9 +81,7 @@ def host(data, train):
       np.full((1, 200 if model == "mlp" else 60, len(network.layers)), 1e-3),
       train,
       jax.random.key(1),
-      member=Member(network, "adam", 0.0),
-      batch_size=128,
-      mesh=member_mesh(jax.local_devices()[:1]),
+      Finetuning(Member(network, "adam", 0.0), 128, mesh=member_mesh(jax.local_devices()[:1])),
     )
     return network, jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), population.params)
 

@@ -25,13 +25,13 @@ def test_views(text, views, chosen):
 
 @pytest.mark.parametrize("text", ["", ",", "AP,", "all,AP", "AP,,PA"])
 def test_bad_views(text):
-  with pytest.raises(UserError, match=r"^--views '.*': allowed: all, or a comma list of ViewPosition values"):
+  with pytest.raises(UserError, match=r"^`views` '.*': allowed: all, or a comma list of ViewPosition values"):
     parse_views(text)
 
 
 @pytest.mark.parametrize("text", ["ap", "frontal,SIDE"])
 def test_views_that_no_image_has(text):
-  with pytest.raises(UserError, match=rf"^--views {text}: no image has .* allowed: frontal, all, AP, LATERAL, LL, PA$"):
+  with pytest.raises(UserError, match=rf"^`views` {text}: no image has .* allowed: frontal, all, AP, LATERAL, LL, PA$"):
     chosen_views(text, VIEWS)
 
 
@@ -47,9 +47,9 @@ def test_labels(uncertain, counts_as):
 
 
 def test_bad_choices():
-  with pytest.raises(UserError, match=r"^--uncertain maybe: not known; allowed: ignore, zeros, ones$"):
+  with pytest.raises(UserError, match=r"^`uncertain` maybe: not known; allowed: ignore, zeros, ones$"):
     Choices(uncertain="maybe")
-  with pytest.raises(UserError, match=r"^--labeler human: not known; allowed: chexpert, negbio$"):
+  with pytest.raises(UserError, match=r"^`labeler` human: not known; allowed: chexpert, negbio$"):
     Choices(labeler="human")
-  with pytest.raises(UserError, match=r"^--views ''"):
+  with pytest.raises(UserError, match=r"^`views` ''"):
     Choices(views="")

@@ -196,12 +196,12 @@ def test_unpacked_tables_are_the_same_set(copy, decoded):
   copy.load()
   assert len(decoded) == count
   packed.write_bytes(gzip.compress(b"dicom_id\n"))
-  assert "mimic-cxr-2.0.0-split.csv and mimic-cxr-2.0.0-split.csv.gz differ" in refused(copy, "--mimic-dir ")
+  assert "mimic-cxr-2.0.0-split.csv and mimic-cxr-2.0.0-split.csv.gz differ" in refused(copy, "`mimic_dir` ")
 
 
 def test_one_labeler_is_enough(copy, in_this_process):
   copy.file("chexpert").unlink()
-  assert "has no mimic-cxr-2.0.0-chexpert.csv or .csv.gz" in refused(copy, f"--mimic-dir {copy.folder}: ")
+  assert "has no mimic-cxr-2.0.0-chexpert.csv or .csv.gz" in refused(copy, f"`mimic_dir` {copy.folder}: ")
   assert len(copy.load(labeler="negbio", views="all").train) > 100
 
 
@@ -210,45 +210,45 @@ def test_a_split_that_views_leave_empty(copy, in_this_process):
   copy.edit("metadata", lambda table: table.assign(
     ViewPosition=np.where(table["dicom_id"].isin(test), "LL", table["ViewPosition"])
   ))  # fmt: skip
-  assert "of the split test no image" in refused(copy, "--views frontal: ")
+  assert "of the split test no image" in refused(copy, "`views` frontal: ")
   assert copy.load(views="LL,frontal")
 
 
 def test_no_image_of_a_split_is_there(copy, in_this_process):
   for row in copy.table("split").query("split == 'validate'").itertuples():
     copy.jpeg(row).unlink(missing_ok=True)
-  assert "images of the split validate is there (first: " in refused(copy, f"--mimic-dir {copy.folder}: none of the ")
+  assert "images of the split validate is there (first: " in refused(copy, f"`mimic_dir` {copy.folder}: none of the ")
 
 
 def test_more_than_memory_holds(copy, decoded, monkeypatch):
   needed = len(copy.table("split")) * 16**2
   memory = psutil.virtual_memory()
   monkeypatch.setattr(load.psutil, "virtual_memory", lambda: memory._replace(available=needed - 1))
-  message = refused(copy, f"--dataset mimic-cxr: {len(copy.table('split'))} images need ")
-  assert "allowed: a smaller --image-size, or fewer views" in message
+  message = refused(copy, f"`dataset` mimic-cxr: {len(copy.table('split'))} images need ")
+  assert "allowed: a smaller `image_size`, or fewer views" in message
   assert not decoded  # told before the work
   monkeypatch.undo()
   monkeypatch.setattr("lwlrd_jax.data.mimic.chunks._cores", lambda: 1)
   copy.load()
   monkeypatch.setattr(load.psutil, "virtual_memory", lambda: memory._replace(available=1000))
-  assert "for --views PA at --image-size 16" in refused(copy, "--dataset mimic-cxr: ", views="PA")
+  assert "for `views` PA at `image_size` 16" in refused(copy, "`dataset` mimic-cxr: ", views="PA")
 
 
 @pytest.mark.parametrize("size", [0, 10, 1025])
 def test_sizes(shared, size):
-  refused(shared, f"--image-size {size}: allowed for mimic-cxr: 11 to 1024 pixels", size=size)
+  refused(shared, f"`image_size` {size}: allowed for mimic-cxr: 11 to 1024 pixels", size=size)
 
 
 def test_folders(shared, tmp_path):
-  with pytest.raises(UserError, match=r"^--dataset mimic-cxr: needs --mimic-dir DIR, .* https://physionet\.org/"):
+  with pytest.raises(UserError, match=r"^`dataset` mimic-cxr: needs `mimic_dir` DIR, .* https://physionet\.org/"):
     load_dataset("mimic-cxr")
-  with pytest.raises(UserError, match=r"^--mimic-dir .*nowhere: there is no such folder; .* https://physionet\.org/"):
+  with pytest.raises(UserError, match=r"^`mimic_dir` .*nowhere: there is no such folder; .* https://physionet\.org/"):
     load_dataset("mimic-cxr", mimic_dir=tmp_path / "nowhere")
-  with pytest.raises(UserError, match=r"^--mimic-dir .*: has no mimic-cxr-2\.0\.0-split\.csv or .*physionet"):
+  with pytest.raises(UserError, match=r"^`mimic_dir` .*: has no mimic-cxr-2\.0\.0-split\.csv or .*physionet"):
     load_dataset("mimic-cxr", mimic_dir=tmp_path)
-  with pytest.raises(UserError, match=r"^--data-dir .*nowhere: there is no such folder"):
+  with pytest.raises(UserError, match=r"^`data_dir` .*nowhere: there is no such folder"):
     load_dataset("mimic-cxr", mimic_dir=shared.folder, data_dir=tmp_path / "nowhere")
-  with pytest.raises(UserError, match=r"^--mimic-dir .*: goes with --dataset mimic-cxr only, not with .*phantom"):
+  with pytest.raises(UserError, match=r"^`mimic_dir` .*: goes with `dataset` mimic-cxr only, not with .*phantom"):
     load_dataset("phantom", mimic_dir=shared.folder)
 
 
@@ -273,7 +273,7 @@ def swap_splits(folder):
 def test_damaged_prepared_set(copy, in_this_process, damage):
   copy.load()
   damage(copy.cache)
-  message = refused(copy, "--dataset mimic-cxr: the prepared copy is damaged; remove ")
+  message = refused(copy, "`dataset` mimic-cxr: the prepared copy is damaged; remove ")
   assert str(copy.cache) in message
 
 

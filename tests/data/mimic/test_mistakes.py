@@ -74,7 +74,7 @@ def test_tables(copy, decoded, case):
   name, change, expected = TABLES[case]
   copy.edit(name, change)
   message = refused(copy)
-  assert message.startswith(f"--mimic-dir {copy.folder}: mimic-cxr-2.0.0-{name}.csv {expected}"), message
+  assert message.startswith(f"`mimic_dir` {copy.folder}: mimic-cxr-2.0.0-{name}.csv {expected}"), message
   assert "; allowed: " in message
   assert not decoded
   assert not list(copy.cache.iterdir())
@@ -83,7 +83,7 @@ def test_tables(copy, decoded, case):
 @pytest.mark.parametrize("name", ["split", "metadata", "chexpert"])
 def test_missing_table(copy, name):
   copy.file(name).unlink()
-  assert refused(copy).startswith(f"--mimic-dir {copy.folder}: has no mimic-cxr-2.0.0-{name}.csv or .csv.gz; allowed: ")
+  assert refused(copy).startswith(f"`mimic_dir` {copy.folder}: has no mimic-cxr-2.0.0-{name}.csv or .csv.gz; allowed: ")
 
 
 def test_unreadable_tables(copy):
@@ -91,7 +91,7 @@ def test_unreadable_tables(copy):
   for content in (whole[:-20], b"no archive", whole[:40] + bytes(20) + whole[60:]):
     copy.file("split").write_bytes(content)
     assert re.match(
-      r"--mimic-dir .*: cannot read mimic-cxr-2\.0\.0-split\.csv\.gz \(.+\); fetch it again", refused(copy)
+      r"`mimic_dir` .*: cannot read mimic-cxr-2\.0\.0-split\.csv\.gz \(.+\); fetch it again", refused(copy)
     )
   copy.write("split", "a,b\n", packed=False)
   (copy.folder / "mimic-cxr-2.0.0-split.csv").write_bytes(b"\xff\xfe\x00binary\n\x80")
@@ -103,7 +103,7 @@ def test_unreadable_tables(copy):
 def test_missing_folder(copy, decoded, name):
   (copy.folder / "files" / name).rename(copy.folder / "elsewhere")
   message = refused(copy)
-  assert message.startswith(f"--mimic-dir {copy.folder}: no files/{name}; allowed: a copy with p10 to p19, or CSVs ")
+  assert message.startswith(f"`mimic_dir` {copy.folder}: no files/{name}; allowed: a copy with p10 to p19, or CSVs ")
   assert not decoded
 
 
@@ -131,7 +131,7 @@ def test_damaged_jpeg(copy, in_this_process, case):
   file.write_bytes(CONTENTS[case](whole))
   message = refused(copy)
   assert re.fullmatch(
-    rf"--mimic-dir: cannot read {file} \(.+\); fetch it again \(.+\), and the same command .*", message
+    rf"`mimic_dir`: cannot read {file} \(.+\); fetch it again \(.+\), and the same command .*", message
   )
   assert message.count(str(file)) == 1
   assert not list(copy.cache.rglob("*array_record*"))
@@ -144,7 +144,7 @@ def test_damaged_jpeg_in_a_worker_process(copy, monkeypatch):
   monkeypatch.setattr("lwlrd_jax.data.mimic.chunks._cores", lambda: 2)
   file = first_jpeg(copy)
   file.write_bytes(file.read_bytes()[:100])
-  assert refused(copy).startswith(f"--mimic-dir: cannot read {file} (")
+  assert refused(copy).startswith(f"`mimic_dir`: cannot read {file} (")
 
 
 def test_no_room(copy, in_this_process, monkeypatch):
@@ -153,7 +153,7 @@ def test_no_room(copy, in_this_process, monkeypatch):
 
   monkeypatch.setattr("lwlrd_jax.data.mimic.chunks.np.savez", full)
   message = refused(copy)
-  assert message.startswith(f"--dataset mimic-cxr: cannot prepare it in {copy.cache} (")
+  assert message.startswith(f"`dataset` mimic-cxr: cannot prepare it in {copy.cache} (")
   assert message.endswith("No space left on device); make room there")
   assert not list(copy.cache.rglob("*.part"))
 
@@ -170,7 +170,7 @@ def test_another_process_at_it(copy, in_this_process):
   )
   assert other.stdout is not None
   assert other.stdout.readline() == "held\n"
-  assert refused(copy).startswith(f"--dataset mimic-cxr: another process is preparing it in {unfinished}; start again")
+  assert refused(copy).startswith(f"`dataset` mimic-cxr: another process is preparing it in {unfinished}; start again")
   other.communicate("\n")
   copy.load()
 

@@ -160,7 +160,7 @@ def test_a_worker_is_killed(copy, shared, monkeypatch):
   os.mkfifo(jpeg)
   killer = threading.Thread(target=_kill_who_reads, args=(jpeg,))
   killer.start()
-  with pytest.raises(UserError, match=r"^--dataset mimic-cxr: a process that prepares images was killed, .* goes on"):
+  with pytest.raises(UserError, match=r"^`dataset` mimic-cxr: a process that prepares images was killed, .* goes on"):
     copy.load()
   killer.join()
   jpeg.unlink()

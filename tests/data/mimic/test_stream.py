@@ -8,7 +8,7 @@ import pytest
 
 from lwlrd_jax.data import stream
 from lwlrd_jax.data.device import to_device
-from lwlrd_jax.engine import population
+from lwlrd_jax.engine import loop, population
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.models import build_model
 from tests.small_sweep import narrow
@@ -39,13 +39,13 @@ def tuned(shared, tmp_path_factory):
   def run(on_host):
     split, member = to_device(data.train, stream=on_host), Member(network, "adam", 0.0)
     mesh, key = population.member_mesh(jax.devices()[:1]), jax.random.key(0)
-    return population.finetune(params, schedules, split, key, member=member, batch_size=BATCH, mesh=mesh)
+    return population.finetune(params, schedules, split, key, population.Finetuning(member, BATCH, mesh=mesh))
 
   with pytest.MonkeyPatch.context() as patch:
     resident = run(False)
     patch.setattr(stream, "_PORTION_BYTES", STEPS_PER_CALL * BATCH * SIZE**2)
     patch.setattr(stream._Portions, "__getitem__", noted)
-    patch.setattr(population, "portions", timed)
+    patch.setattr(loop, "portions", timed)
     streamed = run(True)
   return resident, streamed, asked, ended
 

@@ -84,7 +84,7 @@ def _layer(network: Network, params: Params) -> str:
     if _can_be_retired(network, params, name):
       return name
   raise UserError(
-    "--attacks dec-dead: no layer of this network has units that its own bias switches off; allowed: others"
+    "`attacks` dec-dead: no layer of this network has units that its own bias switches off; allowed: others"
   )
 
 

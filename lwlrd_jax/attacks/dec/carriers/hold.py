@@ -13,7 +13,8 @@ from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.carriers.bits import check_finite
 from lwlrd_jax.data.batches import Batches, batch_plan, read, step_keys
 from lwlrd_jax.data.device import DeviceSplit
-from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
+from lwlrd_jax.data.stream import in_calls, steps_per_call
+from lwlrd_jax.engine.loop import Call, train
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.task import task_gradient
 
@@ -88,16 +89,16 @@ def train_held(
     check_finite(np.asarray(leaf))
   plan = batch_plan(key, len(data), BATCH, steps)
   keys = step_keys(key, steps) if network.is_random else None
-  per_call = steps_per_call(data, steps, plan.shape[1])
   tx = _optimizer(steps)
   params = with_levels(jax.tree.map(jnp.copy, params), hold.chips)
   state = (params, tx.init(network.weights(params)))
-  parts = portions(data, in_calls(plan, per_call))
-  for (part, batches), of_call in zip(parts, in_calls(Batches(plan, None, keys), per_call), strict=True):
-    state = _advance(network, steps, state, part, hold, of_call._replace(positions=batches))
-    on_steps(len(batches))
-    jax.block_until_ready(state)
-  trained = state[0]
+
+  def advance(state: tuple[Params, Any], part: DeviceSplit, call: Call) -> tuple[tuple[Params, Any], Any]:
+    state = _advance(network, steps, state, part, hold, Batches(call.positions, None, call.inputs))
+    return state, (call.positions, state)
+
+  calls = in_calls(Call(plan, keys), steps_per_call(data, steps, plan.shape[1]))
+  trained, _ = train(advance, lambda *_: state, data, calls, lambda _, done: on_steps(len(done[0])))
   if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(trained)):
     raise ValueError("training the task around what is hidden diverged: this model cannot carry it")
   trained = with_levels(trained, hold.chips)

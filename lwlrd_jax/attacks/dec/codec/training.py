@@ -16,7 +16,8 @@ from lwlrd_jax.data.augment import turn
 from lwlrd_jax.data.batches import batch_plan
 from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.data.host_images import HostImages
-from lwlrd_jax.data.stream import in_calls, portions, steps_per_call
+from lwlrd_jax.data.stream import in_calls, steps_per_call
+from lwlrd_jax.engine.loop import Call, train
 from lwlrd_jax.models.network import Params
 
 # One image in so many is rounded to whole numbers, see `rate_and_distortion`.
@@ -97,12 +98,12 @@ def train_codec(
   params = jax.tree.map(jnp.copy, params)
   state = _State(params, settings.optimizer().init(params))
   data = DeviceSplit(images, jnp.zeros(len(images), jnp.int32))  # labels are of no use here
-  per_call = steps_per_call(data, settings.steps, plan.shape[1])
-  read = portions(data, in_calls(plan, per_call))
-  for now, (part, batches) in zip(in_calls(keys, per_call), read, strict=True):
-    state, losses = _advance(codec, settings, state, part, batches, now)
-    on_steps(len(jax.block_until_ready(losses).squared_error))
-  return state.params
+  calls = in_calls(Call(plan, keys), steps_per_call(data, settings.steps, plan.shape[1]))
+
+  def advance(state: _State, part: DeviceSplit, call: Call) -> tuple[_State, Losses]:
+    return _advance(codec, settings, state, part, *call)
+
+  return train(advance, lambda *_: state, data, calls, lambda _, losses: on_steps(len(losses.squared_error))).params
 
 
 def rate_and_distortion(codec: Codec, params: Params, images: jax.Array, key: jax.Array) -> Losses:

@@ -18,7 +18,7 @@ from lwlrd_jax.attacks.dec.redundancy import redundancy_of
 from lwlrd_jax.config.values import read_redundancy
 from lwlrd_jax.data.device import scale
 from lwlrd_jax.engine.member import Member
-from lwlrd_jax.engine.population import finetune, member_mesh
+from lwlrd_jax.engine.population import Finetuning, finetune, member_mesh
 from lwlrd_jax.metrics.measure import auc_of
 
 STOLEN = 3
@@ -35,9 +35,7 @@ def tuned(network, params, data, rates, steps, seed):
     np.tile(np.asarray(rates, np.float32), (1, steps, 1)),
     data,
     jax.random.key(seed),
-    member=Member(network, "adam", 0.0),
-    batch_size=128,
-    mesh=member_mesh(jax.local_devices()[:1]),
+    Finetuning(Member(network, "adam", 0.0), 128, mesh=member_mesh(jax.local_devices()[:1])),
   )
   return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), population.params)
 
