@@ -22,6 +22,7 @@ import numpy as np
 from lwlrd_jax.cli import parse_command_line, run_main
 from lwlrd_jax.data import Split, load_dataset
 from lwlrd_jax.data.device import DeviceSplit, to_device
+from lwlrd_jax.data.mimic.choices import Choices
 from lwlrd_jax.engine import loop
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import Finetuning, Population, finetune
@@ -100,7 +101,7 @@ def _split(settings: Settings) -> Split:
     shape = (settings.images, settings.image_size, settings.image_size, 1)
     return Split(rng.integers(0, 256, shape, np.uint8), rng.integers(0, 2, (settings.images, 14), np.uint8))
   size, folder = settings.image_size, settings.data_dir
-  return load_dataset("mimic-cxr", image_size=size, mimic_dir=settings.mimic_dir, data_dir=folder).train
+  return load_dataset("mimic-cxr", image_size=size, mimic=Choices(settings.mimic_dir), data_dir=folder).train
 
 
 def _timed(read: Callable[..., Iterator[Any]], waits: list[float]) -> Callable[..., Iterator[Any]]:

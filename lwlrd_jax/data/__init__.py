@@ -30,7 +30,6 @@ def load_dataset(
   image_size: int | None = None,
   labels: str = "auto",
   seed: int = 0,
-  mimic_dir: Path | None = None,
   mimic: Choices | None = None,
 ) -> Dataset:
   """Loads, or draws, a data set.
@@ -42,8 +41,7 @@ def load_dataset(
     image_size: Side in pixels. Default: 28, or that of the images in the npz file.
     labels: What 0/1 columns of an npz file are: `classes`, `findings`, or `auto`, by the rows.
     seed: Of the generated set; the others have no use for it.
-    mimic_dir: The user's copy of MIMIC-CXR-JPG, if and only if the name is mimic-cxr.
-    mimic: What is chosen of it. Default: frontal views, CheXpert's labels, uncertain findings ignored.
+    mimic: Where the user's copy of MIMIC-CXR-JPG is, if and only if the name is mimic-cxr, and what is chosen of it.
 
   Returns:
     The data set.
@@ -67,9 +65,9 @@ def load_dataset(
   if name == "mimic-cxr":
     from lwlrd_jax.data.mimic.load import load_mimic  # pandas, which the others need not  # noqa: PLC0415
 
-    return load_mimic(mimic_dir, image_size=size, data_dir=data_dir, choices=mimic or Choices())
-  if mimic_dir is not None:
-    raise UserError(f"`mimic_dir` {mimic_dir}: goes with `dataset` mimic-cxr only, not with `dataset` {name}")
+    return load_mimic(mimic or Choices(), image_size=size, data_dir=data_dir)
+  if mimic is not None and mimic.folder is not None:
+    raise UserError(f"`mimic_dir` {mimic.folder}: goes with `dataset` mimic-cxr only, not with `dataset` {name}")
   if name in MEDMNIST:
     return load_medmnist(name, image_size=size, data_dir=data_dir)
   return phantom(image_size=size, seed=seed)

@@ -104,90 +104,95 @@ def schedule_label(
   return "-".join(parts)
 
 
-def plan_defenses(
-  *,
-  decays: tuple[float, ...],
-  lrs: tuple[float, ...],
-  epochs: int,
-  batch_size: int,
-  optimizer: str,
-  shape: str,
-  baselines: bool,
-  task_lr: float,
-  train_size: int,
-  layers: int,
-  floors: tuple[float, ...] = (0.0,),
-  depth_of_layer: Sequence[int] | None = None,
-  granularity: str = LAYER,
-  directions: tuple[str, ...] = (EARLY,),
-  high_lrs: tuple[float, ...] | None = None,
-) -> list[Defense]:
-  """Every schedule of a sweep: LWLRD for each rate, decay and floor, reversed likewise if asked for, the baselines.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Grid:
+  """Which schedules a sweep compares.
 
-  As baselines, high-LR stands once for each of `high_lrs`, and reversed for each of `lrs`, at the median decay.
-  Super-Fine-Tuning has an optimizer, a batch size and a length of its own, those of its authors' two settings: under
-  another optimizer its rates would mean something else. Only the clipping of gradients is added.
-
-  Args:
+  Attributes:
     decays: Factors in (0, 1].
     lrs: Largest learning rates.
+    high_lrs: Those of high-LR.
+    floors: Shares of the largest rate below which LWLRD's rates do not fall, in [0, 1]. Baselines have none.
+    directions: Where the decays' largest rates are: `early`, LWLRD, `late`, reversed, both or neither.
+    granularity: Name of the units that LWLRD and reversed count.
     epochs: Passes over the training set, for all but Super-Fine-Tuning.
     batch_size: Images a step, likewise.
     optimizer: Inner optimizer, likewise.
     shape: Course over time, likewise.
     baselines: Whether to add baselines.
+  """
+
+  decays: tuple[float, ...]
+  lrs: tuple[float, ...]
+  high_lrs: tuple[float, ...]
+  floors: tuple[float, ...] = (0.0,)
+  directions: tuple[str, ...] = (EARLY,)
+  granularity: str = LAYER
+  epochs: int
+  batch_size: int
+  optimizer: str
+  shape: str
+  baselines: bool
+
+
+def plan_defenses(grid: Grid, *, task_lr: float, train_size: int, depths: Sequence[int]) -> list[Defense]:
+  """Every schedule of a sweep: LWLRD for each rate, decay and floor, reversed likewise if asked for, the baselines.
+
+  As baselines, high-LR stands once for each of its rates, and reversed for each of `lrs`, at the median decay.
+  Super-Fine-Tuning has an optimizer, a batch size and a length of its own, those of its authors' two settings: under
+  another optimizer its rates would mean something else. Only the clipping of gradients is added.
+
+  Args:
+    grid: What is compared.
     task_lr: Rate at which the task was trained.
     train_size: Images in the training set.
-    layers: Layers of the model.
-    floors: Shares of the largest rate below which LWLRD's rates do not fall, in [0, 1]. Baselines have none.
-    depth_of_layer: Unit that each layer belongs to, see `schedules.by_layer`: what LWLRD and reversed count. Default:
-      every layer is one.
-    granularity: Name of these units.
-    directions: Where the decays' largest rates are: `early`, LWLRD, `late`, reversed, or both.
-    high_lrs: Rates of high-LR. Default: `lrs`.
+    depths: Unit that each layer belongs to, see `schedules.by_layer`.
 
   Returns:
     The schedules, LWLRD first.
 
   Raises:
-    ValueError: A value out of range, or depths that are not one for each layer.
+    ValueError: A value out of range.
   """
-  depths = range(layers) if depth_of_layer is None else depth_of_layer
-  if len(depths) != layers:
-    raise ValueError(f"{len(depths)} depths for {layers} layers")
   units = number_of_units(depths)
-  steps = epochs * steps_per_epoch(train_size, batch_size)
-  over_time = time_shape(shape, steps)
+  over_time = time_shape(grid.shape, grid.epochs * steps_per_epoch(train_size, grid.batch_size))
 
   def common(name: str, decay: float | None, lr: float, schedule: np.ndarray, floor: float = 0.0) -> Defense:
-    # Where there is no decay, there is nothing to count.
-    counted = LAYER if decay is None else granularity
     return Defense(
-      name, decay, lr, epochs, shape, optimizer, batch_size, by_layer(schedule, depths), floor, granularity=counted
+      name,
+      decay,
+      lr,
+      grid.epochs,
+      grid.shape,
+      grid.optimizer,
+      grid.batch_size,
+      by_layer(schedule, depths),
+      floor,
+      # Where there is no decay, there is nothing to count.
+      granularity=LAYER if decay is None else grid.granularity,
     )
-
-  plan = []
-  if EARLY in directions:
-    plan += [
-      common("lwlrd", d, lr, lwlrd(lr, d, layers=units, shape=over_time, floor=floor), floor)
-      for lr in lrs
-      for d in decays
-      for floor in floors
-    ]
 
   def late(lr: float, decay: float) -> Defense:
     return common("reversed", decay, lr, reversed_lwlrd(lr, decay, layers=units, shape=over_time))
 
-  if LATE in directions:
-    plan += [late(lr, decay) for lr in lrs for decay in decays]
-  if not baselines:
+  plan = []
+  if EARLY in grid.directions:
+    plan += [
+      common("lwlrd", decay, lr, lwlrd(lr, decay, layers=units, shape=over_time, floor=floor), floor)
+      for lr in grid.lrs
+      for decay in grid.decays
+      for floor in grid.floors
+    ]
+  if LATE in grid.directions:
+    plan += [late(lr, decay) for lr in grid.lrs for decay in grid.decays]
+  if not grid.baselines:
     return plan
   vanilla_lr = _VANILLA_SHARE * task_lr
   plan.append(common("vanilla", None, vanilla_lr, uniform(vanilla_lr, layers=units, shape=over_time)))
-  plan += [common("high_lr", None, lr, uniform(lr, layers=units, shape=over_time)) for lr in high_lrs or lrs]
-  if LATE not in directions:
-    plan += [late(lr, sorted(decays)[len(decays) // 2]) for lr in lrs]
-  return plan + _super_finetuning_presets(train_size, layers)
+  plan += [common("high_lr", None, lr, uniform(lr, layers=units, shape=over_time)) for lr in grid.high_lrs]
+  if LATE not in grid.directions:
+    plan += [late(lr, sorted(grid.decays)[len(grid.decays) // 2]) for lr in grid.lrs]
+  return plan + _super_finetuning_presets(train_size, len(depths))
 
 
 def steps_per_epoch(train_size: int, batch_size: int) -> int:

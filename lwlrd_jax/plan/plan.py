@@ -11,10 +11,10 @@ import jax
 from lwlrd_jax.attacks.dec.carriers.hold import BATCH as HELD_BATCH
 from lwlrd_jax.attacks.making import load_attack
 from lwlrd_jax.attacks.registry import chosen
-from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, SweepConfig
+from lwlrd_jax.config import Data, Dec, Finishing, SweepConfig
 from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.data.mimic.choices import Choices
-from lwlrd_jax.defenses.plan import Defense, plan_defenses, steps_per_epoch
+from lwlrd_jax.defenses.plan import Grid, plan_defenses, steps_per_epoch
 from lwlrd_jax.engine.mapping import Strategy
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.utility import absent_classes
@@ -22,6 +22,7 @@ from lwlrd_jax.models import build_model
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.own import check_training
 from lwlrd_jax.models.recipes import Recipe, recipe_of
+from lwlrd_jax.models.task import Compute
 from lwlrd_jax.models.task_training import TaskTraining
 from lwlrd_jax.plan.jobs import Job, controls_of, table_order
 from lwlrd_jax.plan.room import members_per_wave, strategy_of, streams
@@ -131,7 +132,10 @@ class Plan:
     recipe: Rates of this kind of network.
     infection: What is infected.
     codes: How images are compressed and hidden.
-    tuning: Fine-tuning as it was asked for; `epochs`, `lrs` and `granularity` are filled in.
+    grid: Which schedules are compared.
+    compute: What fine-tuning's passes are computed in.
+    share: Share of the training split that fine-tuning sees.
+    overlap: Whether that share holds stolen images.
     finishing: Settings of the finishers.
     jobs: What is done with every infected model; of a search with the baselines alone.
     search: What is searched for, if anything.
@@ -148,7 +152,10 @@ class Plan:
   recipe: Recipe
   infection: Infection
   codes: Dec
-  tuning: FineTuning
+  grid: Grid
+  compute: Compute
+  share: float
+  overlap: str
   finishing: Finishing
   jobs: tuple[Job, ...]
   search: Search | None
@@ -185,16 +192,19 @@ def make_plan(config: SweepConfig, place: Place, team: Team) -> Plan:
   infection = _infection(config, data, recipe)
   if config.tuning.overlap == "none" and infection.stolen == train:
     raise UserError(f"`overlap` none: all {train} training images are stolen; allowed: any, or fewer of them")
-  tuning = _tuning(config.tuning, train, recipe)
+  grid = _grid(config, train, recipe)
   # By the first one's memory: other programs round otherwise.
   stream = team.agree("streaming", lambda: streams(config.run.stream, data.train.images.nbytes))
   network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
-  searches = config.searching.search is not None
-  defenses = _defenses(tuning, infection.training.task_lr, train, network, searches=searches)
-  _check_training(config.data.model, network, params, data, [infection.training, *defenses], tuning)
+  depths, task_lr = network.depth_of_layer(grid.granularity), infection.training.task_lr
+  defenses = plan_defenses(grid, task_lr=task_lr, train_size=train, depths=depths)
+  sizes = {HELD_BATCH, infection.training.batch_size, *(defense.batch_size for defense in defenses)}
+  check_training(
+    config.data.model, network, params, {min(size, train) for size in sizes}, data.train.labels, config.tuning.compute
+  )
   declared = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
-  strategy = strategy_of(config.run.strategy, network, declared, tuning.batch_size)
-  batch_size = max((defense.batch_size for defense in defenses), default=tuning.batch_size)
+  strategy = strategy_of(config.run.strategy, network, declared, grid.batch_size)
+  batch_size = max((defense.batch_size for defense in defenses), default=grid.batch_size)
   limit = config.run.members_per_wave or members_per_wave(network, declared, batch_size, strategy)
   return Plan(
     flags=config.flat(),
@@ -206,12 +216,15 @@ def make_plan(config: SweepConfig, place: Place, team: Team) -> Plan:
     recipe=recipe,
     infection=infection,
     codes=config.dec,
-    tuning=tuning,
+    grid=grid,
+    compute=config.tuning.compute,
+    share=config.tuning.share,
+    overlap=config.tuning.overlap,
     finishing=config.finishing,
     jobs=tuple(
       Job(defense, prepare, config.finishing.finish) for prepare in config.finishing.prepare for defense in defenses
     ),
-    search=_search(config, tuning, network),
+    search=_search(config, grid, max(depths) + 1),
     execution=Execution(
       strategy=strategy,
       stream=stream,
@@ -247,8 +260,7 @@ def _load(flags: Data) -> Dataset:
     data_dir=flags.data_dir,
     image_size=flags.image_size,
     labels=flags.labels,
-    mimic_dir=flags.mimic_dir,
-    mimic=Choices(flags.views, flags.uncertain, flags.labeler),
+    mimic=Choices(flags.mimic_dir, flags.views, flags.uncertain, flags.labeler),
   )
 
 
@@ -279,75 +291,44 @@ def _infection(config: SweepConfig, data: Dataset, recipe: Recipe) -> Infection:
   return Infection(attacks, stolen, config.infection.seeds, training, config.infection.infect_steps)
 
 
-def _tuning(flags: FineTuning, train: int, recipe: Recipe) -> FineTuning:
-  """With the defaults filled in that depend on the data and the network."""
+def _grid(config: SweepConfig, train: int, recipe: Recipe) -> Grid:
+  """With the defaults filled in that depend on the data and the network; of a search the baselines alone."""
+  flags, searches = config.tuning, config.searching.search is not None
   per_epoch = steps_per_epoch(train, flags.batch_size)
   epochs = flags.epochs or max(_EPOCHS, math.ceil(_FEWEST_STEPS / per_epoch))
   if (steps := epochs * per_epoch) > _MOST_STEPS:
     raise UserError(f"`epochs` {epochs}: {steps:,} steps; allowed: at most {_MOST_STEPS:,} in a fine-tuning")
-  return dataclasses.replace(
-    flags,
+  lrs = (recipe.lr_max,) if flags.lrs is None else flags.lrs
+  return Grid(
+    decays=flags.decays,
+    lrs=lrs,
+    high_lrs=lrs if flags.high_lrs is None else flags.high_lrs,
+    floors=flags.floors,
+    directions=() if searches else flags.directions,
+    granularity=flags.granularity or recipe.granularity,
     epochs=epochs,
-    lrs=(recipe.lr_max,) if flags.lrs is None else flags.lrs,
-    granularity=flags.granularity or recipe.granularity,  # type: ignore[arg-type]
+    batch_size=flags.batch_size,
+    optimizer=flags.optimizer,
+    shape=flags.shape,
+    baselines=flags.baselines,
   )
 
 
-def _defenses(tuning: FineTuning, task_lr: float, train: int, network: Network, *, searches: bool) -> list[Defense]:
-  """All schedules that a sweep's flags name; of a search the baselines alone."""
-  assert tuning.epochs is not None
-  assert tuning.lrs is not None
-  assert tuning.granularity is not None
-  return plan_defenses(
-    decays=tuning.decays,
-    lrs=tuning.lrs,
-    high_lrs=tuning.high_lrs,
-    epochs=tuning.epochs,
-    batch_size=tuning.batch_size,
-    optimizer=tuning.optimizer,
-    shape=tuning.shape,
-    baselines=tuning.baselines,
-    task_lr=task_lr,
-    train_size=train,
-    layers=len(network.layers),
-    floors=tuning.floors,
-    depth_of_layer=network.depth_of_layer(tuning.granularity),
-    granularity=tuning.granularity,
-    directions=() if searches else tuning.directions,
-  )
-
-
-def _check_training(
-  model: str, network: Network, params: Params, data: Dataset, trainings: list[Any], tuning: FineTuning
-) -> None:
-  """Refuses a network of a user's own that could not be trained on the batches of a sweep."""
-  sizes = {HELD_BATCH, *(training.batch_size for training in trainings)}
-  batches = {min(size, len(data.train)) for size in sizes}
-  check_training(model, network, params, batches, data.train.labels, tuning.compute)
-
-
-def _search(config: SweepConfig, tuning: FineTuning, network: Network) -> Search | None:
+def _search(config: SweepConfig, grid: Grid, units: int) -> Search | None:
   """What a search varies, and how long it goes on."""
   flags, finishes = config.searching, config.finishing.finish
   if flags.search is None:
     return None
-  assert tuning.epochs is not None
-  assert tuning.lrs is not None
-  assert tuning.granularity is not None
-  chosen: dict[str, Any] = {} if tuning.floors == (0.0,) else {"floors": tuple(tuning.floors)}
+  floors: dict[str, Any] = {} if grid.floors == (0.0,) else {"floors": tuple(grid.floors)}
   space = Space(
-    epochs=tuple(sorted({max(tuning.epochs // 2, 1), tuning.epochs, 2 * tuning.epochs})),
-    units=max(network.depth_of_layer(tuning.granularity)) + 1,
+    epochs=tuple(sorted({max(grid.epochs // 2, 1), grid.epochs, 2 * grid.epochs})),
+    units=units,
     finishes=tuple(finishes) if finishes != ((),) else ((), ("scrub",)),
-    decays=(min(tuning.decays), max(tuning.decays)),
-    lrs=(
-      (min(tuning.lrs), max(tuning.lrs))
-      if len(tuning.lrs) > 1
-      else (tuning.lrs[0] / _LR_RANGE, tuning.lrs[0] * _LR_RANGE)
-    ),
-    granularity=tuning.granularity,
-    usual_lr=tuning.lrs[0],
-    usual_epochs=tuning.epochs,
-    **chosen,
+    decays=(min(grid.decays), max(grid.decays)),
+    lrs=(min(grid.lrs), max(grid.lrs)) if len(grid.lrs) > 1 else (grid.lrs[0] / _LR_RANGE, grid.lrs[0] * _LR_RANGE),
+    granularity=grid.granularity,
+    usual_lr=grid.lrs[0],
+    usual_epochs=grid.epochs,
+    **floors,
   )
   return Search(space, flags.search, flags.population, flags.max_auc_drop)

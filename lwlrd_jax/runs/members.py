@@ -92,13 +92,13 @@ class Workbench(NamedTuple):
 
   def scheduled(self, job: Job, finish: Steps, seed: int) -> dict[str, Any]:
     """Cells of a member that has a schedule."""
-    defense, tuning = job.defense, self.setup.plan.tuning
+    defense, plan = job.defense, self.setup.plan
     names = ("decay", "lr_max", "floor", "epochs", "shape", "optimizer", "batch_size", "granularity")
     return {
       **self.common(job.member(self.attack.name, finish, seed), defense.name),
       **{name: getattr(defense, name) for name in names},
-      "share": tuning.share,
-      "overlap": tuning.overlap,
+      "share": plan.share,
+      "overlap": plan.overlap,
     }
 
 
@@ -125,7 +125,7 @@ def run_wave(bench: Workbench, wave: Wave, infected: Infected) -> Found:
       _tuning_split(setup, infected, seed),
       finetune_key(seed),
       Finetuning(
-        Member(plan.network, first.defense.optimizer, 0.0, plan.tuning.compute),
+        Member(plan.network, first.defense.optimizer, 0.0, plan.compute),
         first.defense.batch_size,
         plan.infection.training.augment,
         plan.execution.strategy,
@@ -240,11 +240,11 @@ def _scrub_cells(scrubbed: Scrubbed | None) -> dict[str, Any]:
 
 def _tuning_split(setup: Setup, infected: Infected, seed: int) -> DeviceSplit:
   """What the defence may look at."""
-  tuning = setup.plan.tuning
-  if tuning.share == 1 and tuning.overlap == "any":
+  plan = setup.plan
+  if plan.share == 1 and plan.overlap == "any":
     return setup.train
   stolen = np.asarray(infected.stolen)
-  return setup.train.subset(choose_share(len(setup.train), tuning.share, tuning.overlap, stolen, share_key(seed)))
+  return setup.train.subset(choose_share(len(setup.train), plan.share, plan.overlap, stolen, share_key(seed)))
 
 
 def _title(bench: Workbench, wave: Wave) -> str:

@@ -65,12 +65,11 @@ def _check_done(store: Store, order: Sequence[str]) -> None:
 def _jobs_of(candidates: Sequence[Candidate], plan: Plan) -> tuple[Job, ...]:
   """Candidates that differ in their finishers alone are fine-tuned once."""
   by_label: dict[str, Job] = {}
-  assert plan.tuning.granularity is not None
-  depths = plan.network.depth_of_layer(plan.tuning.granularity)
+  depths = plan.network.depth_of_layer(plan.grid.granularity)
   for candidate in candidates:
     defense = candidate.to_defense(
-      batch_size=plan.tuning.batch_size,
-      optimizer=plan.tuning.optimizer,
+      batch_size=plan.grid.batch_size,
+      optimizer=plan.grid.optimizer,
       train_size=len(plan.data.train),
       depth_of_layer=depths,
     )

@@ -37,7 +37,7 @@ def print_forecast(setup: Setup, team: Team) -> None:
       np.zeros((program.members, program.steps, len(network.layers)), np.float32),
       setup.train,
       Finetuning(
-        Member(network, program.optimizer, 0.0, plan.tuning.compute),
+        Member(network, program.optimizer, 0.0, plan.compute),
         program.batch_size,
         plan.infection.training.augment,
         strategy,

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lwlrd_jax.defenses.plan import plan_defenses, steps_per_epoch
+from lwlrd_jax.defenses.plan import Grid, plan_defenses, steps_per_epoch
 from lwlrd_jax.engine.optimizer import INNER
 
 
-def _plan(**changes):
+def _plan(train_size=2600, depths=(0, 1, 2, 3), **changes):
   settings = {
     "decays": (0.9, 0.1, 0.5),
     "lrs": (0.03, 0.01),
@@ -18,11 +18,10 @@ def _plan(**changes):
     "optimizer": "adam",
     "shape": "linear",
     "baselines": True,
-    "task_lr": 1e-3,
-    "train_size": 2600,
-    "layers": 4,
+    **changes,
   }
-  return plan_defenses(**{**settings, **changes})
+  grid = Grid(**{"high_lrs": settings["lrs"], **settings})
+  return plan_defenses(grid, task_lr=1e-3, train_size=train_size, depths=depths)
 
 
 def test_contents():
@@ -90,7 +89,7 @@ def test_floors_are_a_third_axis_of_lwlrd_alone():
 
 
 def test_decay_by_block_is_of_lwlrd_and_reversed():
-  plan = _plan(depth_of_layer=(0, 0, 1, 1), granularity="block")
+  plan = _plan(depths=(0, 0, 1, 1), granularity="block")
   by_name = {defense.name: defense for defense in plan if defense.decay in {None, 0.5}}
   np.testing.assert_allclose(by_name["lwlrd"].schedule[0], [0.01, 0.01, 0.005, 0.005], rtol=1e-5)
   np.testing.assert_allclose(by_name["reversed"].schedule[0], [0.005, 0.005, 0.01, 0.01], rtol=1e-5)
@@ -102,7 +101,7 @@ def test_decay_by_block_is_of_lwlrd_and_reversed():
 
 def test_depths_are_one_for_each_layer():
   with pytest.raises(ValueError, match="3 depths for 4 layers"):
-    _plan(depth_of_layer=(0, 1, 2))
+    _plan(depths=(0, 1, 2))
 
 
 def test_labels_of_a_plain_sweep():

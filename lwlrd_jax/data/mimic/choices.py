@@ -1,6 +1,7 @@
 """What a user chooses of MIMIC-CXR-JPG when it is read: views, whose labels, what uncertain findings count as."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +23,7 @@ class Choices:
   """Flags of `dataset` mimic-cxr` that need no new preparation.
 
   Attributes:
+    folder: The user's copy.
     views: See `parse_views`.
     uncertain: A key of `UNCERTAIN`.
     labeler: One of `LABELERS`.
@@ -30,6 +32,7 @@ class Choices:
     UserError: Another value.
   """
 
+  folder: Path | None = None
   views: str = "frontal"
   uncertain: str = "ignore"
   labeler: str = "chexpert"

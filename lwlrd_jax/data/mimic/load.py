@@ -20,7 +20,7 @@ _SMALLEST, _LARGEST = 11, 1024
 _BESIDE = 1024
 
 
-def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | None = None, choices: Choices) -> Dataset:
+def load_mimic(choices: Choices, *, image_size: int = 28, data_dir: Path | None = None) -> Dataset:
   """Loads MIMIC-CXR-JPG from a user's own copy.
 
   The first time, every JPEG is decoded and resized; afterwards the CSVs are read and checked again, and the JPEGs are
@@ -28,11 +28,11 @@ def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | No
   whose files were missing, which a list in the prepared set names. Nothing is ever written into the copy.
 
   Args:
-    folder: The copy: `files/p10` to `files/p19`, and the CSVs, each as .csv or .csv.gz.
+    choices: The copy: `files/p10` to `files/p19`, and the CSVs, each as .csv or .csv.gz; views, labeler, and what
+      uncertain findings count as.
     image_size: Side in pixels.
     data_dir: Where the prepared set is kept, in a folder `mimic_cxr` that only its owner may enter. Default: `tfds` in
       the cache folder.
-    choices: Views, labeler, and what uncertain findings count as.
 
   Returns:
     The data set, in the order of the split file: images u8[N, S, S, 1], labels u8[N, 14]. It is not openly licensed.
@@ -41,7 +41,7 @@ def load_mimic(folder: Path | None, *, image_size: int = 28, data_dir: Path | No
     UserError: See `tables.read_tables`, `choices.chosen_views`, `builder.prepare`; a size or folder that is not
       allowed; more images than memory holds; a split without images; a prepared set that is damaged.
   """
-  tables = read_tables(folder, choices.labeler)
+  tables = read_tables(choices.folder, choices.labeler)
   if not _SMALLEST <= image_size <= _LARGEST:
     raise UserError(f"`image_size` {image_size}: allowed for mimic-cxr: {_SMALLEST} to {_LARGEST} pixels")
   if data_dir is None:

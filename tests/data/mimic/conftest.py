@@ -66,7 +66,7 @@ class Copy:
 
   def load(self, *, size: int = SIZE, data_dir: Path | None = None, **choices: str) -> Dataset:
     return load_dataset(
-      "mimic-cxr", mimic_dir=self.folder, image_size=size, data_dir=data_dir or self.cache, mimic=Choices(**choices)
+      "mimic-cxr", image_size=size, data_dir=data_dir or self.cache, mimic=Choices(self.folder, **choices)
     )
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from lwlrd_jax.data import load_dataset
 from lwlrd_jax.data.mimic import load
 from lwlrd_jax.data.mimic.builder import open_builder
+from lwlrd_jax.data.mimic.choices import Choices
 from lwlrd_jax.data.mimic.tables import read_tables
 from lwlrd_jax.errors import UserError
 
@@ -145,7 +146,7 @@ def test_the_copy_is_only_read_and_what_is_prepared_is_private(copy, in_this_pro
 
 def test_kept_in_the_cache_by_default(copy, in_this_process, monkeypatch, tmp_path):
   monkeypatch.setenv("LWLRD_JAX_CACHE", str(tmp_path / "cache"))
-  load_dataset("mimic-cxr", mimic_dir=copy.folder, image_size=16)
+  load_dataset("mimic-cxr", mimic=Choices(copy.folder), image_size=16)
   assert (tmp_path / "cache" / "tfds" / "mimic_cxr").stat().st_mode & 0o777 == 0o700
 
 
@@ -243,13 +244,13 @@ def test_folders(shared, tmp_path):
   with pytest.raises(UserError, match=r"^`dataset` mimic-cxr: needs `mimic_dir` DIR, .* https://physionet\.org/"):
     load_dataset("mimic-cxr")
   with pytest.raises(UserError, match=r"^`mimic_dir` .*nowhere: there is no such folder; .* https://physionet\.org/"):
-    load_dataset("mimic-cxr", mimic_dir=tmp_path / "nowhere")
+    load_dataset("mimic-cxr", mimic=Choices(tmp_path / "nowhere"))
   with pytest.raises(UserError, match=r"^`mimic_dir` .*: has no mimic-cxr-2\.0\.0-split\.csv or .*physionet"):
-    load_dataset("mimic-cxr", mimic_dir=tmp_path)
+    load_dataset("mimic-cxr", mimic=Choices(tmp_path))
   with pytest.raises(UserError, match=r"^`data_dir` .*nowhere: there is no such folder"):
-    load_dataset("mimic-cxr", mimic_dir=shared.folder, data_dir=tmp_path / "nowhere")
+    load_dataset("mimic-cxr", mimic=Choices(shared.folder), data_dir=tmp_path / "nowhere")
   with pytest.raises(UserError, match=r"^`mimic_dir` .*: goes with `dataset` mimic-cxr only, not with .*phantom"):
-    load_dataset("phantom", mimic_dir=shared.folder)
+    load_dataset("phantom", mimic=Choices(shared.folder))
 
 
 def damage_records(folder):

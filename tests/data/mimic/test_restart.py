@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from lwlrd_jax.data.mimic import builder, chunks
+from lwlrd_jax.data.mimic.choices import Choices
 from lwlrd_jax.data.mimic.tables import read_tables
 from lwlrd_jax.errors import UserError
 
@@ -22,6 +23,7 @@ import os, signal, sys
 from pathlib import Path
 from lwlrd_jax.data import load_dataset
 from lwlrd_jax.data.mimic import builder, chunks
+from lwlrd_jax.data.mimic.choices import Choices
 
 def killing(function, name, at):
   calls = []
@@ -36,7 +38,7 @@ chunks.CHUNK, chunks._cores = 20, lambda: 1
 module, name, at, folder, data_dir = sys.argv[1:]
 module = {"builder": builder, "chunks": chunks}[module]
 setattr(module, name, killing(getattr(module, name), name, int(at)))
-load_dataset("mimic-cxr", mimic_dir=Path(folder), data_dir=Path(data_dir), image_size=16)
+load_dataset("mimic-cxr", mimic=Choices(Path(folder)), data_dir=Path(data_dir), image_size=16)
 """
 
 
