@@ -1,4 +1,4 @@
-"""Controls that are sets of images and no models: the floor of leakage, and what images may be worth."""
+"""Controls that are sets of images, not models: the floor of leakage, and what images may be worth."""
 
 from typing import Any, NamedTuple
 
@@ -22,16 +22,11 @@ class Control(NamedTuple):
 
 
 def image_controls(setup: Setup, infected: Infected, key: jax.Array) -> dict[str, Control]:
-  """Measures them, by their name in the column `defense`.
-
-  Args:
-    setup: What all parts of a sweep share.
-    infected: What was stolen: the controls are as many images, with the same labels.
-    key: Random key, of the noise.
+  """Measures as many images as are stolen, with their labels, by name in the column `defense`.
 
   Returns:
     `mean_image`, every image the mean training image; `originals`, the stolen images themselves; `noise_images`,
-    uniform noise. The last two have no leakage to measure.
+    uniform noise from `key`. The last two have no leakage to measure.
   """
   train, public, num_outputs = setup.train, setup.public, setup.plan.network.num_outputs
   originals, labels = scale(train.images[infected.stolen]), train.labels[infected.stolen]
