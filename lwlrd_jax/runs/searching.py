@@ -103,8 +103,7 @@ def _result(candidate: Candidate, setting: Setting, store: Store, floors: Floors
           status=str(row["status"]),
         )
       )
-  limits = {attack.name: floors.limit(attack.name) for attack in setting.attacks}
-  return combine(candidate, outcomes, reid_limits=limits, mean_ssim=floors.ssim, ssim_limit=floors.ssim_limit)
+  return combine(candidate, outcomes, floors)
 
 
 def _number(cell: object) -> float:
