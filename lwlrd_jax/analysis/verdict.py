@@ -156,10 +156,7 @@ class Verdict:
     return rows[rows.members.map(set(schedule.members).issuperset)].iloc[0]
 
   def difference(self, figure: str, row: pd.Series, other: pd.Series) -> Interval:
-    """A figure's difference, of two rows of `averaged`, the first's less the other's; unknown without outcomes.
-
-    The figure is one of `outcomes.QUANTITIES`.
-    """
+    """The difference of one of `outcomes.QUANTITIES`, of two rows of `averaged`; unknown without outcomes."""
     return self.outcomes.difference(figure, row.members, other.members)
 
 

@@ -11,11 +11,10 @@ from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.metrics.downstream import downstream_auc
 from lwlrd_jax.metrics.measure import measure_constant
 from lwlrd_jax.metrics.postprocess import PublicStatistics
-from lwlrd_jax.metrics.rows import leakage_figures, leakage_outcomes
 
 
 class Control(NamedTuple):
-  """Cells of the results table, and figures image by image (`rows.outcomes`)."""
+  """Cells of the results table, and figures image by image (`Measured.outcomes`)."""
 
   figures: dict[str, Any]
   outcomes: dict[str, np.ndarray]
@@ -59,6 +58,6 @@ def image_controls(
   found = {
     name: Control({"downstream_auc": float(auc.mean())}, {"downstream_auc": auc}) for name, auc in by_name.items()
   }
-  found["mean_image"].figures.update(leakage_figures(floor))
-  found["mean_image"].outcomes.update(leakage_outcomes(floor))
+  found["mean_image"].figures.update(floor.figures())
+  found["mean_image"].outcomes.update(floor.outcomes())
   return found

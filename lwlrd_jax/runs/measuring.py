@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from lwlrd_jax.attacks.base import Attack, Infected
-from lwlrd_jax.metrics.measure import Measured, auc_of, measure, measure_images
+from lwlrd_jax.metrics.measure import Bench, Measured, auc_of, measure, measure_images
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.setup.setting import Setting
 from lwlrd_jax.setup.starting_points import host_model
@@ -39,10 +39,10 @@ def measure_all(
   They are made as they are needed. What does not fill a group is measured one by one: two compiled programs serve
   groups of any size.
   """
-  splits = (setting.train, setting.val, setting.test)
+  bench = Bench(setting.network, setting.train, setting.val, setting.test, setting.public)
   for group in _groups(members, setting.measured_together):
     params, live = (_stack(trees) for trees in ([one.params for one in group], [one.live for one in group]))
-    found = measure(setting.network, attack, params, live, infected, *splits, setting.public, "vmap")
+    found = measure(bench, attack, infected, params, live, "vmap")
     for i, member in enumerate(group):
       yield member, jax.tree.map(lambda leaf, i=i: leaf[i], found)
 

@@ -17,7 +17,6 @@ from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.memory import is_out_of_memory
 from lwlrd_jax.engine.population import finetune, kept_at_the_end
 from lwlrd_jax.metrics.measure import sample_positions
-from lwlrd_jax.metrics.rows import figures
 from lwlrd_jax.models.liveness import Liveness
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.models.task import Compute
@@ -106,7 +105,7 @@ def run_wave(
     while len(found.rows) < count:
       try:
         for member, measured in measure_all(setting, attack, treated(), infected):
-          found.add(member.name, {**member.row, "status": status(member, measured), **figures(measured)}, measured)
+          found.add(member.name, {**member.row, "status": status(member, measured), **measured.figures()}, measured)
           directory.save(member.name, {"params": member.params})
           with kept_at_the_end(of_wave, population.reached):
             on_members(1)
@@ -143,7 +142,7 @@ def measure_controls(setting: Setting, attack: Attack, seed: int, infected: Infe
     controls.append(Treated(name, row, params, setting.finisher.live(params).live, True))
   found = Found.nothing()
   for member, measured in measure_all(setting, attack, controls, infected):
-    row = {**member.row, "status": status(member, measured), **figures(measured)}
+    row = {**member.row, "status": status(member, measured), **measured.figures()}
     if row["defense"] == "untreated":
       row |= hiding_figures(setting, attack, seed, infected)
     found.add(member.name, row, measured)

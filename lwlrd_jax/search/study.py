@@ -27,16 +27,15 @@ _PATIENCE = 8
 class Search:
   """A search for the schedules that trade utility for privacy best.
 
-  What it asks for is a function of its arguments and of the results so far, and of nothing else: not of the order in
-  which they came, nor of how many objects like this one they were told to. A search that is built again from the rows
-  of a stopped run resumes as if it had never stopped, in the middle of a round too.
+  What it asks for depends on its arguments and on the results so far alone, whatever their order. A search that is
+  built again from the rows of a stopped run resumes as if it had never stopped, in the middle of a round too.
 
   The opening is the first round, or the first 8 candidates if that is more: the anchors of the space, half of it at
   most, and points of a sequence that fills the space evenly. What follows, from the second round on and beside what is
   left of the opening, are proposals of multi-objective, multivariate TPE (Ozaki et al. 2022, doi
-  10.1613/jair.1.13188). On made-up trade-offs like that of `tests/search/test_study.py` its
-  schedules dominate more than those of independent TPE, NSGA-II, the even sequence alone and random search, at budgets
-  from 24 to 64. At 12 nothing beats the even sequence.
+  10.1613/jair.1.13188). On made-up trade-offs (`tests/search/test_study.py`) its schedules dominate more than those of
+  independent TPE, NSGA-II, the even sequence alone and random search, at budgets from 24 to 64. At 12 nothing beats the
+  even sequence.
 
   Args:
     space: Bounds.
@@ -215,12 +214,10 @@ def propose(space: Space, past: list[Result], *, seed: int, number: int, count: 
 
 def _fresh(proposals: Iterable[Candidate], known: list[Candidate], count: int) -> list[Candidate]:
   """The first distinct proposals that are not known."""
-  found: dict[Candidate, None] = {}
-  if count <= 0:
-    return []
-  for candidate in proposals:
-    if candidate not in known:
-      found[candidate] = None
+  found: list[Candidate] = []
+  for candidate in proposals if count > 0 else ():
+    if candidate not in known and candidate not in found:
+      found.append(candidate)
     if len(found) == count:
       break
-  return list(found)
+  return found
