@@ -63,15 +63,15 @@ class Outcomes:
     return bootstrap.intervals(samples, **QUANTITIES[quantity]._asdict())
 
   def difference(self, quantity: str, ours: Iterable[str], others: Iterable[str]) -> Interval:
-    """The difference of two figures of this run, ours less the others'; see `paired`."""
-    return paired(quantity, self.samples(quantity, ours), self.samples(quantity, others))
+    """The difference of two figures of this run, ours less the others'."""
+    return difference(quantity, self.samples(quantity, ours), self.samples(quantity, others), paired=True)
 
   def mean_difference(self, quantity: str, ours: Iterable[Iterable[str]], others: Iterable[Iterable[str]]) -> Interval:
     """As `difference` of means over several attacks, each with members of its own; of crossed quantities only.
 
     Unknown unless all attacks have the same seeds: of those that all have it would be another figure.
     """
-    return paired(quantity, self._mean(quantity, ours), self._mean(quantity, others))
+    return difference(quantity, self._mean(quantity, ours), self._mean(quantity, others), paired=True)
 
   def _mean(self, quantity: str, groups: Iterable[Iterable[str]]) -> BySeed:
     """The mean over groups; empty unless all have the same seeds."""
@@ -84,27 +84,24 @@ class Outcomes:
 NONE = Outcomes()
 
 
-def paired(quantity: str, ours: BySeed, others: BySeed) -> Interval:
-  """The difference of two figures of the same data, with everything paired that can be.
+def difference(quantity: str, ours: BySeed, others: BySeed, *, paired: bool) -> Interval:
+  """The difference of two figures, ours less the others', with its 95 % interval.
 
-  Seeds are paired if they are the same; test images always, stolen ones if the seeds are and each has as many.
-  Samples are as `Outcomes.samples` gives them.
+  Args:
+    quantity: One of `QUANTITIES`.
+    ours: As `Outcomes.samples` gives them.
+    others: Likewise.
+    paired: Whether they are of the same data. Then everything is paired that can be: seeds if they are the same; test
+      images always, stolen ones if the seeds are and each has as many.
   """
   if not ours or not others:
     return UNKNOWN
-  seeds = list(ours) == list(others)
+  kind = QUANTITIES[quantity]
+  seeds = paired and list(ours) == list(others)
   # Where two attacks stole different images, pairing them changes nothing: they are independent either way.
-  images = QUANTITIES[quantity].crossed or (seeds and all(len(ours[seed]) == len(others[seed]) for seed in ours))
-  return _difference(quantity, ours, others, seeds=seeds, images=images)
-
-
-def unpaired(quantity: str, ours: BySeed, others: BySeed) -> Interval:
-  """The difference of two figures that have neither seeds nor images in common; arguments as for `paired`."""
-  return _difference(quantity, ours, others, seeds=False, images=False)
-
-
-def _difference(quantity: str, ours: BySeed, others: BySeed, *, seeds: bool, images: bool) -> Interval:
+  same_counts = seeds and all(len(ours[seed]) == len(others[seed]) for seed in ours)
+  images = paired and (kind.crossed or same_counts)
   mine, theirs = [*ours.values()], [*others.values()]
   if quantity == "reid":
     return bootstrap.share_difference(mine, theirs, seeds=seeds, images=images)
-  return bootstrap.difference(mine, theirs, seeds=seeds, images=images, **QUANTITIES[quantity]._asdict())
+  return bootstrap.difference(mine, theirs, seeds=seeds, images=images, **kind._asdict())

@@ -1,6 +1,7 @@
 """Which of the schedules that were tried are worth choosing from, and which one to take."""
 
 import dataclasses
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -25,9 +26,13 @@ def front(results: Sequence[Result]) -> list[Result]:
     Of the usable ones, those of which none other loses as little AUC on the validation split, lets as few attacks
     through, re-identifies as few images, and does better in one of the three. In ascending order of AUC lost.
   """
-  usable = [(result, _figures(result)) for result in results if result.usable]
-  kept = [result for result, figures in usable if not any(_beats(others, figures) for _, others in usable)]
-  return sorted(kept, key=_by_utility)
+  usable = [result for result in results if result.usable]
+  figures = [(result.auc_drop_val, len(result.through), result.reid) for result in usable]
+
+  def beaten(ours: tuple[float, int, float]) -> bool:
+    return any(theirs != ours and all(map(operator.le, theirs, ours)) for theirs in figures)
+
+  return sorted((result for result, ours in zip(usable, figures, strict=True) if not beaten(ours)), key=_by_utility)
 
 
 def recommend(results: Sequence[Result], max_auc_drop: float) -> Recommendation:
@@ -73,14 +78,6 @@ def describe(results: Sequence[Result], *, rounds: int, max_auc_drop: float) -> 
     "front": [_entry(result, recommended=result is chosen) for result in shown],
     "recommended": next((i for i, result in enumerate(shown) if result is chosen), None),
   }
-
-
-def _figures(result: Result) -> tuple[float, int, float]:
-  return result.auc_drop_val, len(result.through), result.reid
-
-
-def _beats(one: tuple[float, int, float], other: tuple[float, int, float]) -> bool:
-  return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def _by_utility(result: Result) -> tuple[float, float, str]:
