@@ -39,6 +39,14 @@ class Leakage(NamedTuple):
   mse: jax.Array
   reid: jax.Array
 
+  def figures(self) -> dict[str, float]:
+    """Cells of the results table by column."""
+    return {name: float(value.mean()) for name, value in self._asdict().items()}
+
+  def outcomes(self) -> dict[str, np.ndarray]:
+    """What intervals are made of: f32[S] by column."""
+    return {name: np.asarray(value) for name, value in self._asdict().items() if name != "ssim_naive"}
+
 
 def versions(
   extracted: jax.Array,
@@ -49,13 +57,10 @@ def versions(
   """Everything that an attacker makes of what they extracted: f32[P, S, H, W, C] in [0, 1], the raw version first.
 
   Args:
-    extracted: f32[S, H, W, C], raw.
+    extracted: f32[S, H, W, C], raw. If any pixel is not finite, every version of a post-processing is NaN.
     public: Statistics of such images.
     restored: f32[R, S, H, W, C], what the attacker's own restorations make of them, if there are any.
     names: Post-processings; `raw` is the first.
-
-  Returns:
-    The versions. All of them are NaN where the raw extraction is not finite anywhere.
   """
   with jax.default_matmul_precision("highest"):
     closed_form = jnp.stack([POSTPROCESSINGS[name](extracted, public) for name in names])
@@ -67,6 +72,7 @@ def versions(
   return jnp.concatenate([closed_form, jnp.clip(jnp.nan_to_num(restored), 0, 1)])
 
 
+@jax.default_matmul_precision("highest")
 def leakage(
   candidates: jax.Array, stolen: jax.Array, data: DeviceSplit, public: PublicStatistics
 ) -> tuple[Leakage, jax.Array]:
@@ -84,13 +90,6 @@ def leakage(
     The figures, NaN where an extraction is not finite; and i32[], the version that is re-identified most, of those the
     one with the highest SSIM.
   """
-  with jax.default_matmul_precision("highest"):
-    return _leakage(candidates, stolen, data, public)
-
-
-def _leakage(
-  candidates: jax.Array, stolen: jax.Array, data: DeviceSplit, public: PublicStatistics
-) -> tuple[Leakage, jax.Array]:
   originals = scale(data.images[stolen])
   similarity = ssim(candidates, originals[None])
   squared_error = jnp.square(candidates - originals).mean(axis=(2, 3, 4))
@@ -111,8 +110,8 @@ def _leakage(
 def reidentification(candidates: jax.Array, stolen: jax.Array, data: DeviceSplit, mean: jax.Array) -> jax.Array:
   """Top-1 re-identification among all training images, by cosine similarity of deviations from the mean image.
 
-  Copies are one image: who finds any of them has found all, and they lose to another image, or tie with it, once.
-  Pictures come out inverted at times: if a version's negatives are recognised more often, that counts.
+  Copies are one image: an attacker who finds any of them has found all, and they lose to another image, or tie with it,
+  once. Pictures come out inverted at times: if a version's negatives are recognised more often, that counts.
 
   A tie with n other images counts 1 / (1 + n): reconstructions that are all the same score chance, which is one of all
   distinct images.

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lwlrd_jax.analysis.bootstrap import Interval
-from lwlrd_jax.analysis.outcomes import paired, unpaired
+from lwlrd_jax.analysis.outcomes import difference
 from lwlrd_jax.analysis.verdict import CONTROLS, SCHEDULE, Verdict, judge
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report import formats
@@ -254,7 +254,7 @@ def _difference(
   """The other's figure less the first's; without an interval where one of them has none."""
   ours = other.run.outcomes.samples(figure, row.members)
   others = first.run.outcomes.samples(figure, before.members)
-  found = (paired if pairs else unpaired)(figure, ours, others)
+  found = difference(figure, ours, others, paired=pairs)
   return found if found.known else Interval(row[figure] - before[figure], math.nan, math.nan)
 
 

@@ -39,10 +39,9 @@ def measure_all(
   They are made as they are needed. What does not fill a group is measured one by one: two compiled programs serve
   groups of any size.
   """
-  splits = (setup.train, setup.val, setup.test)
   for group in _groups(members, together):
     params, live = (_stack(trees) for trees in ([one.params for one in group], [one.live for one in group]))
-    found = measure(setup.plan.network, attack, params, live, infected, *splits, setup.public, "vmap")
+    found = measure(setup.bench, attack, infected, params, live, "vmap")
     for i, member in enumerate(group):
       yield member, jax.tree.map(lambda leaf, i=i: leaf[i], found)
 
@@ -72,10 +71,10 @@ def hiding_figures(setup: Setup, attack: Attack, seed: int, infected: Infected) 
   host = host_model(setup.origin, seed) if attack.info.family.needs_host else None
 
   def psnr(images: jax.Array) -> float:
-    return float(measure_images(images, infected.stolen, setup.train, setup.public).psnr.mean())
+    return float(measure_images(images, infected.stolen, setup.bench.train, setup.bench.public).psnr.mean())
 
   found = attack.columns(setup.origin.task, host, infected, psnr)
-  return found if host is None else {"host_auc": float(auc_of(setup.plan.network, host, setup.test)), **found}
+  return found if host is None else {"host_auc": float(auc_of(setup.plan.network, host, setup.bench.test)), **found}
 
 
 def _groups(members: Iterable[Treated], size: int) -> Iterator[list[Treated]]:

@@ -20,7 +20,6 @@ from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.memory import is_out_of_memory
 from lwlrd_jax.engine.population import Finetuning, finetune, kept_at_the_end
 from lwlrd_jax.metrics.measure import sample_positions
-from lwlrd_jax.metrics.rows import figures
 from lwlrd_jax.models.liveness import Liveness
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.plan.jobs import Job, Wave
@@ -155,7 +154,7 @@ def run_wave(bench: Workbench, wave: Wave, infected: Infected) -> Found:
     while len(found.rows) < count:
       try:
         for member, measured in measure_all(setup, attack, treated(), infected, bench.limits.measured):
-          found.add(member.name, {**member.row, "status": status(member, measured), **figures(measured)}, measured)
+          found.add(member.name, {**member.row, "status": status(member, measured), **measured.figures()}, measured)
           bench.directory.save(member.name, {"params": member.params})
           with kept_at_the_end(of_wave, population.reached):
             on_members(1)
@@ -191,7 +190,7 @@ def measure_controls(bench: Workbench, seed: int, infected: Infected) -> Found:
     controls.append(Treated(str(member_id), row, params, setup.finisher.live(params).live, True))
   found = Found.nothing()
   for member, measured in measure_all(setup, attack, controls, infected, bench.limits.measured):
-    row = {**member.row, "status": status(member, measured), **figures(measured)}
+    row = {**member.row, "status": status(member, measured), **measured.figures()}
     if row["defense"] == UNTREATED:
       row |= hiding_figures(setup, attack, seed, infected)
     found.add(member.name, row, measured)
@@ -207,7 +206,7 @@ def measure_controls(bench: Workbench, seed: int, infected: Infected) -> Found:
 def pictures(setup: Setup, infected: Infected) -> dict[str, np.ndarray]:
   """What reconstructions are to look like, of the first infection, and the mean training image."""
   shown = np.asarray(infected.stolen)[sample_positions(len(infected.stolen))]
-  mean = np.asarray(jnp.round(setup.public.mean * 255).astype(jnp.uint8))
+  mean = np.asarray(jnp.round(setup.bench.public.mean * 255).astype(jnp.uint8))
   return {"originals": setup.plan.data.train.images[shown], "mean_image": mean}
 
 
@@ -240,11 +239,11 @@ def _scrub_cells(scrubbed: Scrubbed | None) -> dict[str, Any]:
 
 def _tuning_split(setup: Setup, infected: Infected, seed: int) -> DeviceSplit:
   """What the defence may look at."""
-  plan = setup.plan
+  plan, train = setup.plan, setup.bench.train
   if plan.share == 1 and plan.overlap == "any":
-    return setup.train
+    return train
   stolen = np.asarray(infected.stolen)
-  return setup.train.subset(choose_share(len(setup.train), plan.share, plan.overlap, stolen, share_key(seed)))
+  return train.subset(choose_share(len(train), plan.share, plan.overlap, stolen, share_key(seed)))
 
 
 def _title(bench: Workbench, wave: Wave) -> str:

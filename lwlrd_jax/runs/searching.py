@@ -96,8 +96,7 @@ def _result(candidate: Candidate, plan: Plan, store: Store, floors: Floors) -> R
           status=str(row["status"]),
         )
       )
-  limits = {attack: floors.limit(attack) for attack in plan.infection.attacks}
-  return combine(candidate, outcomes, reid_limits=limits, mean_ssim=floors.ssim, ssim_limit=floors.ssim_limit)
+  return combine(candidate, outcomes, floors)
 
 
 def _number(cell: object) -> float:

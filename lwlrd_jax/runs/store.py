@@ -11,7 +11,6 @@ import numpy as np
 from lwlrd_jax.disk.directory import RunDirectory
 from lwlrd_jax.errors import TemporaryFailure
 from lwlrd_jax.metrics.measure import Measured
-from lwlrd_jax.metrics.rows import outcomes
 from lwlrd_jax.storage import make_folder, remove_tree
 from lwlrd_jax.team import Team
 
@@ -48,7 +47,7 @@ class Found(NamedTuple):
     self.rows[name] = row
     self.samples[f"member/{name}"] = np.asarray(measured.samples)
     self.survival[name] = np.asarray(measured.survival.planes)
-    self.outcomes.update({f"{column}/{name}": values for column, values in outcomes(measured).items()})
+    self.outcomes.update({f"{column}/{name}": values for column, values in measured.outcomes().items()})
 
   def update(self, found: "Found") -> None:
     """Adds what was found of other members."""

@@ -104,7 +104,7 @@ def _checked(place: Place, team: Team) -> Place:
 
 
 def _begin(place: Place, description: dict[str, Any], stack: contextlib.ExitStack, team: Team) -> RunDirectory:
-  """Writes config.json before the work, so that a killed run can be resumed. The directory's lock is put on the stack."""
+  """Writes config.json before the work: a killed run can be resumed. The stack gets the directory's lock."""
 
   def begin() -> str:
     directory = RunDirectory(place.out) if place.resume else RunDirectory.create(place.out, overwrite=place.overwrite)

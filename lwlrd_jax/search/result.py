@@ -4,6 +4,9 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from lwlrd_jax.analysis.verdict import Floors
 from lwlrd_jax.search.space import Candidate
 
 OK = "ok"
@@ -38,8 +41,8 @@ class Result:
 
   Attributes:
     candidate: The candidate.
-    auc_drop_val: Largest AUC lost on the validation split. What a search selects by.
-    auc_drop_test: Largest AUC lost on the test split. What is told of the selected.
+    auc_drop_val: Largest AUC lost on the validation split, by which a search selects.
+    auc_drop_test: Largest AUC lost on the test split, which is reported of the selected.
     auc: Lowest AUC on the test split.
     reid_by_attack: Re-identification of each attack, in [0, 1].
     ssim_excess: Largest SSIM over that of the mean training image; negative below it.
@@ -64,35 +67,19 @@ class Result:
   @property
   def reid(self) -> float:
     """Largest re-identification over attacks; NaN if there is none."""
-    values = list(self.reid_by_attack.values())
-    return max(values) if values and not any(map(math.isnan, values)) else math.nan
+    return _largest(self.reid_by_attack) if self.reid_by_attack else math.nan
 
   @property
   def usable(self) -> bool:
-    """Whether it can be compared: its status is ok, and all of its figures are numbers."""
+    """Whether it can be compared: its status is ok, and none of its figures is NaN or infinity."""
     figures = (self.auc_drop_val, self.auc_drop_test, self.auc, self.reid, self.ssim_excess)
     return self.status == OK and all(map(math.isfinite, figures))
 
 
-def combine(
-  candidate: Candidate,
-  outcomes: Sequence[Outcome],
-  *,
-  reid_limits: Mapping[str, float],
-  mean_ssim: float,
-  ssim_limit: float,
-) -> Result:
-  """One result of all attacks and infections: means over infections, then the worst attack.
+def combine(candidate: Candidate, outcomes: Sequence[Outcome], floors: Floors) -> Result:
+  """One result of all attacks and infections, one or more: means over infections, then the worst attack.
 
-  Args:
-    candidate: The candidate.
-    outcomes: At least one for each attack.
-    reid_limits: Re-identification up to which each attack counts as stopped; see `report.summary.Floors`.
-    mean_ssim: SSIM of the mean training image.
-    ssim_limit: SSIM up to which an attack counts as stopped.
-
-  Returns:
-    The result. Its status is that of the first outcome that is not ok, and its figures are NaN then.
+  Its status is that of the first outcome that is not ok, and its figures are NaN then.
 
   Raises:
     ValueError: No outcomes.
@@ -107,25 +94,22 @@ def combine(
     of_attack.setdefault(outcome.attack, []).append(outcome)
 
   def means(figure: str) -> dict[str, float]:
-    return {name: sum(getattr(o, figure) for o in found) / len(found) for name, found in of_attack.items()}
+    return {name: sum(getattr(one, figure) for one in found) / len(found) for name, found in of_attack.items()}
 
-  reid, ssim = means("reid"), means("ssim")
   return Result(
     candidate,
     auc_drop_val=_largest(means("auc_drop_val")),
     auc_drop_test=_largest(means("auc_drop_test")),
-    auc=-_largest({name: -auc for name, auc in means("auc").items()}),
-    reid_by_attack=reid,
-    ssim_excess=_largest(ssim) - mean_ssim,
-    # By the report's rule: a figure that is too high in one infection is enough.
+    auc=float(np.min([*means("auc").values()])),
+    reid_by_attack=means("reid"),
+    ssim_excess=_largest(means("ssim")) - floors.ssim,
+    # As in the report, a figure that is too high in one infection is enough.
     through=tuple(
-      name
-      for name, found in of_attack.items()
-      if not all(o.reid <= reid_limits[name] and o.ssim <= ssim_limit for o in found)
+      name for name, found in of_attack.items() if not all(floors.stops(name, one.reid, one.ssim) for one in found)
     ),
   )
 
 
 def _largest(figures: Mapping[str, float]) -> float:
-  """The largest, or NaN if there is one: `max` alone would depend on the order."""
-  return math.nan if any(map(math.isnan, figures.values())) else max(figures.values())
+  """The largest, or NaN if there is one, whatever the order."""
+  return float(np.max([*figures.values()]))

@@ -10,8 +10,8 @@ from lwlrd_jax.defenses.plan import Defense, schedule_label, steps_per_epoch
 from lwlrd_jax.defenses.schedules import SHAPES, by_layer, lwlrd, number_of_units, time_shape
 from lwlrd_jax.models.depth import LAYER
 
-# Rates and decays are told in two digits: labels are short, a row says all of its schedule, and finer differences than
-# these are lost in the noise of a fine-tuning.
+# Rates and decays have two digits: labels are short, a row says all of its schedule, and finer differences than these
+# are lost in the noise of a fine-tuning.
 _DIGITS = 2
 _Choice = TypeVar("_Choice")
 _NAME = "lwlrd"
@@ -30,7 +30,7 @@ class Candidate:
     epochs: Passes over the training set.
     shape: Course of the learning rate over time, one of `schedules.SHAPES`.
     floor: Share of `lr_max` below which no layer's rate falls, in [0, 1].
-    finish: Steps after fine-tuning, names of `config.names.FINISH_NAMES`; empty for none.
+    finish: Names of finishing steps; empty for none.
     granularity: What the decay counts: `layer`, or the name of a larger unit.
   """
 
@@ -72,9 +72,6 @@ class Candidate:
       optimizer: Inner optimizer, a name of `engine.optimizer.INNER`.
       train_size: Images in the training set.
       depth_of_layer: Unit of each layer, see `schedules.by_layer`.
-
-    Returns:
-      A defence named `lwlrd`, whose label tells everything that a search varies but the finishing steps.
 
     Raises:
       ValueError: A value out of range.
@@ -183,12 +180,12 @@ class Space:
     shape = "cosine" if "cosine" in self.shapes else self.shapes[0]
     finish = ("scrub",) if ("scrub",) in self.finishes else self.finishes[0]
     low, high = self.decays
-    found = [
-      self.canonical(Candidate(decay, self.usual_lr, epochs, shape, min(self.floors), finish))
+    usual = (
+      Candidate(decay, self.usual_lr, epochs, shape, min(self.floors), finish)
       for decay in _ANCHOR_DECAYS
       if low <= decay <= high
-    ]
-    return list(dict.fromkeys(found))
+    )
+    return list(dict.fromkeys(map(self.canonical, usual)))
 
 
 def _pick(choices: Sequence[_Choice], at: float) -> _Choice:
@@ -203,6 +200,5 @@ def _rounded(value: float, bounds: tuple[float, float]) -> float:
   (0.012, 0.0512)
   """
   low, high = bounds
-  if not low < value < high:
-    return min(max(value, low), high)
-  return min(max(float(f"{value:.{_DIGITS}g}"), low), high)
+  rounded = float(f"{value:.{_DIGITS}g}") if low < value < high else value
+  return min(max(rounded, low), high)

@@ -7,9 +7,10 @@ from lwlrd_jax.attacks.dec.redundancy import redundancy_of
 from lwlrd_jax.attacks.making import Means, make_attack, plain_transpose
 from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.data.copies import Copies, find_copies
-from lwlrd_jax.data.device import DeviceSplit, to_device
+from lwlrd_jax.data.device import to_device
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.metrics.postprocess import PublicStatistics, public_statistics
+from lwlrd_jax.metrics.measure import Bench
+from lwlrd_jax.metrics.postprocess import public_statistics
 from lwlrd_jax.plan.plan import Plan
 from lwlrd_jax.setup.codec import make_coding
 from lwlrd_jax.setup.finish import Finisher
@@ -24,10 +25,7 @@ class Setup:
   Attributes:
     plan: What is done.
     copies: Which training images are copies of each other.
-    train: The training split, on the device or streamed.
-    val: The validation split, on the device.
-    test: The test split, likewise.
-    public: What an attacker knows of such images.
+    bench: The network, the splits on the device (train perhaps streamed), and what an attacker knows of such images.
     origin: What starting points are made from.
     attacks: To defend against.
     finisher: Applies finishers.
@@ -35,10 +33,7 @@ class Setup:
 
   plan: Plan
   copies: Copies
-  train: DeviceSplit
-  val: DeviceSplit
-  test: DeviceSplit
-  public: PublicStatistics
+  bench: Bench
   origin: Origin
   attacks: tuple[Attack, ...]
   finisher: Finisher
@@ -78,8 +73,9 @@ def prepare(plan: Plan, team: Team, *, dry: bool = False) -> Setup:
   attacks = [make_attack(name, _means(origin)) for name in plan.infection.attacks]
   for attack in attacks:
     _check(origin, attack)
+  bench = Bench(plan.network, train, val, test, public_statistics(train))
   finisher = Finisher(plan.network, plan.declared, train, val, plan.finishing)
-  return Setup(plan, copies, train, val, test, public_statistics(train), origin, tuple(attacks), finisher)
+  return Setup(plan, copies, bench, origin, tuple(attacks), finisher)
 
 
 def _means(origin: Origin) -> Means:

@@ -181,11 +181,11 @@ def join(
 
   def give_up() -> None:
     if not came.wait(join_timeout):
-      of = "" if processes is None else f" of {processes}"
+      this = ("" if process_id is None else f" {process_id}") + ("" if processes is None else f" of {processes}")
       message = (
-        f"error: process {'' if process_id is None else process_id}{of} on {socket.gethostname()} waited {join_timeout:g} s "
-        f"for the others, and not all came (coordinator {coordinator or 'as the cluster has it'}); start the same "
-        "command on every host, let them reach the coordinator's port, or raise `join_timeout`"
+        f"error: process{this} on {socket.gethostname()} waited {join_timeout:g} s for the others, and not all came "
+        f"(coordinator {coordinator or 'as the cluster has it'}); start the same command on every host, let them reach "
+        "the coordinator's port, or raise `join_timeout`"
       )
       print(with_flags(message), file=sys.stderr, flush=True)
       os._exit(EXIT_TEMPORARY)

@@ -8,7 +8,7 @@ from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.metrics.capacity import survival
 from lwlrd_jax.metrics.downstream import downstream_auc
 from lwlrd_jax.metrics.leakage import leakage, versions
-from lwlrd_jax.metrics.measure import measure, measure_constant, sample_positions
+from lwlrd_jax.metrics.measure import Bench, measure, measure_constant, sample_positions
 from lwlrd_jax.metrics.postprocess import public_statistics
 from lwlrd_jax.metrics.ssim import ssim
 from lwlrd_jax.metrics.utility import auc_by_image, utility
@@ -40,7 +40,8 @@ def members(case, tiny_network):
 def found(case, members):
   network, attack, infected, secret, stolen, train, test, public = case
   live = jax.tree.map(lambda leaf: jnp.ones((3, *leaf.shape), bool), infected)
-  return measure(network, attack, _stack(*members), live, Infected(infected, secret, stolen), train, test, test, public)
+  bench = Bench(network, train, test, test, public)
+  return measure(bench, attack, Infected(infected, secret, stolen), _stack(*members), live)
 
 
 def test_every_figure_of_every_member(case, members, found):
