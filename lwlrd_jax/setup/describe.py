@@ -6,7 +6,7 @@ from typing import Any
 
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.defenses.plan import Defense
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.errors import UserError, with_flags
 from lwlrd_jax.metrics.measure import MEASURES
 from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS
 from lwlrd_jax.metrics.utility import absent_classes
@@ -47,7 +47,7 @@ def describe(setup: Setup) -> dict[str, Any]:
       "multi_label": data.multi_label,
       "openly_licensed": data.openly_licensed,
       "sha256": setup.origin.digest,
-      "notes": list(data.notes),
+      "notes": [with_flags(note) for note in data.notes],
     },
     "model": identity(plan.model, data.image_shape, data.num_outputs),
     "unused_parameters": list(plan.network.unused),
