@@ -256,7 +256,8 @@ def out_errors(path: Path, done: str) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    raise UserError(f"--out {path}: cannot be {done} ({error.strerror}); allowed: a folder you can write") from error
+    allowed = "" if done == "written" else "; allowed: a folder you can write"
+    raise UserError(f"--out {path}: cannot be {done} ({error.strerror}){allowed}") from error
 
 
 def never_began(path: Path) -> bool:
