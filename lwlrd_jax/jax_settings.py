@@ -47,10 +47,11 @@ def pin(environment: MutableMapping[str, str]) -> list[str]:
   Returns:
     Those that were set to something else, as NAME=VALUE.
   """
+  spellings = {"False": _FALSE, "True": _TRUE}
   other = [
     f"{name}={environment[name]}"
     for name, value in PINNED.items()
-    if name in environment and not _is_same(environment[name], value)
+    if environment.get(name, value) != value and environment[name].lower() not in spellings.get(value, ())
   ]
   environment.update(PINNED)
   return other
@@ -62,10 +63,6 @@ def unusual() -> dict[str, str]:
 
   now = {name: str(getattr(jax.config, name.lower())) for name in _OF_FIGURES}
   return {name: value for name, value in now.items() if value != _OF_FIGURES[name]}
-
-
-def _is_same(given: str, wanted: str) -> bool:
-  return given == wanted or given.lower() in {"False": _FALSE, "True": _TRUE}.get(wanted, ())
 
 
 def import_jax() -> None:

@@ -65,7 +65,7 @@ def check() -> None:
 
 
 def listen_to(ask_others: Callable[[Stopped | None], Stopped | None]) -> None:
-  """Has other processes take part: they are told of a request, and tell of theirs."""
+  """Has other processes take part: they receive a request of this one, and report theirs."""
   _request.ask_others = ask_others
 
 

@@ -13,10 +13,8 @@ from lwlrd_jax.errors import UserError
 def path_of(name: str | Path) -> Path:
   """A path on disk, or in a bucket if it is a URL such as `gs://bucket/folder`.
 
-  Of what a bucket's paths can do only what `pathlib.Path` has too is used here, so they pass as such. Buckets need the
-  fsspec package of their kind, `gcsfs` for `gs://`.
-
-  A leading `~` is the user's home.
+  A bucket's paths pass as `pathlib.Path`: only what both can do is used. Buckets need the fsspec package of their kind,
+  `gcsfs` for `gs://`. A leading `~` is the user's home.
 
   Raises:
     UserError: That package is missing, or that home is not known.

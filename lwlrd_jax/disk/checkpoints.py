@@ -54,13 +54,7 @@ def save_tree(path: Path, tree: dict[str, Any], *, replace: bool = True) -> None
 
 
 def load_tree(path: Path) -> dict[str, Any]:
-  """Reads what `save_tree` wrote, as NumPy arrays, whatever devices wrote it.
-
-  Args:
-    path: The checkpoint's folder.
-
-  Returns:
-    Nested dicts of arrays.
+  """Reads what `save_tree` wrote, as nested dicts of NumPy arrays, whatever devices wrote it.
 
   Raises:
     FileNotFoundError: There is no complete checkpoint.
@@ -76,7 +70,7 @@ def _save(path: Path, host: dict[str, Any], replace: bool) -> None:
   if is_remote(path):
     with tempfile.TemporaryDirectory() as local:
       folder = Path(local) / path.name
-      _write(folder, host)
+      _write_here(folder, host)
       if path.exists():
         remove_tree(path)
       for file in _files(folder):  # the checksums come last: without them it is none
@@ -87,7 +81,12 @@ def _save(path: Path, host: dict[str, Any], replace: bool) -> None:
   # A name of its own: others may be at the same one.
   new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
   try:
-    _write(new, host)
+    if is_text(new):  # TensorStore takes no other names
+      _write_here(new, host)
+    else:
+      with tempfile.TemporaryDirectory() as local:
+        _write_here(Path(local) / "tree", host)
+        shutil.copytree(Path(local) / "tree", new)
     if path.exists() and replace:
       path.rename(new.with_suffix(".old"))
     if not path.exists():
@@ -102,15 +101,6 @@ def clear_unfinished(folder: Path) -> None:
   if not is_remote(folder):
     for begun in folder.glob(".*"):
       shutil.rmtree(begun, ignore_errors=True)
-
-
-def _write(folder: Path, host: dict[str, Any]) -> None:
-  if is_text(folder):  # TensorStore takes no other names
-    _write_here(folder, host)
-    return
-  with tempfile.TemporaryDirectory() as local:
-    _write_here(Path(local) / "tree", host)
-    shutil.copytree(Path(local) / "tree", folder)
 
 
 def _write_here(folder: Path, host: dict[str, Any]) -> None:
@@ -147,8 +137,7 @@ def _load(path: Path) -> dict[str, Any]:
 def _ignore_late_answers() -> None:
   """Keeps TensorStore's threads from printing tracebacks after one write of a checkpoint has failed.
 
-  Orbax closes its event loops then, in threads that may outlive the call, and waits for no other write; those that end
-  later print that nobody takes their answer.
+  Orbax closes its event loops then and waits for no other write; those that end later print that nobody takes them.
   """
   new_event_loop = asyncio.new_event_loop
 
@@ -221,9 +210,9 @@ def _check(path: Path, folder: Path) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-  return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _CHECKSUMS) + sorted(
-    folder.glob(_CHECKSUMS)
-  )
+  """All files; the checksums last."""
+  files = sorted(path for path in folder.rglob("*") if path.is_file())
+  return sorted(files, key=lambda path: path.name == _CHECKSUMS)
 
 
 def _checksum(file: Path) -> str:

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,14 +25,7 @@ _FOLDER = ".snapshots"
 
 
 class _Index(NamedTuple):
-  """Whose a snapshot is.
-
-  Attributes:
-    file: Where this stands.
-    snapshot: Name of the checkpoint's folder, beside it.
-    members: In the order of the arrays' first axis.
-    steps: That all of them had taken.
-  """
+  """Whose a snapshot is: members in the order of its arrays' first axis, and the steps that all of them had taken."""
 
   file: Path
   snapshot: str
@@ -41,7 +34,7 @@ class _Index(NamedTuple):
 
 
 class SnapshotFolder:
-  """Snapshots of a run. What is in it when a run begins or goes on is read once: every process sees the same.
+  """Snapshots of a run. What is in it when a run begins or is resumed is read once: every process sees the same.
 
   Attributes:
     reached: Steps that a member had taken, by name; of those that had begun.
@@ -52,7 +45,7 @@ class SnapshotFolder:
   """
 
   def __init__(self, run: Path, every: float):
-    self._load = functools.lru_cache(1)(_load)  # the members of a wave are next to each other
+    self._load = functools.lru_cache(1)(load_tree)  # the members of a wave are next to each other
     self._folder = run / _FOLDER
     self._every = every
     self._place: dict[str, tuple[str, int]] = {}
@@ -64,7 +57,7 @@ class SnapshotFolder:
           self.reached[name] = index.steps
 
   def of(self, members: Sequence[str]) -> "WaveSnapshots":
-    """Those of a wave: of members that had all come equally far."""
+    """Those of a wave, whose members had all come equally far."""
     return WaveSnapshots(self, members, self._every)
 
   def load(self, member: str) -> Reached:
@@ -75,16 +68,17 @@ class SnapshotFolder:
       FileNotFoundError: It is gone.
     """
     name, i = self._place[member]
-    leaves, losses = self._load(self._folder / name)
-    return Reached(losses.shape[1], [leaf[i] for leaf in leaves], losses[i])
+    tree = self._load(self._folder / name)
+    leaves, losses = tree["leaves"], tree["losses"]
+    return Reached(losses.shape[1], [leaves[leaf][i] for leaf in sorted(leaves)], losses[i])
 
   def save(self, members: Sequence[str], reached: Reached) -> None:
     """Keeps how far a wave has come, in the place of what was kept of it before."""
     make_folder(self._folder, exist_ok=True)
     wave = hashlib.sha256(json.dumps(list(members)).encode()).hexdigest()[:16]
     snapshot = f"{wave}-{secrets.token_hex(4)}"
-    tree: dict[str, Any] = {"leaves": {f"{i:04}": leaf for i, leaf in enumerate(reached.leaves)}}
-    save_tree(self._folder / snapshot, {**tree, "losses": reached.losses})
+    leaves = {f"{i:04}": leaf for i, leaf in enumerate(reached.leaves)}
+    save_tree(self._folder / snapshot, {"leaves": leaves, "losses": reached.losses})
     entry = {"snapshot": snapshot, "members": list(members), "steps": reached.steps}
     replace_file(self._folder / f"{wave}.json", json.dumps(entry).encode())
     for old in self._folder.glob(f"{wave}-*"):
@@ -127,7 +121,7 @@ class WaveSnapshots:
       self.keep_now(reached)
 
   def keep_now(self, reached: Callable[[], Reached]) -> None:
-    """Keeps it."""
+    """Keeps how far they have come."""
     self._folder.save(self._members, reached())
     self._kept = time.monotonic()
 
@@ -144,8 +138,3 @@ def _indices(folder: Path) -> Iterator[_Index]:
       index = _Index(file, **json.loads(file.read_text()))
       if (folder / index.snapshot).is_dir():
         yield index
-
-
-def _load(path: Path) -> tuple[list[np.ndarray], np.ndarray]:
-  tree = load_tree(path)
-  return [tree["leaves"][name] for name in sorted(tree["leaves"])], tree["losses"]

@@ -14,7 +14,7 @@ from lwlrd_jax import stopping
 from lwlrd_jax.config import Run, SweepConfig
 from lwlrd_jax.disk import orbax_process
 from lwlrd_jax.disk.compiled import keep_compiled
-from lwlrd_jax.disk.directory import RunDirectory
+from lwlrd_jax.disk.directory import RunDirectory, out_errors
 from lwlrd_jax.engine.memory import TooLargeError, in_a_line, is_out_of_memory
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.jax_settings import find_devices
@@ -98,10 +98,8 @@ def _run_study(configs: dict[str, SweepConfig], command: list[str], team: Team) 
     jax.clear_caches()  # programs that read images on the host hold on to them
   old = [RunDirectory(out / name) for name in configs if first.run.overwrite]
   if team.is_first:
-    try:
+    with out_errors(out, "created"):
       make_folder(out, exist_ok=True)
-    except OSError as error:
-      raise UserError(f"`out` {out}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
     for run in old:
       RunDirectory.check(run.path, resume=False, overwrite=True)
     # All of them at once: one left in place would be taken for done when a killed study is resumed.
@@ -135,10 +133,8 @@ def _check_folder(out: Path, run: Run) -> None:
   new = not (run.resume or run.restartable or run.overwrite)
   if out.exists() and (not out.is_dir() or (new and any(out.iterdir()))):
     raise UserError(f"`out` {out}: is there already; allowed: another folder, `resume` or `overwrite`")
-  try:
+  with out_errors(out, "written" if out.exists() else "created"):
     check_writable(out)
-  except OSError as error:
-    raise UserError(f"`out` {out}: cannot be written ({error.strerror}); allowed: a folder you can write") from error
 
 
 def _compare(runs: list[Path], out: Path) -> None:

@@ -75,9 +75,8 @@ def recording() -> Iterator[None]:
     event("run_failed", said=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
     raise
   except BaseException as error:
-    event(
-      "run_stopped", said=INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
-    )
+    said = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+    event("run_stopped", said=said)
     raise
   finally:
     _hand_on_to(None)
@@ -88,7 +87,7 @@ def recording() -> Iterator[None]:
 def write_to(directory: Path) -> None:
   """Writes all that was kept, and what follows, to the log of this directory; after whatever is in it."""
   if _waiting in _logger.handlers:
-    kind = RewrittenFile if is_remote(directory) else AppendedFile
+    kind = _RewrittenFile if is_remote(directory) else _AppendedFile
     try:
       handler = _Handler(kind(directory / FILE))
     except OSError as error:
@@ -109,7 +108,7 @@ class _Handler(logging.StreamHandler):
       print(f"{FILE}: cannot be written ({sys.exc_info()[1]}); the run goes on without", file=sys.stderr)
 
 
-class AppendedFile:
+class _AppendedFile:
   """A text file that grows by whole lines, whenever the process is killed.
 
   Each `write` is one system call on a file opened for appending. Half a line that a killed process left is closed off,
@@ -124,18 +123,16 @@ class AppendedFile:
         self._file.write(b"\n")
 
   def write(self, text: str) -> None:
-    """Appends."""
     self._file.write(text.encode())
 
   def flush(self) -> None:
-    """Nothing is held back."""
+    pass  # nothing is held back
 
   def close(self) -> None:
-    """Lets go of the file."""
     self._file.close()
 
 
-class RewrittenFile:
+class _RewrittenFile:
   """The same in a bucket, where nothing can be appended to: written anew, but no more often than every few seconds."""
 
   _SECONDS = 5.0
@@ -148,21 +145,17 @@ class RewrittenFile:
     self._written = 0.0
 
   def write(self, text: str) -> None:
-    """Appends; what is not written yet is lost with a process that is killed."""
+    # What is not saved yet is lost with a process that is killed.
     self._text += text
     if time.monotonic() - self._written > self._SECONDS:
-      self._save()
+      self._path.write_text(self._text)
+      self._written = time.monotonic()
 
   def flush(self) -> None:
-    """Each line, as `write` can."""
+    pass  # `write` saves
 
   def close(self) -> None:
-    """Writes what is left."""
-    self._save()
-
-  def _save(self) -> None:
     self._path.write_text(self._text)
-    self._written = time.monotonic()
 
 
 def read_log(directory: Path) -> list[dict[str, Any]]:
@@ -192,7 +185,7 @@ def _finite(value: Any) -> Any:
   return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _hand_on_to(handler: "logging.StreamHandler[AppendedFile | RewrittenFile] | None") -> None:
+def _hand_on_to(handler: "logging.StreamHandler[_AppendedFile | _RewrittenFile] | None") -> None:
   before = _waiting.target
   _waiting.setTarget(handler)
   _waiting.flush()

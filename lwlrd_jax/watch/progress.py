@@ -1,7 +1,4 @@
-"""What a user sees while waiting: a bar on a terminal that can show it, a line a phase everywhere.
-
-The log gets the same lines.
-"""
+"""What a user sees while waiting, as in the log: a bar on a terminal that can show it, a line a phase everywhere."""
 
 import contextlib
 import time
@@ -52,7 +49,6 @@ console = _LoggedConsole(stderr=True, highlight=False)
 
 
 def _can_draw() -> bool:
-  """Whether a bar can be seen: on a terminal that is no dumb one, has its characters, and has room for it."""
   fit = console.encoding.startswith("utf") and console.width >= _NARROWEST
   return console.is_terminal and not console.is_dumb_terminal and fit
 
@@ -69,8 +65,8 @@ def phase(title: str, steps: int, *, members: int = 1, unit: str = "steps") -> I
 
   Args:
     title: What is going on.
-    steps: Steps, of each member.
-    members: Members that take them together.
+    steps: Of each member.
+    members: That take them together.
     unit: What a step is called.
 
   Yields:
@@ -94,9 +90,8 @@ def phase(title: str, steps: int, *, members: int = 1, unit: str = "steps") -> I
   )
   with bar:
     name = title if members == 1 else f"{title}, {members} members"
-    task = bar.add_task(
-      name, total=steps * members, unit=unit, rate_unit=unit if members == 1 else f"member-{unit}", done=0, of=steps
-    )
+    rate_unit = unit if members == 1 else f"member-{unit}"
+    task = bar.add_task(name, total=steps * members, unit=unit, rate_unit=rate_unit, done=0, of=steps)
     done = 0
 
     def advance(count: int) -> None:

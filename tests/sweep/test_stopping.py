@@ -85,12 +85,9 @@ def _under_way(out):
   return ready
 
 
-@pytest.mark.parametrize(
-  ("number", "code", "name"), [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "an interrupt")]
-)
-def test_what_is_under_way_is_saved_and_gone_on_with(
-  flags, whole, sweep, tmp_path, number, code, name, assert_same, capsys
-):
+@pytest.mark.parametrize("ending", [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "an interrupt")])
+def test_what_is_under_way_is_saved_and_gone_on_with(flags, whole, sweep, tmp_path, ending, assert_same, capsys):
+  number, code, name = ending
   out = tmp_path / "r"
   stopped = sweep(*flags, "--out", str(out), "--snapshot-minutes", "0")
   stopped.until(_under_way(out))
