@@ -2,7 +2,7 @@
 
 Log odds of a bit are log(P(0) / P(1)): positive where it is rather a 0, the further from 0 the surer.
 
-Nothing here imports JAX before bits are recovered: the command line reads `--redundancy` with it.
+Nothing here imports JAX before bits are decoded: the command line reads `--redundancy` with it.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ _ALLOWED = "allowed: none, repeat-K (odd K from 3), ra-Q (Q from 2 to 16)"
 
 
 class Redundancy(Protocol):
-  """A way to protect bits. Frozen and hashable: may be a static argument of `jax.jit`, which can trace `weigh`."""
+  """A way to protect bits. Frozen and hashable: may be a static argument of `jax.jit`, which can trace `decode`."""
 
   @property
   def name(self) -> str:
@@ -31,31 +31,17 @@ class Redundancy(Protocol):
     """How many protected bits n bits become, n >= 0."""
 
   def protect(self, bits: np.ndarray) -> np.ndarray:
-    """Protects bits, on the host.
+    """Bits u8[n] of 0 and 1 -> u8[coded_length(n)], on the host."""
 
-    Args:
-      bits: u8[n] of 0 and 1.
-
-    Returns:
-      u8[coded_length(n)] of 0 and 1.
-    """
-
-  def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
-    """Undoes `protect`, and the damage as far as possible. Never says whether it was possible.
-
-    Args:
-      log_odds: f32[coded_length(n)], log(P(0) / P(1)) of every protected bit.
-      n: How many bits were protected.
-
-    Returns:
-      f32[n], log odds of the bits.
+  def decode(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
+    """Soft decoding, which never fails: log odds f32[coded_length(n)] of protected bits -> f32[n] of the n bits.
 
     Raises:
       ValueError: The number of log odds is not coded_length(n).
     """
 
-  def hearsay(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
-    """What all others say of each protected bit: f32[coded_length(n)] log odds, its own left out. As `weigh`."""
+  def extrinsic(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
+    """Extrinsic information on each protected bit, from all but itself: f32[coded_length(n)] log odds. As `decode`."""
 
   def places(self, positions: np.ndarray, n: int) -> np.ndarray:
     """Where some of the n bits stand in the protected stream as they are: i[k] -> i[copies, k]."""
@@ -75,13 +61,13 @@ class Unprotected:
     """See `Redundancy`."""
     return bits
 
-  def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
+  def decode(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
     """See `Redundancy`."""
     _check_length(self, log_odds, n)
     return log_odds
 
-  def hearsay(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
-    """See `Redundancy`. Nothing."""
+  def extrinsic(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
+    """See `Redundancy`: none."""
     _check_length(self, log_odds, n)
     return 0 * log_odds
 
@@ -95,10 +81,8 @@ class Unprotected:
 class Repeat:
   """Whole copies, one after another, so that a burst of damage hits a bit once; the majority decides.
 
-  Copy k is turned by k bits: planes of the weights that carry them are not equally safe, and a bit that stood in the
-  same plane in every copy would be as safe as its plane.
-
-  Corrects every bit that is wrong in at most (copies - 1) / 2 copies, and more if it is known which ones are weaker.
+  Copy k is rotated by k bits, so that no bit stands in the same plane of a weight in every copy. Corrects every bit
+  that is wrong in at most (copies - 1) / 2 copies, and more if it is known which ones are weaker.
 
   Attributes:
     copies: Odd, at least 3.
@@ -123,7 +107,7 @@ class Repeat:
     """See `Redundancy`."""
     return np.concatenate([np.roll(bits, -k) for k in range(self.copies)])
 
-  def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
+  def decode(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
     """See `Redundancy`. Copies are wrong independently of each other: their log odds add up."""
     import jax.numpy as jnp  # see the top of the file  # noqa: PLC0415
 
@@ -131,11 +115,11 @@ class Repeat:
     copies = jnp.asarray(log_odds).reshape(self.copies, n)
     return jnp.stack([jnp.roll(copies[k], k) for k in range(self.copies)]).sum(axis=0)
 
-  def hearsay(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
-    """See `Redundancy`. What the other copies say."""
+  def extrinsic(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
+    """See `Redundancy`: the other copies."""
     import jax.numpy as jnp  # see the top of the file  # noqa: PLC0415
 
-    total = self.weigh(log_odds, n)
+    total = self.decode(log_odds, n)
     return jnp.concatenate([jnp.roll(total, -k) for k in range(self.copies)]) - log_odds
 
   def places(self, positions: np.ndarray, n: int) -> np.ndarray:

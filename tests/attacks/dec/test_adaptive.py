@@ -20,7 +20,7 @@ from lwlrd_jax.defenses.schedules import lwlrd, time_shape
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import finetune, member_mesh
 
-PNG = StandardCode(StandardCodec("png", (12, 12, 1)), 3)
+PNG = StandardCode(StandardCodec("png", (12, 12, 1)))
 
 
 @pytest.fixture(scope="module")

@@ -35,14 +35,12 @@ class Dead:
   layers whose units can be retired, the one is taken whose units own the most weights.
   """
 
-  name: str = dataclasses.field(default="dead", init=False)
-
+  name: ClassVar[str] = "dead"
   steps: ClassVar[int] = 1
   sends_numbers: ClassVar[bool] = False
 
-  def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
-    """Bits in the weights into as many units as an attacker may retire. See `Carrier.capacity`."""
-    del data
+  def capacity(self, network: Network, params: Params) -> int:
+    """Bits in the weights into as many units as an attacker may retire."""
     layer = _layer(network, params)
     units = params[layer]["bias"].size
     return MANTISSA_BITS * (params[layer]["kernel"].size // units) * int(_LARGEST_SHARE * units)
@@ -50,7 +48,7 @@ class Dead:
   def write(
     self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
-    """Retires as few units as the message needs, and writes into the weights that feed them. See `Carrier.write`."""
+    """Retires as few units as the message needs, and writes into the weights that feed them."""
     del on_steps
     layer = _layer(network, params)
     kernel = params[layer]["kernel"]

@@ -10,13 +10,7 @@ import numpy as np
 from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.carriers.hold import Hold, train_held
-from lwlrd_jax.attacks.dec.carriers.positions import (
-  kernels,
-  keyed_places,
-  layer_numbers,
-  layers_of,
-  with_kernels,
-)
+from lwlrd_jax.attacks.dec.carriers.positions import kernels, keyed_places, layer_numbers, layers_of, with_kernels
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
 
@@ -30,19 +24,18 @@ class Signs:
   """
 
   steps: int = 400
-  name: str = dataclasses.field(default="signs", init=False)
 
+  name: ClassVar[str] = "signs"
   sends_numbers: ClassVar[bool] = False
 
-  def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
-    """One bit a weight. See `Carrier.capacity`."""
-    del data
+  def capacity(self, network: Network, params: Params) -> int:
+    """One bit a weight."""
     return len(kernels(params, layers_of(network, "all")))
 
   def write(
     self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
-    """Trains the signs in. See `Carrier.write`."""
+    """Trains the signs in."""
     layers = layers_of(network, "all")
     size = len(kernels(params, layers))
     places = keyed_places(jax.random.fold_in(key, 0), np.arange(size), len(message.bits))

@@ -48,22 +48,21 @@ class Spread:
   steps: int = 300
   amplitude: float = 0.7
   stretch: float = 4.0
-  name: str = dataclasses.field(default="spread", init=False)
 
+  name: ClassVar[str] = "spread"
   sends_numbers: ClassVar[bool] = False
 
-  def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
-    """Bits that the largest layer alone has enough chips for. See `Carrier.capacity`."""
-    del data
+  def capacity(self, network: Network, params: Params) -> int:
+    """Bits that the largest layer alone has enough chips for."""
     return params[largest_layer(network, params)]["kernel"].size // _FEWEST_CHIPS
 
   def write(
     self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
-    """Sets the patterns, and trains around them. See `Carrier.write`; a kernel of zeros is refused too."""
+    """Sets the patterns, and trains around them. A kernel of zeros is refused too."""
     bits = len(message.bits)
     largest = largest_layer(network, params)
-    if bits > self.capacity(network, params, data):
+    if bits > self.capacity(network, params):
       size = params[largest]["kernel"].size
       raise ValueError(f"{_FEWEST_CHIPS * bits} weights are needed in one layer, the largest has {size}")
     params = rescaled(network, params, data, largest, self.stretch)

@@ -10,13 +10,7 @@ import numpy as np
 from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.carriers.hold import Hold, train_held
-from lwlrd_jax.attacks.dec.carriers.positions import (
-  kernels,
-  keyed_places,
-  layer_numbers,
-  layers_of,
-  with_kernels,
-)
+from lwlrd_jax.attacks.dec.carriers.positions import kernels, keyed_places, layer_numbers, layers_of, with_kernels
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
 
@@ -38,19 +32,18 @@ class Values:
   """
 
   steps: int = 400
-  name: str = dataclasses.field(default="values", init=False)
 
+  name: ClassVar[str] = "values"
   sends_numbers: ClassVar[bool] = True
 
-  def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
-    """A number a weight. See `Carrier.capacity`."""
-    del data
+  def capacity(self, network: Network, params: Params) -> int:
+    """A number a weight."""
     return len(kernels(params, layers_of(network, "all")))
 
   def write(
     self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
-    """Sets weights, and trains the others. See `Carrier.write`; a kernel without a spread is refused too."""
+    """Sets weights, and trains the others. A kernel without a spread is refused too."""
     layers = layers_of(network, "all")
     flat = kernels(params, layers)
     places = keyed_places(jax.random.fold_in(key, 0), np.arange(len(flat)), message.shape.numbers)

@@ -59,11 +59,7 @@ _FIRST_RECORD = HEADER_BYTES + CRC.size
 class Layout:
   """Where everything is in a payload whose codes are all equally long. Hashable: a static argument of `jax.jit`.
 
-  Attributes:
-    count: Images.
-    label_bytes: Of each image, 0 to 255.
-    code_bytes: Of each image, 0 to 65535.
-    decoder_bytes: Of the decoder, without its CRC-32.
+  `label_bytes` (0 to 255) and `code_bytes` (0 to 65535) are of each image; `decoder_bytes` are without the CRC-32.
 
   >>> Layout(count=10, label_bytes=1, code_bytes=100).total
   1093
@@ -75,12 +71,8 @@ class Layout:
   decoder_bytes: int = 0
 
   def __post_init__(self):
-    for name, largest in (
-      ("count", 2**32 - 1),
-      ("label_bytes", 255),
-      ("code_bytes", MAX_CODE_BYTES),
-      ("decoder_bytes", 2**32 - 1),
-    ):
+    limits = {"count": 2**32 - 1, "label_bytes": 255, "code_bytes": MAX_CODE_BYTES, "decoder_bytes": 2**32 - 1}
+    for name, largest in limits.items():
       if not 0 <= getattr(self, name) <= largest:
         raise ValueError(f"{name} must be in [0, {largest}], not {getattr(self, name)}")
 
@@ -107,14 +99,7 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-  """What an attacker knows of a payload whose codes differ in length.
-
-  Attributes:
-    count: Images.
-    label_bytes: Of each image.
-    longest: Bytes of the longest code.
-    decoder_bytes: Of the decoder, without its CRC-32.
-  """
+  """What an attacker knows of a payload whose codes differ in length: `longest` is of the longest code."""
 
   count: int
   label_bytes: int
@@ -128,8 +113,8 @@ class Parsed:
 
   Attributes:
     status: "ok", or what is not, for example "damaged: header, decoder, 2 of 5 images".
-    codec_id: As packed; None if the header is damaged.
-    decoder: As packed; None if it is damaged or lost.
+    codec_id: None if the header is damaged.
+    decoder: None if it is damaged or lost.
     count: Images there should be; None if the header is damaged and no layout was expected.
     records: One an image, in the order packed. Fewer than `count` only if the data could not even hold that many empty
       codes and no layout was expected.
@@ -143,16 +128,13 @@ class Parsed:
 
 
 def pack(codec_id: int, labels: np.ndarray, codes: Sequence[bytes], decoder: bytes = b"") -> bytes:
-  """Makes a payload.
+  """Makes a payload, as the module's docstring says.
 
   Args:
     codec_id: Which codec made the codes, 0 to 255.
     labels: u8[S, L] of `encode_labels`, L up to 255.
     codes: S codes of up to 65535 bytes each.
     decoder: Up to 2**32 - 1 bytes.
-
-  Returns:
-    Bytes as the module's docstring says.
 
   Raises:
     ValueError: One of these does not hold.
@@ -187,15 +169,12 @@ def header(codec_id: int, label_bytes: int, count: int, decoder_bytes: int) -> b
 def parse(data: bytes, expected: Layout | Known | None = None) -> Parsed:
   """Reads a payload back, as far as it is undamaged. Never raises, whatever the bytes.
 
-  Without an expected layout the header and the records' lengths say where things are: a damaged header loses
-  everything, a damaged length all that follows. Records between damaged ones are found as long as the lengths are
-  right.
-
   Args:
     data: The payload; more bytes may follow.
-    expected: Where an attacker who packed it knows things to be. There are exactly `expected.count` records then, and
-      the header is not needed. With a `Layout` nothing is read by lengths in the data; with `Known`, records are found
-      by their CRC-32 wherever damaged lengths lead, and those that are not intact count as lost.
+    expected: Where an attacker who packed it knows things to be. With a `Layout`, no length in the data is read;
+      with `Known`, records are found by their CRC-32 wherever damaged lengths lead, and those that are not intact count
+      as lost. Without either, header and lengths say where things are: a damaged header loses everything, a damaged
+      length all that follows, but for records that later intact ones confirm.
 
   Returns:
     What was found. Takes memory for at most len(data) / 6 records, or `expected.count` ones.
@@ -262,7 +241,7 @@ def encode_labels(labels: np.ndarray, num_outputs: int) -> np.ndarray:
   """
   labels = unknown_as_absent(np.asarray(labels))
   multi_label = labels.ndim == 2
-  label_bytes = _label_bytes(num_outputs, multi_label)
+  label_bytes = label_bytes_of(num_outputs, multi_label=multi_label)
   limit = 2 if multi_label else num_outputs
   if labels.size and (labels.min() < 0 or labels.max() >= limit):
     raise ValueError(f"labels must be in [0, {limit})")
@@ -274,24 +253,13 @@ def encode_labels(labels: np.ndarray, num_outputs: int) -> np.ndarray:
 
 
 def decode_labels(encoded: np.ndarray, num_outputs: int, *, multi_label: bool) -> np.ndarray:
-  """Undoes `encode_labels`.
-
-  Args:
-    encoded: u8[N, L].
-    num_outputs: K.
-    multi_label: Whether they are findings and not classes.
-
-  Returns:
-    i32[N] classes, K or more possible where bytes are damaged, or u8[N, K] of 0 and 1.
-
-  Raises:
-    ValueError: L is not what K needs.
+  """Undoes `encode_labels`: u8[N, L] -> i32[N] classes (damaged ones may be K or more) or u8[N, K] of 0 and 1.
 
   >>> decode_labels(np.array([[3], [0]], np.uint8), 10, multi_label=False).tolist()
   [3, 0]
   """
   encoded = np.asarray(encoded, np.uint8)
-  label_bytes = _label_bytes(num_outputs, multi_label)
+  label_bytes = label_bytes_of(num_outputs, multi_label=multi_label)
   if encoded.ndim != 2 or encoded.shape[1] != label_bytes:
     raise ValueError(f"labels must be u8[N, {label_bytes}], not {list(encoded.shape)}")
   if multi_label:
@@ -309,14 +277,7 @@ def to_bits(data: bytes) -> np.ndarray:
 
 
 def from_bits(bits: jax.Array | np.ndarray) -> bytes:
-  """Undoes `to_bits`.
-
-  Args:
-    bits: u8[n] of 0 and 1.
-
-  Raises:
-    ValueError: n is not a multiple of 8.
-  """
+  """Undoes `to_bits`: u8[8 * n] of 0 and 1 -> n bytes."""
   if len(bits) % 8:
     raise ValueError(f"{len(bits)} bits are not whole bytes")
   return np.packbits(np.asarray(bits)).tobytes()
@@ -340,7 +301,8 @@ def _record(data: bytes, i: int, layout: Layout) -> Record:
   return read_record(data, i, start, layout.label_bytes, layout.code_bytes)[0]
 
 
-def _label_bytes(num_outputs: int, multi_label: bool) -> int:
+def label_bytes_of(num_outputs: int, *, multi_label: bool) -> int:
+  """L of `encode_labels`."""
   largest = 8 * 255 if multi_label else 2**16
   if not 1 <= num_outputs <= largest:
     raise ValueError(f"{num_outputs} outputs; labels can be encoded of 1 to {largest}")
