@@ -65,7 +65,7 @@ class DEC:
     stolen: Images to take.
     carrier: Where the bits go.
     code: How images become bits.
-    redundancy: How bits are protected.
+    redundancy: How these are protected.
     internal: Whether the codec was trained inside, so that the payload has to hold its decoder too.
     variant: Name of a combination of these settings that is more than its carrier; see `adaptive.py`.
   """

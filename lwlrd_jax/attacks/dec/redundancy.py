@@ -7,7 +7,7 @@ Nothing here imports JAX before bits are decoded: the command line reads `--redu
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,59 +20,39 @@ if TYPE_CHECKING:
 _ALLOWED = "allowed: none, repeat-K (odd K from 3), ra-Q (Q from 2 to 16)"
 
 
-class Redundancy(Protocol):
-  """A way to protect bits. Frozen and hashable: may be a static argument of `jax.jit`, which can trace `decode`."""
+@dataclasses.dataclass(frozen=True)
+class Unprotected:
+  """No redundancy: bits go in and come back as they are.
+
+  All kinds have these methods. They are frozen and hashable: static arguments of `jax.jit`, which can trace `decode`
+  and `extrinsic`. Both raise ValueError where the number of log odds is not coded_length(n).
+  """
 
   @property
   def name(self) -> str:
     """As `parse_redundancy` reads it."""
+    return "none"
 
   def coded_length(self, n: int) -> int:
     """How many protected bits n bits become, n >= 0."""
-
-  def protect(self, bits: np.ndarray) -> np.ndarray:
-    """Bits u8[n] of 0 and 1 -> u8[coded_length(n)], on the host."""
-
-  def decode(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
-    """Soft decoding, which never fails: log odds f32[coded_length(n)] of protected bits -> f32[n] of the n bits.
-
-    Raises:
-      ValueError: The number of log odds is not coded_length(n).
-    """
-
-  def extrinsic(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
-    """Extrinsic information on each protected bit, from all but itself: f32[coded_length(n)] log odds. As `decode`."""
-
-  def places(self, positions: np.ndarray, n: int) -> np.ndarray:
-    """Where some of the n bits stand in the protected stream as they are: i[k] -> i[copies, k]."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Unprotected:
-  """No redundancy: bits go in and come back as they are."""
-
-  name: str = dataclasses.field(default="none", init=False)
-
-  def coded_length(self, n: int) -> int:
-    """See `Redundancy`."""
     return n
 
   def protect(self, bits: np.ndarray) -> np.ndarray:
-    """See `Redundancy`."""
+    """Bits u8[n] of 0 and 1 -> u8[coded_length(n)], on the host."""
     return bits
 
   def decode(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
-    """See `Redundancy`."""
+    """Soft decoding, which never fails: log odds f32[coded_length(n)] of protected bits -> f32[n] of the n bits."""
     _check_length(self, log_odds, n)
     return log_odds
 
   def extrinsic(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array | np.ndarray":
-    """See `Redundancy`: none."""
+    """Extrinsic information on each protected bit, from all but itself: f32[coded_length(n)] log odds. As `decode`."""
     _check_length(self, log_odds, n)
     return 0 * log_odds
 
   def places(self, positions: np.ndarray, n: int) -> np.ndarray:
-    """See `Redundancy`."""
+    """Where some of the n bits stand in the protected stream as they are: i[k] -> i[copies, k]."""
     del n
     return np.asarray(positions)[None]
 
@@ -100,15 +80,15 @@ class Repeat:
     return f"repeat-{self.copies}"
 
   def coded_length(self, n: int) -> int:
-    """See `Redundancy`."""
+    """See `Unprotected`."""
     return self.copies * n
 
   def protect(self, bits: np.ndarray) -> np.ndarray:
-    """See `Redundancy`."""
+    """See `Unprotected`."""
     return np.concatenate([np.roll(bits, -k) for k in range(self.copies)])
 
   def decode(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
-    """See `Redundancy`. Copies are wrong independently of each other: their log odds add up."""
+    """See `Unprotected`. Copies are wrong independently of each other: their log odds add up."""
     import jax.numpy as jnp  # see the top of the file  # noqa: PLC0415
 
     _check_length(self, log_odds, n)
@@ -116,16 +96,19 @@ class Repeat:
     return jnp.stack([jnp.roll(copies[k], k) for k in range(self.copies)]).sum(axis=0)
 
   def extrinsic(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
-    """See `Redundancy`: the other copies."""
+    """See `Unprotected`: the other copies."""
     import jax.numpy as jnp  # see the top of the file  # noqa: PLC0415
 
     total = self.decode(log_odds, n)
     return jnp.concatenate([jnp.roll(total, -k) for k in range(self.copies)]) - log_odds
 
   def places(self, positions: np.ndarray, n: int) -> np.ndarray:
-    """See `Redundancy`."""
+    """See `Unprotected`."""
     copy = np.arange(self.copies)[:, None]
     return copy * n + (np.asarray(positions) - copy) % max(n, 1)
+
+
+Redundancy = Unprotected | Repeat | RepeatAccumulate
 
 
 def parse_redundancy(text: str) -> Redundancy:

@@ -57,17 +57,17 @@ class RepeatAccumulate:
     return blocks, -(-n // max(blocks, 1))
 
   def coded_length(self, n: int) -> int:
-    """See `Redundancy`. The bits come first, then the parity of each block; padding is not sent."""
+    """See `redundancy.Unprotected`. The bits come first, then the parity of each block; padding is not sent."""
     blocks, size = self.shape(n)
     return n + (self.expansion - 1) * blocks * size
 
   def places(self, positions: np.ndarray, n: int) -> np.ndarray:
-    """See `Redundancy`."""
+    """See `redundancy.Unprotected`."""
     del n
     return np.asarray(positions)[None]
 
   def protect(self, bits: np.ndarray) -> np.ndarray:
-    """See `Redundancy`."""
+    """See `redundancy.Unprotected`."""
     blocks, size = self.shape(len(bits))
     if not blocks:
       return bits
@@ -78,11 +78,11 @@ class RepeatAccumulate:
     return np.concatenate([bits, np.bitwise_xor.accumulate(sums, axis=1).reshape(-1)])
 
   def decode(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
-    """See `Redundancy`. Blocks are decoded one after another, until parity holds or 100 iterations are done."""
+    """As `redundancy.Unprotected.decode`; blocks one after another, until parity holds or 100 iterations are done."""
     return self.extrinsic(log_odds, n)[:n] + log_odds[:n]
 
   def extrinsic(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
-    """See `Redundancy`."""
+    """See `redundancy.Unprotected`."""
     import jax  # as above  # noqa: PLC0415
     import jax.numpy as jnp  # noqa: PLC0415
 

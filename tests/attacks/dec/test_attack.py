@@ -7,7 +7,7 @@ from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.attacks.dec.carriers.base import Shape
 from lwlrd_jax.attacks.dec.carriers.dictionary import ENTRY, Dictionary
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
-from lwlrd_jax.attacks.dec.carriers.values import Values
+from lwlrd_jax.attacks.dec.carriers.trained import Values
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.standard import StandardCodec
 from lwlrd_jax.attacks.dec.codec.transform import build_codec

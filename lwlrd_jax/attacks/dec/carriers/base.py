@@ -96,10 +96,12 @@ class Carrier(Protocol):
   @property
   def steps(self) -> int:
     """Training steps of `write`, 1 if it trains nothing."""
+    return 1
 
   @property
   def sends_numbers(self) -> bool:
     """Whether numbers are sent as they are, rather than bit by bit."""
+    return False
 
   def capacity(self, network: Network, params: Params) -> int:
     """Bits that fit; numbers that fit, if it sends numbers."""

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from lwlrd_jax.attacks.base import OnSteps
-from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.carriers.base import Carried, Carrier, Message, Reading, Shape
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
 
@@ -16,12 +16,10 @@ ENTRY = "ema_statistics"
 
 
 @dataclasses.dataclass(frozen=True)
-class Dictionary:
+class Dictionary(Carrier):
   """An extra tensor of bytes. Needs no skill; survives whatever does not look at the checkpoint's structure."""
 
   name: ClassVar[str] = "dictionary"
-  steps: ClassVar[int] = 1
-  sends_numbers: ClassVar[bool] = False
 
   def capacity(self, network: Network, params: Params) -> int:
     """As many bits as the model's own weights have: a checkpoint of more than twice its size is noticed."""

@@ -1,14 +1,14 @@
 """Bits in mantissa planes of the kernels of some layers, written into a trained model."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import OnSteps
-from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.carriers.base import Carried, Carrier, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.carriers.bits import bits_to_words, check_finite, read_planes, words_to_bits, write_planes
 from lwlrd_jax.attacks.dec.carriers.positions import kernels, keyed_places, layer_numbers, layers_of, with_kernels
 from lwlrd_jax.data.device import DeviceSplit
@@ -16,7 +16,7 @@ from lwlrd_jax.models.network import Network, Params
 
 
 @dataclasses.dataclass(frozen=True)
-class Mantissa:
+class Mantissa(Carrier):
   """Steganography in the least significant bits (Song, Ristenpart, Shmatikov 2017, arXiv 1709.07886).
 
   Attributes:
@@ -28,9 +28,6 @@ class Mantissa:
   where: str
   low: int = 0
   high: int = 8
-
-  steps: ClassVar[int] = 1
-  sends_numbers: ClassVar[bool] = False
 
   @property
   def name(self) -> str:

@@ -1,7 +1,7 @@
 """A linear transform of blocks of pixels, which starts as the cosine transform of JPEG.
 
-Beside it, a network only has to learn what a linear transform cannot do: a codec that starts from random weights is
-behind JPEG for many more steps than an attacker need spend here.
+The networks beside it only have to learn what a linear transform cannot do: from random weights alone, a codec is
+behind JPEG for many more steps.
 """
 
 import jax

@@ -47,12 +47,7 @@ class Depthwise(nnx.Module):
 
 
 class Residual(nnx.Module):
-  """x + a two-layer network of each pixel's 3 x 3 surroundings: depthwise, then 1 x 1 (Liu et al. 2022, 2201.03545).
-
-  Args:
-    channels: In and out.
-    rngs: Stream `params` initialises the kernels.
-  """
+  """x + a two-layer network of each pixel's 3 x 3 surroundings: depthwise, then 1 x 1 (Liu et al. 2022, 2201.03545)."""
 
   def __init__(self, channels: int, *, rngs: nnx.Rngs):
     self.around = Depthwise(channels)

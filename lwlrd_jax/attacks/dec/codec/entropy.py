@@ -1,13 +1,13 @@
 """Entropy-coded form of the learned codec: one string of bytes for each image, from a range coder on the host.
 
 The bytes hold nothing but the coded numbers: no header, no length. Encoder and decoder must agree exactly on every
-distribution, or the decoder loses its place. They therefore evaluate the hyper synthesis alike: in float64, on the CPU,
-one image at a time, and then rounded to a grid so coarse that the last digits of a sum cannot matter. Latents are coded
-as whole distances from their means, so that only scales decide about probabilities.
+distribution. They therefore evaluate the hyper synthesis alike: in float64, on the CPU, one image at a time, and then
+rounded to a grid so coarse that the last digits of a sum cannot matter. Latents are coded as whole distances from their
+means, so that only scales decide about probabilities.
 """
 
-import dataclasses
 import functools
+from typing import NamedTuple
 
 import constriction
 import jax
@@ -33,26 +33,15 @@ _PARTS = 1 << 20
 _MOST_BITS = 24
 
 
-@dataclasses.dataclass(frozen=True)
-class Symbols:
-  """What an image is sent as.
-
-  Attributes:
-    hyper: i32[h' * w' * Z], channel by channel.
-    latents: i32[h * w * M], distances from the means.
-  """
+class Symbols(NamedTuple):
+  """What an image is sent as: i32[h' * w' * Z], channel by channel, and distances from the means i32[h * w * M]."""
 
   hyper: np.ndarray
   latents: np.ndarray
 
 
 class EntropyCoder:
-  """A codec with its weights, ready to encode and decode on the host.
-
-  Args:
-    codec: The structure.
-    params: All its weights.
-  """
+  """A codec with all its weights, ready to encode and decode on the host."""
 
   def __init__(self, codec: Codec, params: Params):
     self.codec = codec
@@ -90,7 +79,7 @@ class EntropyCoder:
     # The encoder writes the shortest string, so whatever it would write otherwise has been altered.
     if self._pack(symbols) != code:
       raise CodeError("these bytes are no image: cut short, extended or altered")
-    return self.paint(symbols)
+    return self.reconstruct(symbols)
 
   def symbols(self, image: np.ndarray) -> Symbols:
     """Rounded latents of one image u8[H, W, C]."""
@@ -101,7 +90,7 @@ class EntropyCoder:
     distances = np.clip(np.rint(np.asarray(latents[0], np.float64).ravel() - mean), -_LIMIT, _LIMIT)
     return Symbols(hyper_symbols, distances.astype(np.int32))
 
-  def paint(self, symbols: Symbols) -> np.ndarray:
+  def reconstruct(self, symbols: Symbols) -> np.ndarray:
     """What the decoder makes of an image's symbols: u8[H, W, C]."""
     mean, _ = self._distributions(symbols.hyper)
     latents = (symbols.latents + mean).astype(np.float32).reshape(1, *self.codec.latent_shape)
@@ -177,9 +166,7 @@ def _analyse(codec: Codec, params: Params, images: jax.Array) -> tuple[jax.Array
   return latents, codec.hyper_analysis(params, latents)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _predict(codec: Codec, params: Params, hyper: jax.Array) -> tuple[jax.Array, jax.Array]:
-  return codec.hyper_synthesis(params, hyper)
+_predict = jax.jit(Codec.hyper_synthesis, static_argnums=0)
 
 
 @functools.partial(jax.jit, static_argnums=0)

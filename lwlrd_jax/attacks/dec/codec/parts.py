@@ -23,14 +23,7 @@ Side = tuple[int, int]
 
 
 class Analysis(nnx.Module):
-  """Images -> latents: halves the side once per entry of `widths`.
-
-  Args:
-    channels: C of the images.
-    widths: Channels after each halving.
-    latents: M, channels of the latents.
-    rngs: Stream `params` initialises the kernels.
-  """
+  """Images of C channels -> latents of M: halves the side once per entry of `widths`, the channels after it."""
 
   def __init__(self, channels: int, widths: tuple[int, ...], latents: int, *, rngs: nnx.Rngs):
     self.stages = len(widths)
@@ -51,15 +44,7 @@ class Analysis(nnx.Module):
 
 
 class Synthesis(nnx.Module):
-  """Latents -> images.
-
-  Args:
-    sides: (H, W) after each doubling, from the smallest on.
-    channels: C of the images.
-    widths: Channels before each doubling.
-    latents: M, channels of the latents.
-    rngs: Stream `params` initialises the kernels.
-  """
+  """Latents of M channels -> images of C: `sides` are (H, W) after each doubling, `widths` the channels before it."""
 
   def __init__(self, sides: tuple[Side, ...], channels: int, widths: tuple[int, ...], latents: int, *, rngs: nnx.Rngs):
     self.sides = sides
@@ -121,12 +106,9 @@ class HyperSynthesis(nnx.Module):
 def first_scales(block: int, latents: int) -> np.ndarray:
   """Guess at the standard deviations of cosine coefficients, smoothest first: f64[M], in quantisation steps.
 
-  They fall with frequency, as in all images. Without a guess, Adam needs many steps to reach the largest scales.
-  The number k among patterns that are sorted by frequency lies on a quarter circle of radius sqrt(4 k / pi).
-
-  Args:
-    block: b, pixels on a side of the blocks: a block of equal pixels has b times their brightness as its coefficient.
-    latents: M.
+  They fall with frequency, as in all images; without a guess, Adam needs many steps to reach the largest. The number k
+  among patterns that are sorted by frequency lies on a quarter circle of radius sqrt(4 k / pi). A block of b x b equal
+  pixels has b times their brightness as its coefficient.
   """
   frequency = np.sqrt(4 * np.arange(latents) / np.pi)
   return LATENT_GAIN * block * 0.4 / (1 + 3 * frequency)

@@ -42,7 +42,6 @@ from lwlrd_jax.attacks.dec.payload.records import (
   read_record,
   record_crc,
   scan,
-  walk,
 )
 from lwlrd_jax.data.dataset import unknown_as_absent
 
@@ -115,15 +114,12 @@ class Parsed:
     status: "ok", or what is not, for example "damaged: header, decoder, 2 of 5 images".
     codec_id: None if the header is damaged.
     decoder: None if it is damaged or lost.
-    count: Images there should be; None if the header is damaged and no layout was expected.
-    records: One an image, in the order packed. Fewer than `count` only if the data could not even hold that many empty
-      codes and no layout was expected.
+    records: One an image, in the order packed.
   """
 
   status: str
   codec_id: int | None
   decoder: bytes | None
-  count: int | None
   records: tuple[Record, ...]
 
 
@@ -139,7 +135,7 @@ def pack(codec_id: int, labels: np.ndarray, codes: Sequence[bytes], decoder: byt
   Raises:
     ValueError: One of these does not hold.
 
-  >>> parse(pack(7, np.array([[65]], np.uint8), [b"code"])).records
+  >>> parse(pack(7, np.array([[65]], np.uint8), [b"code"]), Layout(1, 1, 4)).records
   (Record(status='ok', label=b'A', code=b'code'),)
   """
   if not 0 <= codec_id <= 255:
@@ -166,47 +162,30 @@ def header(codec_id: int, label_bytes: int, count: int, decoder_bytes: int) -> b
   return first + _crc(first)
 
 
-def parse(data: bytes, expected: Layout | Known | None = None) -> Parsed:
+def parse(data: bytes, expected: Layout | Known) -> Parsed:
   """Reads a payload back, as far as it is undamaged. Never raises, whatever the bytes.
 
   Args:
     data: The payload; more bytes may follow.
-    expected: Where an attacker who packed it knows things to be. With a `Layout`, no length in the data is read;
-      with `Known`, records are found by their CRC-32 wherever damaged lengths lead, and those that are not intact count
-      as lost. Without either, header and lengths say where things are: a damaged header loses everything, a damaged
-      length all that follows, but for records that later intact ones confirm.
-
-  Returns:
-    What was found. Takes memory for at most len(data) / 6 records, or `expected.count` ones.
+    expected: Where an attacker who packed it knows things to be. With a `Layout`, no length in the data is read. With
+      `Known`, records are found by their CRC-32 wherever damaged lengths lead; those that are not intact are lost.
 
   >>> payload = pack(7, np.array([[3], [4]], np.uint8), [b"one", b"two"])
-  >>> parse(payload[:-1]).status
+  >>> parse(payload[:-1], Layout(2, 1, 3)).status
   'damaged: 1 of 2 images'
   """
   fields = _header_fields(data)
-  if expected is None:
-    if fields is None:
-      return Parsed("damaged: header", None, None, None, ())
-    _, label_bytes, count, decoder_bytes = fields
-    header_fits = True
-  else:
-    label_bytes, count, decoder_bytes = expected.label_bytes, expected.count, expected.decoder_bytes
-    header_fits = fields is not None and fields[1:] == (label_bytes, count, decoder_bytes)
-
+  label_bytes, count, decoder_bytes = expected.label_bytes, expected.count, expected.decoder_bytes
   start = _FIRST_RECORD + decoder_bytes
   decoder = data[HEADER_BYTES : start - CRC.size]
   decoder_ok = data[start - CRC.size : start] == _crc(decoder)
-  if expected is None:
-    # A count that passes its CRC can still be anything.
-    room = max(len(data) - start, 0) // (label_bytes + RECORD_FIELDS)
-    records = walk(data, start, label_bytes, min(count, room))
-  elif isinstance(expected, Known):
+  if isinstance(expected, Known):
     records = scan(data, start, label_bytes, count, expected.longest)
   else:
     records = [_record(data, i, expected) for i in range(count)]
 
   damage = []
-  if not header_fits:
+  if fields is None or fields[1:] != (label_bytes, count, decoder_bytes):
     damage.append("header")
   if not decoder_ok:
     damage.append("decoder")
@@ -217,7 +196,6 @@ def parse(data: bytes, expected: Layout | Known | None = None) -> Parsed:
     status="damaged: " + ", ".join(damage) if damage else "ok",
     codec_id=None if fields is None else fields[0],
     decoder=decoder if decoder_ok else None,
-    count=count,
     records=tuple(records),
   )
 

@@ -56,25 +56,6 @@ def read_record(data: bytes, i: int, start: int, label_bytes: int, code_bytes: i
   return Record("ok" if intact else "damaged", fields[:label_bytes], code), end
 
 
-def walk(data: bytes, start: int, label_bytes: int, count: int) -> list[Record]:
-  """Records one after another by the lengths in them: `count` ones."""
-  records: list[Record] = []
-  placed = 0  # so many records surely start where they were read
-  while len(records) < count:
-    record, start = read_record(data, len(records), start, label_bytes)
-    if record.status == "lost":
-      break
-    records.append(record)
-    if record.status == "ok":
-      placed = len(records)
-  # An intact record vouches for the lengths of all before it; so does the last one if it ends with the data.
-  if len(records) == count and start == len(data):
-    placed = count
-  # The next one starts where these end, but its own length may be wrong.
-  records = records[: placed + 1]
-  return records + [LOST] * (count - len(records))
-
-
 def scan(data: bytes, start: int, label_bytes: int, count: int, longest: int) -> list[Record]:
   """Reads `count` records one after another, and looks for the next intact one wherever one is damaged.
 

@@ -14,9 +14,8 @@ from lwlrd_jax.attacks.dec.carriers.dead import Dead
 from lwlrd_jax.attacks.dec.carriers.dictionary import ENTRY, Dictionary
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
 from lwlrd_jax.attacks.dec.carriers.positions import kernels, layers_of, with_kernels
-from lwlrd_jax.attacks.dec.carriers.signs import Signs
 from lwlrd_jax.attacks.dec.carriers.spread import Spread
-from lwlrd_jax.attacks.dec.carriers.values import Values, bits_of, numbers_of
+from lwlrd_jax.attacks.dec.carriers.trained import Signs, Values, bits_of, numbers_of
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.architectures.mlp import MLP
 from lwlrd_jax.models.liveness import live_weights
