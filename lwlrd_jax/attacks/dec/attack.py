@@ -31,6 +31,7 @@ from lwlrd_jax.attacks.dec.payload.container import (
 from lwlrd_jax.attacks.dec.payload.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
 from lwlrd_jax.attacks.dec.payload.known_bits import (
   by_group,
+  combine,
   known_bits,
   known_header,
   known_positions,
@@ -42,7 +43,6 @@ from lwlrd_jax.attacks.dec.payload.known_bits import (
   pooled_rates,
   spreads,
   surprise,
-  weigh_looks,
 )
 from lwlrd_jax.attacks.dec.payload.labels import labels_of_records, likeliest_labels
 from lwlrd_jax.attacks.dec.payload.on_device import decoder_bits, record_bits
@@ -253,8 +253,8 @@ class DEC:
     """Log odds f32[length] of the payload's bits, of which some are known: u8[k] at i[k]."""
     at = self.redundancy.places(positions, length)
     known, at = np.tile(known, len(at)), at.reshape(-1)
-    if plain.looks is not None:
-      return self.redundancy.decode(weigh_looks(plain.looks, known, at), length)
+    if plain.observations is not None:
+      return self.redundancy.decode(combine(plain.observations, known, at), length)
     groups, num_groups = plain.groups, plain.num_groups
     if groups is None:
       groups, num_groups = jnp.arange(len(plain.bits), dtype=jnp.int32) % 8, 8
@@ -357,7 +357,7 @@ class _Hidden(NamedTuple):
 
 
 def _keystream(key: jax.Array, shape: Shape) -> jax.Array:
-  """u8[shape.numbers] of 0 and 1, a bit each: what is hidden then looks like noise, and noise is half of it wrong.
+  """u8[shape.numbers] of 0 and 1, a bit each: what is hidden then looks like noise.
 
   Where it is 1, bits are inverted; a number, whose bits are inverted all together, is then as far from its largest
   value as it was from 0.
@@ -371,10 +371,10 @@ def _unwhitened(reading: Reading, shape: Shape, keystream: jax.Array) -> Reading
   if numbers is not None:
     numbers = jnp.where(keystream == 1, shape.largest() - numbers, numbers)
   by_bit = shape.by_bit(keystream)
-  looks = reading.looks
-  if looks is not None:
-    looks = jnp.where(by_bit[:, None] == 1, -looks, looks)
-  return reading._replace(bits=reading.bits ^ by_bit, numbers=numbers, looks=looks)
+  observations = reading.observations
+  if observations is not None:
+    observations = jnp.where(by_bit[:, None] == 1, -observations, observations)
+  return reading._replace(bits=reading.bits ^ by_bit, numbers=numbers, observations=observations)
 
 
 def _label_bytes(network: Network, labels: jax.Array) -> int:

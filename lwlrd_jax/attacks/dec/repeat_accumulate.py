@@ -171,15 +171,15 @@ def _propagate(graph: _Graph, bits: "jax.Array", parity: "jax.Array") -> tuple["
 
   def step(state: Any) -> Any:
     iteration, copies, ahead, back, _, _, _ = state
-    said = gathered(copies)
-    total = prior + said
-    told = in_sums(jnp.clip(spread_out(total, jnp.full(graph.unused, _CERTAIN)) - copies, -_CERTAIN, _CERTAIN))
-    of_sum = functools.reduce(_either, told)
+    from_checks = gathered(copies)
+    total = prior + from_checks
+    to_checks = in_sums(jnp.clip(spread_out(total, jnp.full(graph.unused, _CERTAIN)) - copies, -_CERTAIN, _CERTAIN))
+    of_sum = functools.reduce(_either, to_checks)
     before = jnp.concatenate([certain, ahead[:-1]])
     from_own = _either(of_sum, before)
     from_next = jnp.concatenate([_either(of_sum, back)[1:], jnp.zeros(1)])
     chain = _either(before, back)
-    answers = [functools.reduce(_either, [chain, *told[:i], *told[i + 1 :]]) for i in range(width)]
+    answers = [functools.reduce(_either, [chain, *to_checks[:i], *to_checks[i + 1 :]]) for i in range(width)]
     hard = functools.reduce(jnp.logical_xor, in_sums(spread_out(total < 0, jnp.zeros(graph.unused, bool))))
     of_parity = from_own + from_next
     hard_parity = parity + of_parity < 0
@@ -189,7 +189,7 @@ def _propagate(graph: _Graph, bits: "jax.Array", parity: "jax.Array") -> tuple["
       jnp.stack(answers, axis=1).reshape(-1)[graph.inverse],
       jnp.clip(parity + from_own, -_CERTAIN, _CERTAIN),
       jnp.clip(parity + from_next, -_CERTAIN, _CERTAIN),
-      said,
+      from_checks,
       of_parity,
       broken.any(),
     )

@@ -73,8 +73,8 @@ class Reading(NamedTuple):
     num_groups: Groups there may be.
     numbers: f32[shape.numbers], between whole ones too, and somewhat outside of their ranges; None if the carrier sends
       bits. With numbers there are groups.
-    looks: f32[n, F], several noisy observations of each bit, positive rather than negative for a 0, from which soft
-      decoding gets more than from `bits` (`known_bits.weigh_looks`); None if there are bits only.
+    observations: f32[n, F], several noisy observations of each bit, positive rather than negative for a 0, from which
+      soft decoding gets more than from `bits` (`known_bits.combine`); None if there are bits only.
     word: So many consecutive bits stand in one weight: fine-tuning changes none of them, or any.
   """
 
@@ -82,7 +82,7 @@ class Reading(NamedTuple):
   groups: jax.Array | None = None
   num_groups: int = 1
   numbers: jax.Array | None = None
-  looks: jax.Array | None = None
+  observations: jax.Array | None = None
   word: int = 1
 
 

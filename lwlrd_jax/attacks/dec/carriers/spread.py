@@ -87,15 +87,15 @@ class Spread(Carrier):
 
   def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:
     """See `Carrier.read`. Looks at a bit are its patterns' means in every layer, as it is and whitened."""
-    looks = [jnp.zeros(shape.bits, jnp.float32)]
+    observations = [jnp.zeros(shape.bits, jnp.float32)]
     for layer in network.kernels:
       if layer in places:
         usual = in_usual_sizes(params[layer]["kernel"])
         flat = whitened(jnp.clip(usual, -_FURTHEST, _FURTHEST))
-        looks += [correlate(of_layer, **places[layer]) for of_layer in (usual, flat)]
+        observations += [correlate(of_layer, **places[layer]) for of_layer in (usual, flat)]
     # All layers as they are together: enough to read an untouched message, and where there is nothing to weigh by.
-    looks[0] = sum(looks[1::2], looks[0])
-    return Reading((looks[0] < 0).astype(jnp.uint8), looks=jnp.stack(looks, axis=1))
+    observations[0] = sum(observations[1::2], observations[0])
+    return Reading((observations[0] < 0).astype(jnp.uint8), observations=jnp.stack(observations, axis=1))
 
 
 def in_usual_sizes(kernel: jax.Array) -> jax.Array:

@@ -126,26 +126,22 @@ class EntropyCoder:
 
   def _reads(self, code: bytes, symbols: Symbols, deviation: np.ndarray) -> bool:
     """Whether a string decodes to these symbols."""
-    decoder = _decoder(code)
     try:
-      return np.array_equal(self._read_hyper(decoder), symbols.hyper) and np.array_equal(
-        self._read_latents(decoder, deviation), symbols.latents
-      )
+      found = self._unpack(code, deviation)
     except AssertionError:
       return False
+    return np.array_equal(found.hyper, symbols.hyper) and np.array_equal(found.latents, symbols.latents)
 
-  def _unpack(self, code: bytes) -> Symbols:
-    decoder = _decoder(code)
-    hyper = self._read_hyper(decoder)
-    _, deviation = self._distributions(hyper)
-    return Symbols(hyper, self._read_latents(decoder, deviation))
-
-  def _read_hyper(self, decoder: constriction.stream.queue.RangeDecoder) -> np.ndarray:
+  def _unpack(self, code: bytes, deviation: np.ndarray | None = None) -> Symbols:
+    """Symbols of a string; scales follow from the side information where they are not known."""
+    # The coder reads zeros past its end, so padding to whole words with them changes nothing.
+    words = np.frombuffer(code + bytes(-len(code) % 4), ">u4").astype(np.uint32)
+    decoder = constriction.stream.queue.RangeDecoder(words)
     height, width, _ = self.codec.hyper_shape
-    return np.concatenate([decoder.decode(model, height * width) for model in self._prior]) - _HYPER_LIMIT
-
-  def _read_latents(self, decoder: constriction.stream.queue.RangeDecoder, deviation: np.ndarray) -> np.ndarray:
-    return decoder.decode(self._gaussian, np.zeros_like(deviation), deviation)
+    hyper = np.concatenate([decoder.decode(model, height * width) for model in self._prior]) - _HYPER_LIMIT
+    if deviation is None:
+      _, deviation = self._distributions(hyper)
+    return Symbols(hyper, decoder.decode(self._gaussian, np.zeros_like(deviation), deviation))
 
 
 def _one_byte_less(code: bytes) -> list[bytes]:
@@ -153,11 +149,6 @@ def _one_byte_less(code: bytes) -> list[bytes]:
   below = code[:-1]
   above = int.from_bytes(below, "big") + 1
   return [below] if above >> (8 * len(below)) else [below, above.to_bytes(len(below), "big")]
-
-
-def _decoder(code: bytes) -> constriction.stream.queue.RangeDecoder:
-  """The coder reads zeros past its end, so padding to whole words with them changes nothing."""
-  return constriction.stream.queue.RangeDecoder(np.frombuffer(code + bytes(-len(code) % 4), ">u4").astype(np.uint32))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from lwlrd_jax.attacks.dec.codec.block_transform import BlockTransform
-from lwlrd_jax.attacks.dec.codec.blocks import Residual, UpConv
+from lwlrd_jax.attacks.dec.codec.blocks import BlockTransform, Residual, UpConv
 from lwlrd_jax.models.architectures.layers import Dense, DownConv, centre, uncentre
 
 # Latents are rounded to whole numbers. Networks like values around 1; this many quantisation steps stand for 1.
@@ -91,7 +90,7 @@ class HyperSynthesis(nnx.Module):
     self.mix = Dense(hyper_latents, width, rngs=rngs)
     self.up = UpConv(width, width, rngs=rngs)
     self.head = Dense(width, 2 * latents, rngs=rngs)
-    scales = _inverse_softplus(first_scales(block, latents) / LATENT_GAIN) + _SCALE_SHIFT
+    scales = np.log(np.expm1(first_scales(block, latents) / LATENT_GAIN)) + _SCALE_SHIFT  # inverse of softplus
     first = np.concatenate([np.zeros(latents), scales]).astype(np.float32)
     self.position = nnx.Param(jnp.broadcast_to(jnp.asarray(first), (*side, 2 * latents)))
 
@@ -112,7 +111,3 @@ def first_scales(block: int, latents: int) -> np.ndarray:
   """
   frequency = np.sqrt(4 * np.arange(latents) / np.pi)
   return LATENT_GAIN * block * 0.4 / (1 + 3 * frequency)
-
-
-def _inverse_softplus(y: np.ndarray) -> np.ndarray:
-  return np.log(np.expm1(y))

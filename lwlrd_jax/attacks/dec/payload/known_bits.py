@@ -120,7 +120,7 @@ def surprise(log_odds: jax.Array, known: np.ndarray, places: np.ndarray) -> jax.
   return jax.nn.softplus(jnp.where(known == 0, -1, 1) * log_odds[places]).mean()
 
 
-def weigh_looks(looks: jax.Array, known: np.ndarray, places: np.ndarray) -> jax.Array:
+def combine(observations: jax.Array, known: np.ndarray, places: np.ndarray) -> jax.Array:
   """Log odds of bits from several noisy observations of each, combined as suits the known bits best.
 
   Observations of a 0 are taken for normally distributed around some means, those of a 1 around their negatives, with
@@ -128,24 +128,24 @@ def weigh_looks(looks: jax.Array, known: np.ndarray, places: np.ndarray) -> jax.
   maximum-ratio combining, mean over variance (Brennan 1959).
 
   Args:
-    looks: f32[n, F].
+    observations: f32[n, F].
     known: u8[k] of 0 and 1.
     places: i[k], where these stand among the n.
 
   Returns:
     f32[n] in [-30, 30], never 0: where nothing is left, the sign is that of the first observation.
   """
-  size = jnp.sqrt(jnp.square(looks).mean(axis=0))
-  looks = looks / jnp.where(size > 0, size, 1)
-  signed = looks[places] * jnp.where(known == 0, 1, -1).astype(jnp.float32)[:, None]
+  size = jnp.sqrt(jnp.square(observations).mean(axis=0))
+  observations = observations / jnp.where(size > 0, size, 1)
+  signed = observations[places] * jnp.where(known == 0, 1, -1).astype(jnp.float32)[:, None]
   mean = signed.mean(axis=0)
   off = signed - mean
   # As much noise as that many means can fit by chance is added; also for observations that never vary.
-  ridge = np.float32((looks.shape[1] + 1) / len(known)) * jnp.eye(looks.shape[1])
+  ridge = np.float32((observations.shape[1] + 1) / len(known)) * jnp.eye(observations.shape[1])
   with jax.default_matmul_precision("highest"):
     weights = 2 * jnp.linalg.solve(off.T @ off / len(known) + ridge, mean)
-    found = jnp.clip(looks @ weights, -_CERTAIN, _CERTAIN)
-  return jnp.where(found == 0, jnp.where(looks[:, 0] < 0, -_LEAST_RATE, _LEAST_RATE), found).astype(jnp.float32)
+    found = jnp.clip(observations @ weights, -_CERTAIN, _CERTAIN)
+  return jnp.where(found == 0, jnp.where(observations[:, 0] < 0, -_LEAST_RATE, _LEAST_RATE), found).astype(jnp.float32)
 
 
 def log_odds_of_numbers(numbers: jax.Array, spread: jax.Array) -> jax.Array:
