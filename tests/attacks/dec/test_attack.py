@@ -61,7 +61,7 @@ def test_untreated_extraction_is_exact_and_as_sharp_as_the_codec(case, kind, red
     own = fixed.table.encode(fixed.codec, weights, jnp.asarray(originals, jnp.float32) / 255)
     np.testing.assert_allclose(found.images, fixed.table.decode(fixed.codec, weights, own), atol=1e-5)
   else:
-    coder = entropy.decoder(weights)
+    coder = entropy.coder(weights)
     own = np.stack([coder.decode(code) for code in coder.encode(originals)])
     np.testing.assert_allclose(found.images, own / 255, atol=1e-6)
 
