@@ -111,6 +111,13 @@ class Repeat:
 Redundancy = Unprotected | Repeat | RepeatAccumulate
 
 
+def make_redundancy(way: str, number: int = 0) -> Redundancy:
+  """`none`, `repeat` with so many copies, or `ra` with so many bits for each. ValueError where that is not possible."""
+  if way == "none":
+    return Unprotected()
+  return Repeat(number) if way == "repeat" else RepeatAccumulate(number)
+
+
 def parse_redundancy(text: str) -> Redundancy:
   """Reads `--redundancy`.
 
@@ -132,7 +139,7 @@ def parse_redundancy(text: str) -> Redundancy:
     raise UserError(f"--redundancy {shown(text)}: not known; {did_you_mean(nearest(text, ['none', *ways]))}{_ALLOWED}")
   way, number = match[1], int(match[2])
   try:
-    return Repeat(number) if way == "repeat" else RepeatAccumulate(number)
+    return make_redundancy(way, number)
   except ValueError as error:
     raise UserError(f"--redundancy {text}: {error}; {_ALLOWED}") from None
 

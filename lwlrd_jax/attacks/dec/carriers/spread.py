@@ -99,7 +99,7 @@ class Spread(Carrier):
 
 
 def in_usual_sizes(kernel: jax.Array) -> jax.Array:
-  """A kernel f32[..., outputs] as a matrix f32[n, outputs] of usual size 1; 0 where it is no number."""
+  """A kernel f32[..., outputs] as a matrix f32[n, outputs] of usual size 1; 0 for NaN or infinity."""
   matrix = jnp.where(jnp.isfinite(kernel), kernel, 0).reshape(-1, kernel.shape[-1])
   usual = robust_std(matrix)
   return jnp.where(usual > 0, jnp.clip(matrix / jnp.where(usual > 0, usual, 1), -_LARGEST, _LARGEST), 0)
