@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lwlrd_jax.attacks.dec.attack import DEC
+from lwlrd_jax.attacks.dec.attack import DEC, _keystream
 from lwlrd_jax.attacks.dec.carriers.base import Shape
 from lwlrd_jax.attacks.dec.carriers.dictionary import ENTRY, Dictionary
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
@@ -169,7 +169,7 @@ def test_weighed_bits_give_better_images_than_bits_taken_at_their_word(case, ber
   places, key = infected.secret["places"], jax.random.wrap_key_data(infected.secret["key"])
   reading = ALL.read(network, params, places, shape)
   assert reading is not None
-  raw = reading.bits ^ attack._keystream(key, shape)
+  raw = reading.bits ^ _keystream(key, shape)
   layout = attack._layout(network, False, len(raw) // 8)
   codes = of_codes(raw, layout)[:, : fixed.table.bits_per_image]
   hard = fixed.table.decode(fixed.codec, weights, codes)
