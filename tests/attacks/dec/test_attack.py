@@ -170,7 +170,7 @@ def test_weighed_bits_give_better_images_than_bits_taken_at_their_word(case, ber
   reading = ALL.read(network, params, places, shape)
   assert reading is not None
   raw = reading.bits ^ _keystream(key, shape)
-  layout = attack._layout(network, False, len(raw) // 8)
+  layout = attack._layout(fixed, 1, len(raw) // 8)
   codes = of_codes(raw, layout)[:, : fixed.table.bits_per_image]
   hard = fixed.table.decode(fixed.codec, weights, codes)
   best = attack.compressed(weights, np.asarray(data.images[infected.stolen]))
