@@ -13,8 +13,7 @@ from lwlrd_jax.attacks.dec.carriers.base import Carrier
 from lwlrd_jax.attacks.dec.carriers.dead import Dead
 from lwlrd_jax.attacks.dec.carriers.dictionary import Dictionary
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
-from lwlrd_jax.attacks.dec.carriers.signs import Signs
-from lwlrd_jax.attacks.dec.carriers.values import Values
+from lwlrd_jax.attacks.dec.carriers.trained import Signs, Values
 from lwlrd_jax.attacks.dec.redundancy import Redundancy
 from lwlrd_jax.attacks.registry import ATTACKS, AttackInfo, register
 from lwlrd_jax.attacks.transpose import Flat, Heavy, Rehearsed, Restorer, Transpose
