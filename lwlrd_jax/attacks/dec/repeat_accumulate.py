@@ -82,7 +82,7 @@ class RepeatAccumulate:
 
   def extrinsic(self, log_odds: jax.Array | np.ndarray, n: int) -> jax.Array:
     """See `redundancy.Unprotected`."""
-        if log_odds.shape != (self.coded_length(n),):
+    if log_odds.shape != (self.coded_length(n),):
       raise ValueError(f"{self.name} makes {self.coded_length(n)} of {n} bits, not {log_odds.shape}")
     blocks, size = self.shape(n)
     if not blocks:
@@ -195,7 +195,6 @@ def _propagate(graph: _Graph, bits: jax.Array, parity: jax.Array) -> tuple[jax.A
 
 def _either(x: jax.Array, y: jax.Array) -> jax.Array:
   """Log odds of the sum of two bits, from those of both: 2 artanh(tanh(x / 2) tanh(y / 2)), without its overflows."""
-  import jax.numpy as jnp  # as above  # noqa: PLC0415
 
   least = jnp.sign(x) * jnp.sign(y) * jnp.minimum(jnp.abs(x), jnp.abs(y))
   return least + jnp.log1p(jnp.exp(-jnp.abs(x + y))) - jnp.log1p(jnp.exp(-jnp.abs(x - y)))
