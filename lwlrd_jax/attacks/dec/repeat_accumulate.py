@@ -195,7 +195,6 @@ def _propagate(graph: _Graph, bits: jax.Array, parity: jax.Array) -> tuple[jax.A
 
 def _either(x: jax.Array, y: jax.Array) -> jax.Array:
   """Log odds of the sum of two bits, from those of both: 2 artanh(tanh(x / 2) tanh(y / 2)), without its overflows."""
-
   least = jnp.sign(x) * jnp.sign(y) * jnp.minimum(jnp.abs(x), jnp.abs(y))
   return least + jnp.log1p(jnp.exp(-jnp.abs(x + y))) - jnp.log1p(jnp.exp(-jnp.abs(x - y)))
 
