@@ -80,9 +80,8 @@ def training_of(dec: Dec, image_shape: tuple[int, int, int]) -> CodecTraining:
 def codec_images(dec: Dec, data: Dataset) -> np.ndarray:
   """What the codec is trained on: u8[N, H, W, C].
 
-  Internally that is the training split. Externally it is a file of the attacker's; or else images that stand for those
-  they could find: for the generated sets others drawn alike, for real ones the validation split, of which nothing is
-  stolen.
+  Internally that is the training split. Externally it is the attacker's file, or images that stand for what they could
+  find: newly generated ones for generated sets, else the validation split, of which nothing is stolen.
 
   Raises:
     UserError: Too few, or of another shape.

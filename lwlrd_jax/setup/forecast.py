@@ -1,4 +1,4 @@
-"""What a sweep would do, told without doing it: members, waves, programs, memory."""
+"""What a sweep would do: members, waves, programs, memory."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -20,19 +20,10 @@ from lwlrd_jax.team import Team
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Setup:
-  """What all members of a sweep share.
-
-  Attributes:
-    plan: What is done.
-    copies: Which training images are copies of each other.
-    bench: The network, the splits on the device (train perhaps streamed), and what an attacker knows of such images.
-    origin: What starting points are made from.
-    attacks: To defend against.
-    finisher: Applies finishers.
-  """
+  """What all members of a sweep share."""
 
   plan: Plan
-  copies: Copies
+  copies: Copies  # training images that are copies of each other
   bench: Bench
   origin: Origin
   attacks: tuple[Attack, ...]
@@ -40,18 +31,13 @@ class Setup:
 
   @property
   def notes(self) -> list[str]:
-    """What a user should know of the data and the network, a line each."""
+    """What a user should know of the data and the network, one line each."""
     notes = (*self.plan.data.notes, self.copies.note, self.plan.network.unused_message())
     return [note for note in notes if note]
 
 
 def prepare(plan: Plan, team: Team, *, dry: bool = False) -> Setup:
-  """Puts data on the device, trains the codec if one is needed, and makes the attacks.
-
-  Args:
-    plan: What is done.
-    team: The processes.
-    dry: Whether nothing may be trained: then a codec that is not in the cache stays untrained.
+  """Puts data on the device, trains the codec if one is needed (unless `dry`), and makes the attacks.
 
   Raises:
     UserError: An attack cannot carry what it is to steal.
