@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-INTERRUPTED = "interrupted; --resume goes on from the last finished wave"
+INTERRUPTED = "interrupted; `resume` continues from the last finished wave"
 
 
 class UserError(Exception):

@@ -59,7 +59,7 @@ def test_outside_of_a_recording_nothing_is_written(tmp_path):
     (UserError("--out: no"), {"event": "run_stopped", "said": "error: --out: no"}),
     (
       KeyboardInterrupt(),
-      {"event": "run_stopped", "said": "interrupted; --resume goes on from the last finished wave"},
+      {"event": "run_stopped", "said": "interrupted; --resume continues from the last finished wave"},
     ),
     (SystemExit(), {"event": "run_stopped", "said": "SystemExit"}),
     (RuntimeError("out of memory"), {"event": "run_failed", "said": "RuntimeError: out of memory"}),

@@ -142,7 +142,7 @@ class _Several(Team):
       self._fail(str(error), EXIT_TEMPORARY)
       raise
     except KeyboardInterrupt:
-      print(INTERRUPTED, file=sys.stderr)
+      print(with_flags(INTERRUPTED), file=sys.stderr)
       _tell(self.index, json.dumps({"why": "an interrupt", "code": stopping.EXIT_INTERRUPTED}))
       sys.stdout.flush()
       sys.stderr.flush()

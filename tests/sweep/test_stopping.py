@@ -95,7 +95,7 @@ def test_what_is_under_way_is_saved_and_gone_on_with(flags, whole, sweep, tmp_pa
   ended, said = stopped.end()
   assert ended == code
   assert f"stopping after {name}: what is under way is saved first" in said
-  assert said.rstrip().endswith(f"stopped after {name}, and saved; --resume goes on from there")
+  assert said.rstrip().endswith(f"stopped after {name}, and saved; --resume continues from there")
   assert list((out / ".snapshots").glob("*.json"))
   assert main([*flags, "--out", str(out), "--resume"]) == 0
   said = capsys.readouterr().err
@@ -114,7 +114,7 @@ def test_a_second_interrupt_stops_at_once(flags, sweep, tmp_path):
   stopped.process.send_signal(signal.SIGINT)
   code, said = stopped.end()
   assert code == 130
-  assert said.rstrip().endswith("interrupted; --resume goes on from the last finished wave")
+  assert said.rstrip().endswith("interrupted; --resume continues from the last finished wave")
   assert not (out / "report.html").exists()
 
 
