@@ -76,7 +76,7 @@ def recording() -> Iterator[None]:
     raise
   except BaseException as error:
     said = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
-    event("run_stopped", said=said)
+    event("run_stopped", said=with_flags(said))
     raise
   finally:
     _hand_on_to(None)
