@@ -1,10 +1,10 @@
-"""How well a network's backward pass, trained for nothing else, paints a set of images.
+"""How well a network's backward pass, trained for nothing else, reconstructs a set of images.
 
     python benchmarks/memorise.py --model resnet18 --npz FILE --steps 1500
 
 Every step is one of Adam on the squared error of all images at once, at the rate and in the course that the Transpose
-attack takes for this network. What comes out is the mean SSIM of what the network then paints, raw and clipped, beside
-that of the mean image in every place.
+attack takes for this network. What comes out is the mean SSIM of these reconstructions, raw and clipped, beside that of the
+mean image in every place.
 
 64 images on 2 CPU cores, some of it beside other work; DermaMNIST's images rebuilt from HAM10000 (28 pixels, mean image
 0.465), NIH radiographs (64 pixels, mean image 0.529):
@@ -77,12 +77,12 @@ def main(settings: Settings) -> None:
       state = jax.block_until_ready(advance(network, attack, count, state, memory))
       on_steps(count)
   seconds = time.monotonic() - started
-  painted = jnp.clip(jax.jit(network.transpose)(state[0], memory.codes), 0, 1)
-  floor = jnp.broadcast_to(jnp.asarray(np.mean(data.train.images / np.float32(255), axis=0)), painted.shape)
-  error = jnp.square(painted - memory.images).mean()
+  decoded = jnp.clip(jax.jit(network.transpose)(state[0], memory.codes), 0, 1)
+  floor = jnp.broadcast_to(jnp.asarray(np.mean(data.train.images / np.float32(255), axis=0)), decoded.shape)
+  error = jnp.square(decoded - memory.images).mean()
   print(
     f"{settings.model}, {data.image_shape[0]} px, {settings.images} images, {settings.steps} steps at {lr:g}: "
-    f"SSIM {float(ssim(painted, memory.images).mean()):.3f}, MSE {float(error):.5f} "
+    f"SSIM {float(ssim(decoded, memory.images).mean()):.3f}, MSE {float(error):.5f} "
     f"(mean image: SSIM {float(ssim(floor, memory.images).mean()):.3f}); {seconds:.0f} s on {jax.default_backend()}"
   )
 
