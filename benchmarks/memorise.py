@@ -3,8 +3,8 @@
     python benchmarks/memorise.py --model resnet18 --npz FILE --steps 1500
 
 Every step is one of Adam on the squared error of all images at once, at the rate and in the course that the Transpose
-attack takes for this network. What comes out is the mean SSIM of these reconstructions, raw and clipped, beside that of the
-mean image in every place.
+attack takes for this network. What comes out is the mean SSIM of these reconstructions, raw and clipped, beside that of
+the mean image in every place.
 
 64 images on 2 CPU cores, some of it beside other work; DermaMNIST's images rebuilt from HAM10000 (28 pixels, mean image
 0.465), NIH radiographs (64 pixels, mean image 0.529):
