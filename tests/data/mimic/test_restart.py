@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from lwlrd_jax.data.mimic import builder, chunks
-from lwlrd_jax.data.mimic.choices import Choices
 from lwlrd_jax.data.mimic.tables import read_tables
 from lwlrd_jax.errors import UserError
 
