@@ -12,7 +12,7 @@ from lwlrd_jax.errors import UserError
 
 
 def cache_dir() -> Path:
-  """The cache folder, made if need be: `$LWLRD_JAX_CACHE`, or the platform's place for caches.
+  """The cache folder, made if need be: `$LWLRD_JAX_CACHE`, or the platform's place for caches; an absolute path.
 
   It holds data sets and infected models, as sensitive as patients' images: a folder made here is its owner's alone. One
   that exists keeps its mode; `private_folder` makes what lies inside. A user without a home, such as a container's, has
@@ -70,10 +70,10 @@ def _temporary() -> Path:
   # Anybody may write to the folder above it, and can have made this one.
   if folder.is_symlink() or found.st_uid != uid or found.st_mode & 0o077:
     raise _refused(f"not set, no home to write to, and {folder} is not yours alone")
-  _say_once(f"no home to write to: the cache is {folder}; $LWLRD_JAX_CACHE may name another")
+  _report_once(f"no home to write to: the cache is {folder}; $LWLRD_JAX_CACHE may name another")
   return folder
 
 
 @functools.cache
-def _say_once(line: str) -> None:
+def _report_once(line: str) -> None:
   print(line, file=sys.stderr)

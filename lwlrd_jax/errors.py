@@ -50,11 +50,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str | None) -> str:
-  """The part of a message that offers a name.
-
-  >>> did_you_mean("adam"), did_you_mean(None)
-  ('did you mean adam? ', '')
-  """
+  """The part of a message that offers a name, such as "did you mean adam? "; empty without one."""
   return f"did you mean {name}? " if name else ""
 
 
@@ -83,10 +79,8 @@ def not_known(flag: str, text: str, allowed: Iterable[str], *, name: str | None 
   --attacks all: 'all' is not known; all of them are transpose,dec; allowed: transpose, dec
   """
   allowed = tuple(allowed)
-  if name is None:
-    wrong, hint = "not known", did_you_mean(nearest(text, allowed))
-  else:
-    wrong, hint = f"'{shown(name)}' is not known", did_you_mean(nearest(name, allowed))
-    if name.lower() == "all":
-      hint = f"all of them are {','.join(allowed)}; "
-  return UserError(f"{flag} {shown(text)}: {wrong}; {hint}allowed: {', '.join(allowed)}{others}")
+  wrong = "" if name is None else f"'{shown(name)}' is "
+  hint = did_you_mean(nearest(text if name is None else name, allowed))
+  if name is not None and name.lower() == "all":
+    hint = f"all of them are {','.join(allowed)}; "
+  return UserError(f"{flag} {shown(text)}: {wrong}not known; {hint}allowed: {', '.join(allowed)}{others}")

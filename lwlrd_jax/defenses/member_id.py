@@ -10,7 +10,7 @@ SHARED_CONTROLS = ("clean", "mean_image", "originals", "noise_images")
 
 
 class MemberId(NamedTuple):
-  """What tells a member from others; its text is its name in the table and in `checkpoints/`.
+  """What distinguishes a member from others; its text is its name in the table and in `checkpoints/`.
 
   Attributes:
     schedule: Label of its schedule, or the name of a control.

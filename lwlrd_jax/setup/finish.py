@@ -9,10 +9,9 @@ import numpy as np
 
 from lwlrd_jax.config import Finishing
 from lwlrd_jax.data.device import DeviceSplit
-from lwlrd_jax.defenses.finishing import noise, prune, quantize
+from lwlrd_jax.defenses.finishing import noise, prune, quantize, strip
 from lwlrd_jax.defenses.scrub import choose_planes, randomise, take_planes
 from lwlrd_jax.defenses.statistics import recompute
-from lwlrd_jax.defenses.structure import strip
 from lwlrd_jax.metrics.measure import auc_of
 from lwlrd_jax.models.liveness import Liveness, liveness
 from lwlrd_jax.models.network import Network, Params

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from lwlrd_jax.attacks.base import Attack
+from lwlrd_jax.attacks.base import Attack, Means
 from lwlrd_jax.attacks.dec.redundancy import redundancy_of
-from lwlrd_jax.attacks.making import Means, make_attack, plain_transpose
+from lwlrd_jax.attacks.making import make_attack
 from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.data.copies import Copies, find_copies
 from lwlrd_jax.data.device import to_device
@@ -53,7 +53,7 @@ def prepare(plan: Plan, team: Team, *, dry: bool = False) -> Setup:
         f"`attacks` {','.join(plan.infection.attacks)}: {plan.model} has no method transpose, from codes f32[N, K] to "
         "images; allowed: dec and its kind, which need none"
       )
-    _check(origin, plain_transpose(_means(origin)))  # before anybody waits for a codec to be trained
+    _check(origin, make_attack("transpose", _means(origin)))  # before anybody waits for a codec to be trained
   if any(family.needs_codec for family in families):
     origin = dataclasses.replace(origin, coding=make_coding(plan, team, dry=dry))
   attacks = [make_attack(name, _means(origin)) for name in plan.infection.attacks]
