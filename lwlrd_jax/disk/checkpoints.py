@@ -209,7 +209,12 @@ def _check(path: Path, folder: Path) -> bool:
 def _checksums(folder: Path) -> dict[str, str]:
   """Of all files but themselves."""
   files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / _CHECKSUMS)
-  return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+  return {file.relative_to(folder).as_posix(): _checksum(file) for file in files}
+
+
+def _checksum(file: Path) -> str:
+  with file.open("rb") as content:
+    return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _first_line(error: Exception) -> str:
