@@ -1,7 +1,6 @@
 """What a search varies, and within which bounds. Nothing here imports JAX or Optuna."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -83,8 +82,8 @@ class Space:
   """Bounds of a search.
 
   Attributes:
-    epochs: Lengths to try, each at least 1. Few: every length is a compiled program of its own.
-    units: Units that the decay counts, at least 1: the layers of the model, or its blocks.
+    epochs: Lengths to try. Few: every length is a compiled program of its own.
+    units: Units that the decay counts: the layers of the model, or its blocks.
     finishes: Finishers to try, each a tuple of names.
     decays: Smallest and largest decay, in (0, 1].
     lrs: Smallest and largest `lr_max`, above 0; searched on a logarithmic scale.
@@ -93,9 +92,6 @@ class Space:
     granularity: Name of what the decay counts.
     usual_lr: `lr_max` of the schedules that every search begins with.
     usual_epochs: Their length. Default: the middle one of `epochs`.
-
-  Raises:
-    ValueError: Bounds that are empty, out of range or the wrong way round.
   """
 
   epochs: tuple[int, ...]
@@ -108,22 +104,6 @@ class Space:
   granularity: str = LAYER
   usual_lr: float = 0.02
   usual_epochs: int | None = None
-
-  def __post_init__(self):
-    for name in ("epochs", "finishes", "shapes", "floors"):
-      choices = getattr(self, name)
-      if not choices or len(set(choices)) < len(choices):
-        raise ValueError(f"{name} are distinct, and at least one, not {choices}")
-    if not 0 < self.decays[0] <= self.decays[1] <= 1:
-      raise ValueError(f"decays are two ascending numbers in (0, 1], not {self.decays}")
-    if not 0 < self.lrs[0] <= self.lrs[1] < math.inf:
-      raise ValueError(f"lrs are two ascending numbers above 0, not {self.lrs}")
-    if min(self.epochs) < 1 or self.units < 1:
-      raise ValueError(f"epochs and units are at least 1, not {self.epochs} and {self.units}")
-    if not all(0 <= floor <= 1 for floor in self.floors):
-      raise ValueError(f"floors are in [0, 1], not {self.floors}")
-    if not set(self.shapes) <= set(SHAPES):
-      raise ValueError(f"shapes are of {', '.join(SHAPES)}, not {self.shapes}")
 
   def at(self, point: Sequence[float]) -> Candidate:
     """The candidate at a point of the unit cube: decay, logarithm of the rate, epochs, shape, floor, finish."""

@@ -36,17 +36,12 @@ class Search:
 
   Args:
     space: Bounds.
-    budget: Candidates in all, at least 1.
-    population: Candidates a round at most, at least 1.
+    budget: Candidates in all.
+    population: Candidates a round at most.
     seed: Number from 0.
-
-  Raises:
-    ValueError: A number out of range.
   """
 
   def __init__(self, space: Space, *, budget: int, population: int, seed: int = 0):
-    if budget < 1 or population < 1 or seed < 0:
-      raise ValueError(f"budget and population are 1 or more, seed 0 or more, not {budget}, {population}, {seed}")
     self.space = space
     self.budget = budget
     self.population = population

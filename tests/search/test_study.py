@@ -180,12 +180,6 @@ def test_nothing_is_told_twice():
     search.tell([made_up(asked[0])])
 
 
-@pytest.mark.parametrize("changes", [{"budget": 0}, {"population": 0}, {"seed": -1}])
-def test_bad_numbers(changes):
-  with pytest.raises(ValueError, match="budget and population"):
-    Search(SPACE, **{"budget": 4, "population": 2, **changes})
-
-
 def found_of(reids, excess, through):
   return Result(SPACE.anchors()[0], 0.03, 0.9, 0.8, reids, excess, through)
 
