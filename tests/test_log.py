@@ -94,7 +94,7 @@ with log.recording():
 
 def test_an_event_is_one_write(tmp_path, monkeypatch):
   written = []
-  monkeypatch.setattr(log._AppendedFile, "write", lambda _, text: written.append(text))
+  monkeypatch.setattr(log._LogFile, "_append", lambda _, line: written.append(line.decode()))
   with log.recording():
     log.write_to(tmp_path)
     log.event("long", text="x" * 100_000)

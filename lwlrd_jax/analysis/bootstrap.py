@@ -41,7 +41,6 @@ _BLOCK = 250
 _AT_ONCE = 200
 # Keys of independent random draws.
 _SEEDS, _IMAGES = 0, 1
-_ANY = (-math.inf, math.inf)
 
 
 class Interval(NamedTuple):
@@ -60,112 +59,91 @@ class Interval(NamedTuple):
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
-def intervals(figures: Sequence[Samples], *, crossed: bool, limits: tuple[float, float] = _ANY) -> list[Interval]:
-  """Figures with their 95 % intervals; of many at once, images are drawn in few large matrix products.
+class Kind(NamedTuple):
+  """How a figure is made of its samples.
 
-  Args:
-    figures: The samples of each; a figure is the mean over seeds of their means.
-    crossed: Whether all seeds of a figure share the images, in one order; their numbers must agree then.
-    limits: The figures' range; intervals are clipped to it.
+  Attributes:
+    crossed: Whether all seeds share the images, in one order.
+    limits: Its range, to which intervals are clipped.
+    share: Whether it is a share of images, in [0, 1].
+  """
+
+  crossed: bool
+  limits: tuple[float, float] = (-math.inf, math.inf)
+  share: bool = False
+
+
+def intervals(figures: Sequence[Samples], kind: Kind) -> list[Interval]:
+  """Figures, the means over seeds of their samples' means, with their 95 % intervals.
+
+  None, or all, of the images leave nothing to draw from; a share's interval then is the exact one of Clopper and
+  Pearson (1934) for that many images, whatever their seed. Of few hits, or few misses, a bootstrap draws too few
+  others: a share's interval is at least that of Wilson (1927) for independent images.
 
   Returns:
-    The intervals; `UNKNOWN` without samples or with a NaN or infinity among them.
+    One for each figure; `UNKNOWN` without samples or with a NaN or infinity among them.
 
   Raises:
     ValueError: Crossed samples of different lengths.
 
-  >>> intervals([[np.ones(9)]], crossed=False)
+  >>> intervals([[np.ones(9)]], Kind(crossed=False))
   [Interval(value=1.0, low=1.0, high=1.0)]
+  >>> round(intervals([[np.zeros(256)]], Kind(crossed=False, share=True))[0].high, 4)
+  0.0143
   """
   found = []
-  for start in range(0, len(figures), _AT_ONCE):
+  for start in range(0, len(figures), _AT_ONCE):  # images of many figures are drawn in few large matrix products
     some = figures[start : start + _AT_ONCE]
-    for samples, values in zip(some, replicates(some, crossed=crossed), strict=True):
-      found.append(UNKNOWN if values is None else _between(_mean(samples), values, limits))
+    for samples, values in zip(some, replicates(some, crossed=kind.crossed), strict=True):
+      interval = UNKNOWN if values is None else _between(_mean(samples), values, kind.limits)
+      found.append(_at_least(interval, samples) if kind.share and values is not None else interval)
   return found
 
 
-def difference(
-  ours: Samples,
-  others: Samples,
-  *,
-  crossed: bool,
-  seeds: bool,
-  images: bool,
-  limits: tuple[float, float] = _ANY,
-) -> Interval:
+def difference(ours: Samples, others: Samples, kind: Kind, *, seeds: bool, images: bool) -> Interval:
   """The difference of two figures, ours less the others', with its 95 % interval.
+
+  Where one of two shares leaves nothing to draw from, the interval is made of both shares' own (Newcombe 1998,
+  "Interval estimation for the difference between independent proportions", method 10 with other intervals), pairs not
+  counted.
 
   Args:
     ours: The samples of one.
     others: Of the other.
-    crossed: As for `intervals`.
+    kind: Of both.
     seeds: Whether both are of the same seeds, in one order: these are then drawn together.
     images: Whether both are of the same images, in one order: likewise.
-    limits: Range of either figure; the interval is clipped to what two such figures can differ by.
 
   Returns:
-    The interval; `UNKNOWN` if either is.
+    The interval, clipped to what two such figures can differ by; `UNKNOWN` if either is.
 
   Raises:
     ValueError: Samples said to be of the same seeds or images differ in number; or as `intervals`.
   """
+  if not (_is_usable(ours) and _is_usable(others)):
+    return UNKNOWN
+  if kind.share and not (_varies(ours) and _varies(others)):
+    [mine], [theirs] = intervals([ours], kind), intervals([others], kind)
+    gap = mine.value - theirs.value
+    low = gap - math.hypot(mine.value - mine.low, theirs.high - theirs.value)
+    high = gap + math.hypot(mine.high - mine.value, theirs.value - theirs.low)
+    return Interval(gap, low, high)
   if seeds and len(ours) != len(others):
     raise ValueError(f"{len(ours)} and {len(others)} seeds cannot be paired")
   if images and set(map(len, ours)) != set(map(len, others)):
     raise ValueError("samples of different numbers of images cannot be paired")
-  [mine] = replicates([ours], crossed=crossed)
-  [theirs] = replicates([others], crossed=crossed, seed_draw=int(not seeds), image_draw=int(not images))
-  if mine is None or theirs is None:
-    return UNKNOWN
-  reach = limits[1] - limits[0]
-  return _between(_mean(ours) - _mean(others), mine - theirs, (-reach, reach))
-
-
-def share_intervals(figures: Sequence[Samples]) -> list[Interval]:
-  """As `intervals` of nested samples, for shares of images in [0, 1].
-
-  None, or all, of the images leave nothing to draw from; the interval then is the exact one of Clopper and Pearson
-  (1934) for that many images, whatever their seed. Of few hits, or few misses, a bootstrap draws too few others: the
-  interval is at least that of Wilson (1927) for independent images.
-
-  >>> round(share_intervals([[np.zeros(256)]])[0].high, 4)
-  0.0143
-  """
-  pairs = zip(figures, intervals(figures, crossed=False, limits=(0.0, 1.0)), strict=True)
-  return [_at_least(found, samples) if found.known else found for samples, found in pairs]
-
-
-def share_difference(ours: Samples, others: Samples, *, seeds: bool, images: bool) -> Interval:
-  """As `difference` of nested samples, for shares of images in [0, 1].
-
-  Where one share leaves nothing to draw from, the interval is made of both shares' own (Newcombe 1998, "Interval
-  estimation for the difference between independent proportions", method 10 with other intervals), pairs not counted.
-  """
-  mine, theirs = (share_intervals([samples])[0] for samples in (ours, others))
-  if not (mine.known and theirs.known):
-    return UNKNOWN
-  if _varies(ours) and _varies(others):
-    return difference(ours, others, crossed=False, seeds=seeds, images=images, limits=(0.0, 1.0))
-  gap = mine.value - theirs.value
-  low = gap - math.hypot(mine.value - mine.low, theirs.high - theirs.value)
-  high = gap + math.hypot(mine.high - mine.value, theirs.value - theirs.low)
-  return Interval(gap, low, high)
+  [drawn] = replicates([ours], crossed=kind.crossed)
+  [against] = replicates([others], crossed=kind.crossed, seed_draw=int(not seeds), image_draw=int(not images))
+  assert drawn is not None
+  assert against is not None
+  reach = kind.limits[1] - kind.limits[0]
+  return _between(_mean(ours) - _mean(others), drawn - against, (-reach, reach))
 
 
 def replicates(
   figures: Sequence[Samples], *, crossed: bool, seed_draw: int = 0, image_draw: int = 0
 ) -> list[np.ndarray | None]:
-  """Each figure's replicates.
-
-  Args:
-    figures: As for `intervals`.
-    crossed: Likewise.
-    seed_draw: Which independent draw of seeds, from 0.
-    image_draw: Which independent draw of images, from 0.
-
-  Returns:
-    f64[REPLICATES] of each; None without samples or with a NaN or infinity among them.
+  """Each figure's replicates f64[REPLICATES], by numbered draws of seeds and images; None where `intervals` knows none.
 
   Raises:
     ValueError: As `intervals`.

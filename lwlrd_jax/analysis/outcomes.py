@@ -3,36 +3,24 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 
 from lwlrd_jax.analysis import bootstrap
-from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
+from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval, Kind
 
 # f[images] by seed.
 BySeed = Mapping[int, np.ndarray]
 
 
-class Quantity(NamedTuple):
-  """How a figure comes from images.
-
-  Attributes:
-    crossed: Whether its images are those of the test split, which all infections share; else stolen ones.
-    limits: Its range.
-  """
-
-  crossed: bool
-  limits: tuple[float, float]
-
-
-QUANTITIES: dict[str, Quantity] = {
-  "auc": Quantity(True, (0.0, 1.0)),
-  "downstream_auc": Quantity(True, (0.0, 1.0)),
-  "reid": Quantity(False, (0.0, 1.0)),
-  "ssim": Quantity(False, (-1.0, 1.0)),
-  "psnr": Quantity(False, (-math.inf, math.inf)),
-  "mse": Quantity(False, (0.0, math.inf)),
+# Figures kept by image. Test images are crossed: all infections share them; stolen ones are not.
+QUANTITIES = {
+  "auc": Kind(crossed=True, limits=(0.0, 1.0)),
+  "downstream_auc": Kind(crossed=True, limits=(0.0, 1.0)),
+  "reid": Kind(crossed=False, limits=(0.0, 1.0), share=True),
+  "ssim": Kind(crossed=False, limits=(-1.0, 1.0)),
+  "psnr": Kind(crossed=False),
+  "mse": Kind(crossed=False, limits=(0.0, math.inf)),
 }
 
 
@@ -58,9 +46,7 @@ class Outcomes:
   def intervals(self, quantity: str, figures: Iterable[Iterable[str]]) -> list[Interval]:
     """Each figure's 95 % interval; a figure is given by the members of one schedule and attack, a member a seed."""
     samples = [list(self.samples(quantity, members).values()) for members in figures]
-    if quantity == "reid":
-      return bootstrap.share_intervals(samples)
-    return bootstrap.intervals(samples, **QUANTITIES[quantity]._asdict())
+    return bootstrap.intervals(samples, QUANTITIES[quantity])
 
   def difference(self, quantity: str, ours: Iterable[str], others: Iterable[str]) -> Interval:
     """The difference of two figures of this run, ours less the others'."""
@@ -87,12 +73,8 @@ NONE = Outcomes()
 def difference(quantity: str, ours: BySeed, others: BySeed, *, paired: bool) -> Interval:
   """The difference of two figures, ours less the others', with its 95 % interval.
 
-  Args:
-    quantity: One of `QUANTITIES`.
-    ours: As `Outcomes.samples` gives them.
-    others: Likewise.
-    paired: Whether they are of the same data. Then everything is paired that can be: seeds if they are the same; test
-      images always, stolen ones if the seeds are and each has as many.
+  Figures of the same data are `paired` wherever they can be: by seeds if these are the same; by test images always, by
+  stolen ones if the seeds are the same and each has as many.
   """
   if not ours or not others:
     return UNKNOWN
@@ -101,7 +83,4 @@ def difference(quantity: str, ours: BySeed, others: BySeed, *, paired: bool) -> 
   # Where two attacks stole different images, pairing them changes nothing: they are independent either way.
   same_counts = seeds and all(len(ours[seed]) == len(others[seed]) for seed in ours)
   images = paired and (kind.crossed or same_counts)
-  mine, theirs = [*ours.values()], [*others.values()]
-  if quantity == "reid":
-    return bootstrap.share_difference(mine, theirs, seeds=seeds, images=images)
-  return bootstrap.difference(mine, theirs, seeds=seeds, images=images, **kind._asdict())
+  return bootstrap.difference([*ours.values()], [*others.values()], kind, seeds=seeds, images=images)

@@ -29,6 +29,7 @@ import pandas as pd
 from lwlrd_jax.analysis import outcomes as by_image
 from lwlrd_jax.analysis.bootstrap import Interval
 from lwlrd_jax.analysis.outcomes import Outcomes
+from lwlrd_jax.disk.results import COLUMNS
 
 # One image in fifty: what a few hundred reconstructions of nobody in particular have reached at most. A choice, not a
 # law: of a thousand stolen images it lets twenty pass.
@@ -55,11 +56,7 @@ TUNING = ["defense", "decay", "lr_max", "floor", "granularity", *_COURSE]
 SCHEDULE = [*TUNING, *STEPS]
 # What schedules have of these where nothing else is said, and in tables from before there was a choice.
 USUAL = {"floor": 0.0, "granularity": "layer", "share": 1.0, "overlap": "any"}
-_UTILITY = ["accuracy", "balanced_accuracy", "auc", "auc_val", "downstream_auc"]
-_LEAKAGE = ["ssim_naive", "ssim", "psnr", "mse", "reid", "ber", "exact"]
-_HIDING = ["host_auc", "codec_psnr", "payload_bytes", "carrier_share"]
-_SURVIVING = [f"surviving_{part}" for part in ("bytes", "mantissa", "exponent", "sign", "extra", "dead")]
-FIGURES = [*_UTILITY, *_LEAKAGE, *_HIDING, *_SURVIVING, "seconds"]
+_FIGURES = [name for name, column in COLUMNS.items() if column.is_figure]
 # Figures with intervals, in the columns <figure>_low and <figure>_high.
 BOUNDED = ("auc", "reid", "ssim", "psnr", "downstream_auc")
 # Over attacks a schedule has the largest of these; and some columns of the attack under which a figure is largest, a
@@ -161,10 +158,10 @@ class Verdict:
 
 
 def judge(table: pd.DataFrame, *, chance: float, stolen: int, outcomes: Outcomes = by_image.NONE) -> Verdict:
-  """Applies the rule.
+  """Applies the rule to a table of `disk.results.COLUMNS`.
 
   Args:
-    table: Columns of `disk.results.COLUMNS`.
+    table: The table.
     chance: Re-identification by guessing.
     stolen: Images the attacker took, where the table does not say it.
     outcomes: Figures by image, for intervals.
@@ -209,11 +206,7 @@ def find_floors(averaged: pd.DataFrame, chance: float, stolen: int) -> Floors:
 
 
 def average(table: pd.DataFrame, outcomes: Outcomes = by_image.NONE) -> pd.DataFrame:
-  """Means over seeds.
-
-  Args:
-    table: Columns of `disk.results.COLUMNS`.
-    outcomes: Figures by image, for intervals.
+  """Means over seeds of a table of `disk.results.COLUMNS`.
 
   Returns:
     One row an attack and schedule, in the table's order. Beside their columns and the figures, which are means over the
@@ -227,12 +220,12 @@ def average(table: pd.DataFrame, outcomes: Outcomes = by_image.NONE) -> pd.DataF
     ok = group[group.status == "ok"]
     first = group.iloc[0]
     row = {name: first[name] for name in ["attack", *SCHEDULE]}
-    row |= {name: ok[name].mean(skipna=False) if len(ok) else math.nan for name in FIGURES}
+    row |= {name: ok[name].mean(skipna=False) if len(ok) else math.nan for name in _FIGURES}
     row |= {"status": _common_status(group.status.tolist()), "seeds": group.seed.nunique()}
     row |= {"members": tuple(group.member), "reid_worst": ok.reid.max(), "ssim_worst": ok.ssim.max()}
     rows.append(row | {"stolen": first.stolen})
     measured.append(tuple(ok.member))
-  columns = ["attack", *SCHEDULE, *FIGURES, "status", "seeds", "members", "reid_worst", "ssim_worst", "stolen"]
+  columns = ["attack", *SCHEDULE, *_FIGURES, "status", "seeds", "members", "reid_worst", "ssim_worst", "stolen"]
   averaged = pd.DataFrame(rows, columns=columns)
   for name in BOUNDED:
     found = outcomes.intervals(name, measured)
@@ -252,11 +245,11 @@ def with_usual(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def combine(averaged: pd.DataFrame, attacks: list[str]) -> pd.DataFrame:
-  """Each schedule's worst figures over attacks, controls left out.
+  """Each schedule's worst figures over attacks, all of which it has to stop; controls are left out.
 
   Args:
     averaged: From `average`, with the column `stops`.
-    attacks: Attacks that a schedule has to stop.
+    attacks: The attacks.
 
   Returns:
     One row a schedule: its columns; utility and `attack` of the attack under which its AUC is lowest; the largest

@@ -2,14 +2,13 @@
 
 import contextlib
 import datetime
-import functools
 import io
 import json
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import filelock
 import numpy as np
@@ -28,6 +27,14 @@ _OF_A_VOLUME = {"lost+found"}
 _BEFORE_IT_BEGAN = {_LOCK, _WRITER, ".config.json.new"}
 # Of config.json and the directory's layout.
 SCHEMA = 1
+# What is kept as arrays by name:
+# - samples: pictures of reconstructions, u8.
+# - survival: what is left of a bit in [0, 1] by layer and plane, f32[layers, 32] by member. Planes count from the least
+#   significant: 23 of the mantissa, 8 of the exponent, the sign.
+# - outcomes: figures image by image, f32 by "<column>/<member>", whose means are the table's. Of `reid`, `ssim`, `psnr`
+#   and `mse` an entry a stolen image; of `auc` and `downstream_auc` an entry a test image, the AUC and its influence on
+#   it (`metrics.utility.auc_by_image`).
+ArrayFile = Literal["samples", "survival", "outcomes"]
 
 
 class RunDirectory:
@@ -211,31 +218,19 @@ class RunDirectory:
   def _write_json(self, name: str, content: Any) -> None:
     replace_file(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
 
-  def _write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+  def write_arrays(self, file: ArrayFile, arrays: dict[str, np.ndarray]) -> None:
+    """Writes one of the files of arrays; see `ArrayFile`."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    replace_file(self.path / name, buffer.getvalue())
+    replace_file(self.path / f"{file}.npz", buffer.getvalue())
 
-  def _read_arrays(self, name: str) -> dict[str, np.ndarray]:
-    file = self.path / name
-    if not file.exists():
+  def read_arrays(self, file: ArrayFile) -> dict[str, np.ndarray]:
+    """Its arrays by name; empty if there is no such file."""
+    path = self.path / f"{file}.npz"
+    if not path.exists():
       return {}
-    with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
       return dict(arrays)
-
-  # Arrays by name; none where there is no such file.
-  # Pictures of reconstructions, u8.
-  write_samples = functools.partialmethod(_write_arrays, "samples.npz")
-  read_samples = functools.partialmethod(_read_arrays, "samples.npz")
-  # What is left of a bit in [0, 1] by layer and plane: f32[layers, 32] by member. Planes count from the least
-  # significant: 23 of the mantissa, 8 of the exponent, the sign.
-  write_survival = functools.partialmethod(_write_arrays, "survival.npz")
-  read_survival = functools.partialmethod(_read_arrays, "survival.npz")
-  # Figures image by image, f32 by "<column>/<member>", whose means are the table's. Of `reid`, `ssim`, `psnr` and `mse`
-  # an entry a stolen image; of `auc` and `downstream_auc` an entry a test image, the AUC and its influence on it
-  # (`metrics.utility.auc_by_image`).
-  write_outcomes = functools.partialmethod(_write_arrays, "outcomes.npz")
-  read_outcomes = functools.partialmethod(_read_arrays, "outcomes.npz")
 
   def save(self, name: str, tree: dict[str, Any]) -> None:
     """Writes the checkpoint `name`."""

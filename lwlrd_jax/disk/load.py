@@ -33,8 +33,8 @@ class Run:
 
   @functools.cached_property
   def outcomes(self) -> dict[str, np.ndarray]:
-    """Figures image by image: f32 arrays by "<column>/<member>"; see `RunDirectory`."""
-    return self._directory.read_outcomes()
+    """Figures image by image: f32 arrays by "<column>/<member>"; see `directory.ArrayFile`."""
+    return self._directory.read_arrays("outcomes")
 
   @functools.cached_property
   def log(self) -> pd.DataFrame:

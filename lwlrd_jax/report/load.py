@@ -10,7 +10,7 @@ import pandas as pd
 
 from lwlrd_jax.analysis.outcomes import QUANTITIES, Outcomes
 from lwlrd_jax.analysis.verdict import STEPS, with_usual
-from lwlrd_jax.disk.directory import RunDirectory
+from lwlrd_jax.disk.directory import ArrayFile, RunDirectory
 from lwlrd_jax.disk.results import COLUMNS
 from lwlrd_jax.errors import UserError, shown
 from lwlrd_jax.report.search import Search, read_search
@@ -162,11 +162,11 @@ def _read_table(directory: RunDirectory) -> pd.DataFrame:
   return with_usual(table.replace([np.inf, -np.inf], np.nan))
 
 
-def _read_arrays(file: Path, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def _read_arrays(directory: RunDirectory, file: ArrayFile) -> dict[str, np.ndarray]:
   try:
-    return read()
+    return directory.read_arrays(file)
   except Exception as error:  # NumPy raises half a dozen kinds on a broken archive
-    raise UserError(f"{file}: cannot be read ({_one_line(error)})") from error
+    raise UserError(f"{directory.path / file}.npz: cannot be read ({_one_line(error)})") from error
 
 
 def _is(array: np.ndarray, kind: str, *shape: int | None) -> bool:
@@ -183,7 +183,7 @@ def _refused(file: Path, name: str, array: np.ndarray, allowed: str) -> UserErro
 
 def _read_samples(directory: RunDirectory) -> dict[str, np.ndarray]:
   file = directory.path / "samples.npz"
-  samples = _read_arrays(file, directory.read_samples)
+  samples = _read_arrays(directory, "samples")
   if not samples:
     return samples
   originals = samples.get("originals")
@@ -198,7 +198,7 @@ def _read_samples(directory: RunDirectory) -> dict[str, np.ndarray]:
 
 def _read_survival(directory: RunDirectory, layers: int) -> dict[str, np.ndarray]:
   file = directory.path / "survival.npz"
-  survival = _read_arrays(file, directory.read_survival)
+  survival = _read_arrays(directory, "survival")
   for name, planes in survival.items():
     if not _is(planes, "f", layers, _PLANES):
       raise _refused(file, name, planes, f"float{[layers, _PLANES]}")
@@ -207,7 +207,7 @@ def _read_survival(directory: RunDirectory, layers: int) -> dict[str, np.ndarray
 
 def _read_outcomes(directory: RunDirectory, table: pd.DataFrame, *, test: int) -> Outcomes:
   file = directory.path / "outcomes.npz"
-  arrays = _read_arrays(file, directory.read_outcomes)
+  arrays = _read_arrays(directory, "outcomes")
   for name, array in arrays.items():
     kind = QUANTITIES.get(name.split("/", maxsplit=1)[0])  # None: of a later version
     if kind is not None and not _is(array, "f", test if kind.crossed else None):

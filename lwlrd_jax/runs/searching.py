@@ -10,8 +10,7 @@ from lwlrd_jax.plan.jobs import Job
 from lwlrd_jax.plan.plan import Plan
 from lwlrd_jax.runs.store import Store
 from lwlrd_jax.runs.waves import Runner
-from lwlrd_jax.search.front import describe, recommend
-from lwlrd_jax.search.result import Outcome, Result, combine
+from lwlrd_jax.search.result import Outcome, Result, combine, describe, recommend
 from lwlrd_jax.search.space import Candidate
 from lwlrd_jax.search.study import Search
 from lwlrd_jax.setup.describe import describe_members

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lwlrd_jax.disk.directory import RunDirectory
+from lwlrd_jax.disk.directory import ArrayFile, RunDirectory
 from lwlrd_jax.errors import TemporaryFailure
 from lwlrd_jax.metrics.measure import Measured
 from lwlrd_jax.storage import make_folder, remove_tree
 from lwlrd_jax.team import Team
 
 _PARTS, _TABLE = ".parts", "results.parquet"
+_ARRAYS: tuple[ArrayFile, ...] = ("samples", "survival", "outcomes")
 # Within which what one process has written to a disk is there for the others.
 _SEEN_SECONDS = 60.0
 
@@ -40,7 +41,7 @@ class Found(NamedTuple):
   def read(cls, directory: RunDirectory) -> "Found":
     """All that a directory holds."""
     rows = {str(row["member"]): row for row in directory.read_results().to_dict("records")}
-    return cls(rows, directory.read_samples(), directory.read_survival(), directory.read_outcomes())
+    return cls(rows, **{file: directory.read_arrays(file) for file in _ARRAYS})
 
   def add(self, name: str, row: dict[str, Any], measured: Measured) -> None:
     """Adds a member."""
@@ -123,9 +124,9 @@ class Store:
       return
     # A run that was begun without pictures and is resumed with them has no originals to show beside them.
     if self._may_show and "originals" in self._found.samples:
-      self.directory.write_samples(self._found.samples)
-    self.directory.write_survival(self._found.survival)
-    self.directory.write_outcomes(self._found.outcomes)
+      self.directory.write_arrays("samples", self._found.samples)
+    self.directory.write_arrays("survival", self._found.survival)
+    self.directory.write_arrays("outcomes", self._found.outcomes)
     self.record(elapsed_seconds=round(self._elapsed(), 1))
     # Last: a member that has a row is done. One that is in no order is of another search, and no reason to lose it.
     ordered = dict.fromkeys([*(member for member in order if member in self.rows), *self.rows])
@@ -174,9 +175,8 @@ class _Parts:
 
 
 def _write(part: RunDirectory, found: Found) -> None:
-  part.write_samples(found.samples)
-  part.write_survival(found.survival)
-  part.write_outcomes(found.outcomes)
+  for file in _ARRAYS:
+    part.write_arrays(file, getattr(found, file))
   part.write_results(list(found.rows.values()))  # last: a part with a table is whole
 
 

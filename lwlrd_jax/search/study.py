@@ -1,7 +1,4 @@
-"""Asks for schedules, a population a round, and takes their results in.
-
-The sampler is Optuna's. It is only asked for proposals: who runs a candidate, and where, is not its business.
-"""
+"""Asks for schedules, a population a round, and takes their results in. The sampler, Optuna's, only proposes."""
 
 import itertools
 import logging
@@ -27,8 +24,8 @@ _PATIENCE = 8
 class Search:
   """A search for the schedules that trade utility for privacy best.
 
-  What it asks for depends on its arguments and on the results so far alone, whatever their order. A search that is
-  built again from the rows of a stopped run resumes as if it had never stopped, in the middle of a round too.
+  What it asks for depends on its arguments and the results so far alone, whatever their order: a search that is built
+  again from the rows of a stopped run resumes as if it had never stopped, in the middle of a round too.
 
   The opening is the first round, or the first 8 candidates if that is more: the anchors of the space, half of it at
   most, and points of a sequence that fills the space evenly. What follows, from the second round on and beside what is
@@ -39,23 +36,18 @@ class Search:
 
   Args:
     space: Bounds.
-    budget: Candidates in all, at least 1.
-    population: Candidates a round at most, at least 1.
+    budget: Candidates in all.
+    population: Candidates a round at most.
     seed: Number from 0.
-
-  Raises:
-    ValueError: A number out of range.
   """
 
   def __init__(self, space: Space, *, budget: int, population: int, seed: int = 0):
-    if budget < 1 or population < 1 or seed < 0:
-      raise ValueError(f"budget and population are 1 or more, seed 0 or more, not {budget}, {population}, {seed}")
     self.space = space
     self.budget = budget
     self.population = population
     self.seed = seed
-    self._told: dict[Candidate, Result] = {}
-    # Rounds asked for so far; all of them told, but for the last.
+    self._found: dict[Candidate, Result] = {}
+    # What was asked for so far; there are all results of each round but the last.
     self._rounds: list[list[Candidate]] = []
 
   def tell(self, results: Iterable[Result]) -> None:
@@ -65,8 +57,8 @@ class Search:
       ValueError: There is another result of the same candidate.
     """
     for result in results:
-      if self._told.setdefault(result.candidate, result) is not result:
-        raise ValueError(f"told twice: {result.candidate.label}")
+      if self._found.setdefault(result.candidate, result) is not result:
+        raise ValueError(f"two results of {result.candidate.label}")
 
   def ask(self) -> list[Candidate]:
     """What to try next.
@@ -78,32 +70,27 @@ class Search:
     Raises:
       ValueError: There are results of candidates that it never asked for: they are of another search.
     """
-    while not (waiting := self._waiting()) and (following := self._next_round()):
+    while not (waiting := self._without_result(self._rounds[-1:])) and (following := self._next_round()):
       self._rounds.append(following)
-    strangers = set(self._told).difference(*self._rounds)
-    if strangers:
+    if strangers := set(self._found).difference(*self._rounds):
       raise ValueError(f"not of this search: {', '.join(sorted(candidate.label for candidate in strangers))}")
     return waiting
 
   @property
   def rounds(self) -> int:
     """Rounds of which there are all results."""
-    return sum(all(candidate in self._told for candidate in asked) for asked in self._rounds)
+    return sum(not self._without_result([asked]) for asked in self._rounds)
 
   @property
   def results(self) -> list[Result]:
     """All results, in the order in which they were asked for."""
-    return [self._told[candidate] for candidate in self._asked() if candidate in self._told]
+    return [self._found[candidate] for candidate in itertools.chain(*self._rounds) if candidate in self._found]
 
-  def _asked(self) -> list[Candidate]:
-    return list(itertools.chain(*self._rounds))
-
-  def _waiting(self) -> list[Candidate]:
-    """Those of the last round that have no result."""
-    return [candidate for asked in self._rounds[-1:] for candidate in asked if candidate not in self._told]
+  def _without_result(self, rounds: list[list[Candidate]]) -> list[Candidate]:
+    return [candidate for candidate in itertools.chain(*rounds) if candidate not in self._found]
 
   def _next_round(self) -> list[Candidate]:
-    known = self._asked()
+    known = list(itertools.chain(*self._rounds))
     count = min(self.population, self.budget - len(known))
     if count <= 0:
       return []
@@ -150,8 +137,7 @@ def objectives(result: Result, aside: frozenset[str] = frozenset()) -> tuple[flo
 def even_sequence(space: Space, seed: int) -> Iterator[Candidate]:
   """Candidates spread evenly over a space, without end, from a start that the seed draws; some may repeat.
 
-  Roberts' additive recurrence in the unit cube: powers of the generalised golden ratio. Unlike a lattice or a Sobol
-  sequence it is even at any length.
+  Roberts' additive recurrence in the unit cube, by powers of the generalised golden ratio: even at any length.
   """
   ratio = 1.0
   for _ in range(64):
@@ -164,15 +150,7 @@ def even_sequence(space: Space, seed: int) -> Iterator[Candidate]:
 
 
 def propose(space: Space, past: list[Result], *, seed: int, number: int, count: int) -> Iterator[Candidate]:
-  """A sampler's proposals, one after the other; they may repeat.
-
-  Args:
-    space: Bounds.
-    past: Results of the rounds before, in a fixed order.
-    seed: Of the search.
-    number: Of the round, from 1.
-    count: Proposals at most.
-  """
+  """A sampler's proposals for a round, from the results of those before in a fixed order; they may repeat."""
   import optuna  # noqa: PLC0415  # takes a third of a second, which --help has not
   from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: PLC0415
 
@@ -205,7 +183,7 @@ def propose(space: Space, past: list[Result], *, seed: int, number: int, count: 
     state = optuna.trial.TrialState.COMPLETE if result.usable else optuna.trial.TrialState.FAIL
     values = objectives(result, aside) if result.usable else None
     study.add_trial(optuna.trial.create_trial(state=state, values=values, params=params, distributions=distributions))
-  # Trials that are asked for and not told count as running: the sampler keeps its distance from them.
+  # Trials without a result count as running: the sampler keeps its distance from them.
   for _ in range(count):
     params = study.ask(distributions).params
     choices = (epochs[params["epochs"]], params["shape"], floors[params["floor"]], space.finishes[params["finish"]])

@@ -6,23 +6,25 @@ import pytest
 from scipy import stats
 
 from lwlrd_jax.analysis import bootstrap
-from lwlrd_jax.analysis.bootstrap import (
-  REPLICATES,
-  UNKNOWN,
-  difference,
-  intervals,
-  replicates,
-  share_difference,
-  share_intervals,
-)
+from lwlrd_jax.analysis.bootstrap import REPLICATES, UNKNOWN, Kind, intervals, replicates
+
+SHARE = {"crossed": False, "limits": (0.0, 1.0), "share": True}
 
 
-def interval(samples, **kwargs):
-  return intervals([samples], **kwargs)[0]
+def interval(samples, **kind):
+  return intervals([samples], Kind(**kind))[0]
 
 
 def share_interval(samples):
-  return share_intervals([samples])[0]
+  return interval(samples, **SHARE)
+
+
+def difference(ours, others, *, seeds, images, **kind):
+  return bootstrap.difference(ours, others, Kind(**kind), seeds=seeds, images=images)
+
+
+def share_difference(ours, others, *, seeds, images):
+  return difference(ours, others, seeds=seeds, images=images, **SHARE)
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 9, 11, 12, 30, 200])

@@ -5,8 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlrd_jax.search.front import describe, front, recommend
-from lwlrd_jax.search.result import Result
+from lwlrd_jax.search.result import Result, describe, front, recommend
 from lwlrd_jax.search.space import Candidate
 
 # Few distinct values, so that ties are common.

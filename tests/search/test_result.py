@@ -60,10 +60,5 @@ def test_a_figure_that_is_no_number_cannot_be_compared(figure):
     assert not combine(CANDIDATE, order, FLOORS).usable
 
 
-def test_nothing_to_combine():
-  with pytest.raises(ValueError, match="no outcomes"):
-    combine(CANDIDATE, [], FLOORS)
-
-
 def test_a_result_of_no_attack_is_not_usable():
   assert not Result(CANDIDATE, 0.0, 0.0, 0.8, {}, 0.0, ()).usable

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from lwlrd_jax.analysis import bootstrap
+from lwlrd_jax.analysis.outcomes import QUANTITIES
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.load import load
 from paper.claims import MARKER
@@ -38,7 +39,7 @@ def test_vanilla(page, two):
   rows = page.table(part, "run")
   run = load(two[0][1])
   row = run.table[(run.table.attack == "dec") & (run.table.defense == "vanilla") & (run.table.finish == "none")].iloc[0]
-  found = bootstrap.share_intervals([[run.outcomes.arrays[f"reid/{row.member}"]]])[0]
+  found = bootstrap.intervals([[run.outcomes.arrays[f"reid/{row.member}"]]], QUANTITIES["reid"])[0]
   cell = rows[(rows.run == "second") & (rows.attack == "dec")].iloc[0]
   assert cell["after vanilla, re-id %"] == formats.within(formats.percent, *found)
   assert cell["stopped?"] == "no"
