@@ -33,4 +33,5 @@ def activation_bytes(network: Network, params: Params, batch_size: int) -> int:
 
 
 def _forward(network: Network) -> Any:
-  return lambda params, images: network.forward_training(params, images, jax.random.key(0))[0]
+  key = jax.random.key(0) if network.is_random else None
+  return lambda params, images: network.forward_training(params, images, key)[0]

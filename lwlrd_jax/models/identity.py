@@ -37,7 +37,8 @@ def _computed(model: str, versions: tuple[str, ...], network: Network) -> str:
   del versions  # what the answer holds for, with the network
   digest = hashlib.sha256()
   for _, constant in network.constants:
-    digest.update(constant.digest)
+    what = repr((constant.on_host, constant.shape, constant.dtype)).encode()
+    digest.update(hashlib.sha256(what + constant.data).digest())
   structure = (network.layers, network.depths, network.blocks, network.places, network.statistics, network.streams)
   digest.update(repr(structure).encode())
   for program in _programs(network, load_own(model)):

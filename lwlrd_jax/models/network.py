@@ -1,8 +1,6 @@
 """A model as pure functions of a plain tree of parameters: what attacks, engine and metrics work on."""
 
 import dataclasses
-import functools
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -180,33 +178,31 @@ class Stream(NamedTuple):
   shape: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Constant:
   """An array that can be part of a static argument.
 
   Attributes:
-    value: Its numbers.
     on_host: Whether it is a NumPy array to the module, which may read its numbers while it is traced.
+    shape: Its shape.
+    dtype: Name of its type.
+    data: Its numbers.
   """
 
-  value: np.ndarray
   on_host: bool
+  shape: tuple[int, ...]
+  dtype: str
+  data: bytes
+
+  @classmethod
+  def of(cls, value: jax.Array | np.ndarray) -> "Constant":
+    """An array of a module."""
+    return cls(isinstance(value, np.ndarray), value.shape, value.dtype.name, np.asarray(value).tobytes())
 
   def array(self) -> jax.Array | np.ndarray:
     """As the module had it."""
-    return self.value if self.on_host else jnp.asarray(self.value)
-
-  @functools.cached_property
-  def digest(self) -> bytes:
-    """SHA-256."""
-    what = (self.on_host, self.value.shape, self.value.dtype.name)
-    return hashlib.sha256(repr(what).encode() + self.value.tobytes()).digest()
-
-  def __eq__(self, other: object) -> bool:
-    return self is other or (isinstance(other, Constant) and self.digest == other.digest)
-
-  def __hash__(self) -> int:
-    return hash(self.digest)
+    value = np.frombuffer(self.data, jnp.dtype(self.dtype)).reshape(self.shape)
+    return value if self.on_host else jnp.asarray(value)
 
 
 def split_model(
@@ -239,9 +235,7 @@ def split_model(
     statistics=statistics,
     reversible=hasattr(model, "transpose"),
     streams=tuple(_streams(random)),
-    constants=tuple(
-      (path, Constant(np.asarray(value), isinstance(value, np.ndarray))) for path, value in nnx.to_flat_state(rest)
-    ),
+    constants=tuple((path, Constant.of(value)) for path, value in nnx.to_flat_state(rest)),
   )
   params = whole.declared({**weights, STATISTICS: _by_layer(statistics, running)})
   check(whole, params)
@@ -262,18 +256,27 @@ def structure_of(
   build: Callable[..., nnx.Module], image_shape: tuple[int, int, int], num_outputs: int, split: Any = split_model
 ) -> Network:
   """The structure of what `build(image_shape, num_outputs, rngs=...)` makes, parted by `split`; nothing is computed."""
-  constants: list[Any] = []
 
   def make() -> nnx.Module:
-    made = build(image_shape, num_outputs, rngs=initial_rngs(jax.random.key(0)))
+    return build(image_shape, num_outputs, rngs=initial_rngs(jax.random.key(0)))
+
+  def shapes() -> nnx.Module:
+    made = make()
+    # Arrays that are no variables are part of the structure, which does not have them while they are traced.
     nodes = (node for _, node in nnx.iter_graph(made) if isinstance(node, nnx.Pytree))
-    values = (value for node in nodes for value in vars(node).values())
-    constants.extend(value for value in values if isinstance(value, jax.Array | np.ndarray))
+    if any(isinstance(value, jax.Array | np.ndarray) for node in nodes for value in vars(node).values()):
+      raise _ValuesMatterError
     return made
 
-  made = nnx.eval_shape(make)
-  # Arrays that are no variables are part of the structure, with their values.
-  return split(make() if constants else made, image_shape, num_outputs)[0]
+  try:
+    made = nnx.eval_shape(shapes)
+  except _ValuesMatterError:
+    made = make()
+  return split(made, image_shape, num_outputs)[0]
+
+
+class _ValuesMatterError(Exception):
+  """Shapes alone do not tell a module's structure. Traced arrays that are returned in a module would be leaked."""
 
 
 def initial_rngs(key: jax.Array) -> nnx.Rngs:

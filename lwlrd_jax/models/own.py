@@ -77,7 +77,7 @@ def split_own(
     other = load_own(model)(image_shape, num_outputs, rngs=nnx.Rngs(1))
     others = dict(nnx.to_flat_state(nnx.state(other)))
     for path, constant in network.constants:
-      if not np.array_equal(constant.value, others[path]):
+      if not np.array_equal(constant.array(), others[path]):
         raise _mistake(
           model,
           f"{_place(path)} is an array that rngs draw; allowed: nnx.Param, or an array that is the same each time",
