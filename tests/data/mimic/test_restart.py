@@ -161,7 +161,7 @@ def test_a_worker_is_killed(copy, shared, monkeypatch):
   os.mkfifo(jpeg)
   killer = threading.Thread(target=_kill_who_reads, args=(jpeg,))
   killer.start()
-  with pytest.raises(UserError, match=r"^`dataset` mimic-cxr: a process that prepares images was killed, .* goes on"):
+  with pytest.raises(UserError, match=r"^`dataset` mimic-cxr: a process that prepares images was killed, .* resume"):
     copy.load()
   killer.join()
   jpeg.unlink()
