@@ -6,8 +6,6 @@ It hides each image as 8 x 8 grey values, as deviations of the first and largest
 reads them back by their place. Fine-tuning blurs them, as the table shows beside the built-in attacks.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
@@ -18,11 +16,12 @@ from lwlrd_jax.data.device import scale
 SIDE = 8  # pixels of a picture
 
 
-@dataclasses.dataclass(frozen=True)
 class Mosaic(HostAttack):
   """Grey pictures of 8 x 8 pixels as weights."""
 
-  stolen: int
+  info = AttackInfo(
+    "mosaic", Family(lambda _, means: Mosaic(means.stolen), needs_host=True), "coarse pictures as weights of a kernel"
+  )
 
   @staticmethod
   def layer(params):
@@ -48,7 +47,4 @@ class Mosaic(HostAttack):
     return extraction(jnp.broadcast_to(grey, (self.stolen, *network.image_shape)), secret["labels"])
 
 
-MOSAIC = AttackInfo(
-  "mosaic", Family(lambda info, means: Mosaic(means.stolen), needs_host=True), "coarse pictures as weights of a kernel"
-)
-Mosaic.info = MOSAIC
+MOSAIC = Mosaic.info

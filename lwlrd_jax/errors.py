@@ -64,14 +64,9 @@ def shown(text: str) -> str:
 
 
 def not_known(flag: str, text: str, allowed: Iterable[str], *, name: str | None = None, others: str = "") -> UserError:
-  """The mistake of a name that is none of an enumeration.
+  """The mistake of a name that is none of an enumeration, or of a list in which the entry `name` is none.
 
-  Args:
-    flag: The flag, or the setting between backticks.
-    text: What was given.
-    allowed: The names.
-    name: The one entry that is wrong, where `text` is a list.
-    others: What is allowed besides.
+  `flag` may be a setting between backticks; `others` says what is allowed besides.
 
   >>> print(not_known("--optimizer", "adamw", ["adam", "sgd"]))
   --optimizer adamw: not known; did you mean adam? allowed: adam, sgd

@@ -36,9 +36,6 @@ def pin(environment: MutableMapping[str, str]) -> list[str]:
 
   For a command line alone: a program that imports the package keeps its own settings.
 
-  Args:
-    environment: `os.environ`.
-
   Returns:
     Those that were set to something else, as NAME=VALUE.
   """

@@ -181,11 +181,12 @@ class PlainAttack:
     return {}
 
 
+@dataclasses.dataclass(frozen=True)
 class HostAttack(PlainAttack):
   """What attacks have in common that hide in a model that is trained already, and train nothing themselves.
 
-  A frozen dataclass that inherits it has a class attribute `info` and a field `stolen`, and says how to `hide` and to
-  `read`.
+  A class that inherits it has an attribute `info`, and says how to `hide` and to `read`; with settings of its own it is
+  a frozen dataclass.
   """
 
   steps: ClassVar[int] = 1

@@ -57,11 +57,7 @@ def running_numbers(groups: np.ndarray) -> np.ndarray:
 
 
 def index_codes(labels: np.ndarray, num_outputs: int) -> np.ndarray:
-  """Codes of images with these labels, in this order.
-
-  Args:
-    labels: i32[N] classes in [0, K), or u8[N, K], 1 where a finding is present; an unknown one counts as absent.
-    num_outputs: K.
+  """Codes of images with labels i32[N] in [0, K), or u8[N, K], 1 where a finding is present, in this order.
 
   Returns:
     f32[N, K]: digits in [0, base), plus the base where a class or finding is marked. All rows differ.

@@ -9,19 +9,13 @@ from lwlrd_jax.errors import not_known
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-  """What attacks of one kind need.
+  """What attacks of one kind need."""
 
-  Attributes:
-    make: Makes them, of their `AttackInfo` and `attacks.base.Means`; None of built-in ones (`attacks/making.py`).
-    needs_transpose: Whether they run the network backwards.
-    needs_codec: Whether they turn images into bits.
-    needs_host: Whether they hide in a model that is trained already, one seed after another; others train the models
-      themselves, those of all seeds together.
-  """
-
+  # Makes them, of their `AttackInfo` and `attacks.base.Means`; None of built-in ones (`attacks/making.py`).
   make: Callable[[Any, Any], Any] | None = None
-  needs_transpose: bool = False
-  needs_codec: bool = False
+  needs_transpose: bool = False  # they run the network backwards
+  needs_codec: bool = False  # they turn images into bits
+  # They hide in a model that is trained already, one seed after another; others train those of all seeds together.
   needs_host: bool = False
 
 
@@ -178,11 +172,7 @@ def register(info: AttackInfo) -> None:
 
 
 def chosen(attacks: Sequence[str], carriers: Sequence[str]) -> tuple[str, ...]:
-  """Names as the results table has them.
-
-  Args:
-    attacks: Names of the table, or keys of `FLAGS`; `dec` is one attack for each of the carriers.
-    carriers: Keys of `CARRIERS`.
+  """Names as the results table has them, of such names or keys of `FLAGS`; `dec` is one for each of the carriers.
 
   Raises:
     UserError: A name that is neither.

@@ -43,19 +43,12 @@ class Defense:
     >>> Defense("lwlrd", 0.7, 0.03, 6, "cosine", "adam", 128, np.ones((1, 1)), 0.1, "block", True).label
     'lwlrd-lr0.03-d0.7-f0.1-block-e6-cosine'
     """
-    return schedule_label(
-      self.name,
-      lr_max=self.lr_max,
-      decay=self.decay,
-      floor=self.floor,
-      granularity=self.granularity,
-      length=(self.epochs, self.shape) if self.tells_length else None,
-    )
+    length = (self.epochs, self.shape) if self.tells_length else None
+    return schedule_label(self.name, self.lr_max, self.decay, self.floor, self.granularity, length)
 
 
 def schedule_label(
   name: str,
-  *,
   lr_max: float,
   decay: float | None,
   floor: float = 0.0,
@@ -64,7 +57,7 @@ def schedule_label(
 ) -> str:
   """Name of a schedule, from what distinguishes it from others: fields of `Defense`, and epochs and shape as `length`.
 
-  >>> schedule_label("lwlrd", lr_max=0.02, decay=0.5, floor=0.1)
+  >>> schedule_label("lwlrd", 0.02, 0.5, 0.1)
   'lwlrd-lr0.02-d0.5-f0.1'
   """
   parts = [name, f"lr{lr_max:.12g}"]
@@ -113,19 +106,9 @@ def plan_defenses(grid: Grid, *, task_lr: float, train_size: int, depths: Sequen
   def defense(name: str, lr: float, decay: float | None = None, floor: float = 0.0) -> Defense:
     make = reversed_lwlrd if name == "reversed" else lwlrd
     by_unit = make(lr, 1.0 if decay is None else decay, layers=number_of_units(depths), shape=over_time, floor=floor)
-    return Defense(
-      name,
-      decay,
-      lr,
-      grid.epochs,
-      grid.shape,
-      grid.optimizer,
-      grid.batch_size,
-      by_layer(by_unit, depths),
-      floor,
-      # Where there is no decay, there is nothing to count.
-      granularity=LAYER if decay is None else grid.granularity,
-    )
+    counted = LAYER if decay is None else grid.granularity  # where there is no decay, there is nothing to count
+    of_all = (grid.epochs, grid.shape, grid.optimizer, grid.batch_size)
+    return Defense(name, decay, lr, *of_all, by_layer(by_unit, depths), floor, counted)
 
   plan = []
   if EARLY in grid.directions:

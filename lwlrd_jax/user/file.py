@@ -18,12 +18,9 @@ from lwlrd_jax.errors import UserError, did_you_mean, nearest
 
 
 def run_file(file: Path, name: str, what: str) -> types.ModuleType:
-  """Runs a file; it finds modules and packages that lie beside it, wherever it is called from.
+  """Runs a file as a module of this name; it finds what lies beside it, wherever it is called from.
 
-  Args:
-    file: The file.
-    name: What the module is called.
-    what: What names the file in a message, such as `config` FILE`.
+  Messages begin with `what`, the setting and the file.
 
   Raises:
     UserError: Whatever the file raised, in one line; or it ended the program.

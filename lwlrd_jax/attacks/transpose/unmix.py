@@ -54,12 +54,9 @@ def matched_filter(images: jax.Array, penalty: jax.Array | float) -> jax.Array:
 
 
 def faint(deviations: jax.Array, usual: jax.Array, mean: jax.Array) -> jax.Array:
-  """Deviations f32[N, H * W * C] as images f32[N, H, W, C] in [0, 1]: made to be recognised, not to be looked at.
+  """Deviations f32[N, H * W * C] from a mean f32[H, W, C] as images in [0, 1]: to be recognised, not to be looked at.
 
-  Args:
-    deviations: From the mean.
-    usual: f32[], root mean square of deviations of such images.
-    mean: f32[H, W, C], their mean.
+  `usual` is the root mean square f32[] of such images' deviations.
   """
   gain = _SIZE * usual / jnp.sqrt(jnp.maximum(jnp.square(deviations).mean(), 1e-30))
   return jnp.clip((gain * deviations).reshape(-1, *mean.shape) + mean, 0, 1)
