@@ -71,14 +71,10 @@ _WITH_LARGEST: dict[tuple[str, Literal["first", "last"]], list[str]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Floors:
-  """What useless reconstructions reach.
+  """What useless reconstructions reach: re-identification by guessing, and SSIM of the mean training image.
 
-  Attributes:
-    chance: Re-identification by guessing.
-    reid_limits: Re-identification up to which an attack counts as stopped, by attack.
-    reid_limit: The same for as many images as the run says were stolen.
-    ssim: SSIM of the mean training image; NaN if it was not measured.
-    ssim_limit: SSIM up to which an attack counts as stopped; NaN likewise.
+  An attack counts as stopped up to `limit` of re-identification, which is `reid_limit` for as many images as the run
+  says were stolen, and up to `ssim_limit`. SSIM is NaN if it was not measured.
   """
 
   chance: float
@@ -106,8 +102,8 @@ class Verdict:
       was judged.
     schedules: One row a schedule, see `combine`.
     averaged: One row an attack and schedule, see `average`.
-    floors: The floors.
-    attacks: Attacks in the table.
+    floors: What counts as stopped.
+    attacks: All in the table.
     failed_attacks: Those that are at the floor without any defence.
     criterion: By which of equals a schedule is chosen: `auc_val` or `auc`.
     outcomes: Figures by image; empty in runs without them.

@@ -70,8 +70,18 @@ class RunDirectory:
       UserError: It names `out`.
     """
     with out_errors(path, "read"):  # a loop of links, a folder that may not be read, a share that is not there
-      _check(path, resume=resume, overwrite=overwrite)
       there = path.exists()
+      # What `overwrite` was killed at is in a folder inside.
+      is_run = (path / "config.json").is_file() or (overwrite and (path / ".replaced" / "config.json").is_file())
+      usable = resume or not there or never_began(path)
+    if resume and not is_run:
+      raise UserError(f"`resume` `out` {path}: no run there to resume")
+    if not usable and not path.is_dir():
+      raise UserError(f"`out` {path}: is a file; allowed: a folder to create")
+    if not usable and not overwrite:
+      raise UserError(f"`out` {path}: exists; allowed: a new folder, or `resume` or `overwrite` beside it")
+    if not usable and not is_run:
+      raise UserError(f"`out` {path}: holds something that is no run, which `overwrite` does not delete")
     with out_errors(path, "written" if resume or there else "created"):
       check_writable(path)
 
@@ -258,19 +268,3 @@ def out_errors(path: Path, done: str) -> Iterator[None]:
 def never_began(path: Path) -> bool:
   """Whether a folder holds no more than a run that was killed before it wrote anything, if that much."""
   return path.is_dir() and {file.name for file in path.iterdir()} <= _BEFORE_IT_BEGAN | _OF_A_VOLUME
-
-
-def _check(path: Path, *, resume: bool, overwrite: bool) -> None:
-  # What `overwrite` was killed at is in a folder inside.
-  is_run = (path / "config.json").is_file() or (overwrite and (path / ".replaced" / "config.json").is_file())
-  if resume and not is_run:
-    raise UserError(f"`resume` `out` {path}: no run there to go on with")
-  if resume or not path.exists() or never_began(path):
-    return
-  if not path.is_dir():
-    raise UserError(f"`out` {path}: is a file; allowed: a folder to create")
-  if overwrite and is_run:
-    return
-  if overwrite:
-    raise UserError(f"`out` {path}: holds something that is no run, which `overwrite` does not delete")
-  raise UserError(f"`out` {path}: exists; allowed: a new folder, or `resume` or `overwrite` beside it")

@@ -20,9 +20,7 @@ _NO_CHANCE = 20
 class SurvivingBytes(NamedTuple):
   """Capacity in bytes, f32[] each: of the 23 mantissa planes, the 8 exponent planes and the sign plane.
 
-  Attributes:
-    dead: What the bits of dead weights still say about what they were.
-    extra: Of entries of the checkpoint that belong to no layer.
+  `dead` is what the bits of dead weights still say about what they were; `extra` is of entries that belong to no layer.
   """
 
   mantissa: jax.Array
@@ -55,13 +53,12 @@ def survival(before: Params, after: Params, live: Params, layers: tuple[str, ...
   Args:
     before: The checkpoint as the attacker left it: {layer: arrays}, f32; other entries may be there.
     after: The same after the defence.
-    live: bool tree like the layers' arrays, see `models.liveness.live_weights`, of the model just before any finishing
-      step.
+    live: bool tree like the layers' arrays: `models.liveness.live_weights` of the model before any finisher.
     layers: Names of the layers.
   """
   # Called outside of a compiled program, arrays of one shape share one; a deep network's would take minutes to compile.
-  found = [[_array_bits(before[layer][name], after[layer][name], live[layer][name]) for name in before[layer]]
-           for layer in layers]  # fmt: skip
+  trees = [(before[layer], after[layer], live[layer]) for layer in layers]
+  found = [[_array_bits(old[name], new[name], alive[name]) for name in old] for old, new, alive in trees]
   sizes = tuple(sum(leaf.size for leaf in before[layer].values()) for layer in layers)
   extra = [(before[name], after[name]) for name in sorted(before) if name not in layers and name in after]
   return _summed_up(found, sizes, extra)

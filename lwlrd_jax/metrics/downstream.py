@@ -47,7 +47,7 @@ def downstream_auc(
 
   Args:
     num_outputs: K, classes or findings.
-    versions: f32[V, S, H, W, C] in [0, 1], the same images in V versions. A pixel that is not finite is taken as grey.
+    versions: f32[V, S, H, W, C] in [0, 1], the same images in V versions. NaN is taken as grey.
     labels: i32[S] classes, or u8[S, K], as the attacker has them.
     val: Images and labels of the attacker's own, for the choice.
     test: Real ones.
@@ -104,9 +104,8 @@ def _one(
   _, height, width, channels = stolen.images.shape
   shape = (height, width, channels)
   key_init, key_batches = jax.random.split(key)
-  network, params = split_model(
-    MLP(shape, num_outputs, width=_WIDTH, rngs=nnx.Rngs(params=key_init)), shape, num_outputs
-  )
+  model = MLP(shape, num_outputs, width=_WIDTH, rngs=nnx.Rngs(params=key_init))
+  network, params = split_model(model, shape, num_outputs)
   tx = optax.adamw(optax.linear_schedule(_LR, 0.0, _STEPS))
 
   def step(state: tuple[Params, Any], batch: jax.Array) -> tuple[tuple[Params, Any], None]:

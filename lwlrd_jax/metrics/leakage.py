@@ -13,6 +13,7 @@ from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS, PublicStatistics
 from lwlrd_jax.metrics.ssim import ssim
 
 Carry = TypeVar("Carry")
+Pair = tuple[jax.Array, jax.Array]
 
 # Training images compared at a time: bounds the memory that re-identification needs.
 _CHUNK = 1024
@@ -48,22 +49,16 @@ class Leakage(NamedTuple):
     return {name: np.asarray(value) for name, value in self._asdict().items() if name != "ssim_naive"}
 
 
-def versions(
-  extracted: jax.Array,
-  public: PublicStatistics,
-  restored: jax.Array | None = None,
-  names: tuple[str, ...] = tuple(POSTPROCESSINGS),
-) -> jax.Array:
+def versions(extracted: jax.Array, public: PublicStatistics, restored: jax.Array | None = None) -> jax.Array:
   """Everything that an attacker makes of what they extracted: f32[P, S, H, W, C] in [0, 1], the raw version first.
 
   Args:
     extracted: f32[S, H, W, C], raw. If any pixel is not finite, every version of a post-processing is NaN.
     public: Statistics of such images.
     restored: f32[R, S, H, W, C], what the attacker's own restorations make of them, if there are any.
-    names: Post-processings; `raw` is the first.
   """
   with jax.default_matmul_precision("highest"):
-    closed_form = jnp.stack([POSTPROCESSINGS[name](extracted, public) for name in names])
+    closed_form = jnp.stack([process(extracted, public) for process in POSTPROCESSINGS.values()])
   # Clipping would pass infinities off as white.
   closed_form = jnp.where(jnp.isfinite(extracted).all(), closed_form, jnp.nan)
   if restored is None or not len(restored):
@@ -160,33 +155,29 @@ def reidentification(candidates: jax.Array, stolen: jax.Array, data: DeviceSplit
   def nearest(own: jax.Array, similarity: jax.Array, groups: jax.Array, _: jax.Array) -> jax.Array:
     return jnp.maximum(own, jnp.where(groups == own_group[:, None], similarity, -jnp.inf).max(axis=2))
 
-  def compared(similarity: jax.Array, groups: jax.Array, new: jax.Array) -> tuple[jax.Array, jax.Array]:
+  def compared(similarity: jax.Array, groups: jax.Array, new: jax.Array) -> Pair:
     other = new & (groups != own_group[:, None])
     ahead = similarity - own[..., None]
     return other & (ahead > _TIE), other & (jnp.abs(ahead) <= _TIE)
 
-  def count_images(carry: tuple[jax.Array, jax.Array], *chunk: jax.Array) -> tuple[jax.Array, jax.Array]:
-    better, equal = (found.sum(axis=2, dtype=jnp.int32) for found in compared(*chunk))
-    return carry[0] + better, carry[1] + equal
+  def counted(totals: Pair, better: jax.Array, equal: jax.Array) -> Pair:
+    return totals[0] + better.sum(axis=2, dtype=jnp.int32), totals[1] + equal.sum(axis=2, dtype=jnp.int32)
 
-  def count_groups(
-    carry: tuple[jax.Array, jax.Array, jax.Array], *chunk: jax.Array
-  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+  def count_images(totals: Pair, *chunk: jax.Array) -> Pair:
+    return counted(totals, *compared(*chunk))
+
+  def count_groups(carry: tuple[Pair, jax.Array], *chunk: jax.Array) -> tuple[Pair, jax.Array]:
+    totals, last = carry
     better, equal = compared(*chunk)
     # Groups come in ascending order: the last one that has tied so far is the largest number.
     tied = jnp.where(equal, chunk[1], -1)
-    so_far = jax.lax.cummax(jnp.concatenate([carry[2][..., None], tied], axis=2), axis=2)
-    first_of_group = equal & (tied > so_far[..., :-1])
-    return (
-      carry[0] + better.sum(axis=2, dtype=jnp.int32),
-      carry[1] + first_of_group.sum(axis=2, dtype=jnp.int32),
-      so_far[..., -1],
-    )
+    so_far = jax.lax.cummax(jnp.concatenate([last[..., None], tied], axis=2), axis=2)
+    return counted(totals, better, equal & (tied > so_far[..., :-1])), so_far[..., -1]
 
   own = over(varied, nearest, jnp.stack([own, -own]))
   zero = jnp.zeros(own.shape, jnp.int32)
   counts = over(uniform, count_images, (zero, zero))
-  better, equal, _ = over(varied, count_groups, (*counts, zero - 1))
+  (better, equal), _ = over(varied, count_groups, (counts, zero - 1))
   # Nothing compares with NaN, so nothing would be better than it.
   score = jnp.where((better == 0) & jnp.isfinite(own), 1 / (1 + equal.astype(jnp.float32)), 0)
   score = score.reshape(2, number, count)

@@ -37,12 +37,8 @@ _PARTS = ("mantissa", "exponent", "sign", "extra")
 class Bench:
   """What members are measured with.
 
-  Attributes:
-    network: The models' structure.
-    train: Where images were stolen from, and are looked for.
-    val: What an attacker has of their own to choose by.
-    test: What utility is measured on.
-    public: What the attacker knows of such images.
+  Images were stolen from `train`, and are looked for there; an attacker chooses by `val`, and knows `public` of such
+  images; utility is measured on `test`.
   """
 
   network: Network
@@ -55,16 +51,9 @@ class Bench:
 class Measured(NamedTuple):
   """Figures of a member; of many, each with a leading axis of members.
 
-  Attributes:
-    utility: On the test split.
-    auc_val: f32[], AUC on the validation split.
-    auc_by_image: f32[test], see `auc_by_image`.
-    downstream: f32[test], see `downstream_auc`.
-    leakage: By stolen image, f32[S].
-    ber: f32[], see `Extraction`.
-    exact: f32[], likewise.
-    survival: What is left of the weights' bits.
-    samples: u8[min(8, S), H, W, C], a few reconstructions in the version that is re-identified most.
+  `auc_val` f32[] is of the validation split; `auc_by_image` and `downstream` f32[test] are those of `auc_by_image` and
+  `downstream_auc`; `ber` and `exact` f32[] are those of `Extraction`; `samples` u8[min(8, S), H, W, C] are a few
+  reconstructions in the version that is re-identified most.
   """
 
   utility: Utility
@@ -102,13 +91,8 @@ def measure(
 ) -> Measured:
   """Measures members, on the device as far as the attack can be read there.
 
-  Args:
-    bench: What to measure with.
-    attack: What reads the stolen images.
-    infected: What the attacker left, and kept.
-    params: Members' checkpoints, stacked: a leading axis of members.
-    live: bool tree of the layers' weights, stacked likewise: see `metrics.capacity.survival`.
-    strategy: How the device maps over members.
+  Their checkpoints `params`, and `live`, bool trees of the layers' weights (see `metrics.capacity.survival`), have a
+  leading axis of members; `infected` is what they were before the defence, and what the attacker kept.
   """
   network = bench.network
   read = extract_population(network, attack, params, infected.secret, strategy)

@@ -100,7 +100,7 @@ def test_what_is_under_way_is_saved_and_gone_on_with(flags, whole, sweep, tmp_pa
   assert main([*flags, "--out", str(out), "--resume"]) == 0
   said = capsys.readouterr().err
   # The snapshot was used: of the second wave's steps not all were taken again.
-  assert "going on with 3 members after " in said
+  assert "resumed with 3 members after " in said
   assert_same(whole, out)
   assert not (out / ".snapshots").exists()
 
@@ -128,7 +128,7 @@ def test_killed_in_a_long_fine_tuning_it_goes_on_from_its_last_snapshot(
   killed.end()
   assert main([*flags, "--out", str(out), "--restartable"]) == 0
   said = capsys.readouterr().err
-  assert "going on with 3 members after " in said
+  assert "resumed with 3 members after " in said
   assert_same(whole, out)
 
 
