@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from lwlrd_jax.attacks.base import Attack, Infected
-from lwlrd_jax.metrics.measure import Measured, auc_of, measure, measure_images
+from lwlrd_jax.metrics.measure import Bench, Measured, auc_of, measure, measure_images
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.setup.setup import Setup
 from lwlrd_jax.setup.starting_points import host_model
@@ -24,12 +24,12 @@ class Treated(NamedTuple):
 
 
 def measure_all(
-  setup: Setup, attack: Attack, members: Iterable[Treated], infected: Infected, together: int
+  bench: Bench, attack: Attack, members: Iterable[Treated], infected: Infected, together: int
 ) -> Iterator[tuple[Treated, Measured]]:
   """Measures members in their order, so many at a time; the rest of a group one by one, so that two programs do."""
   for group in _groups(members, together):
     params, live = (_stack(trees) for trees in ([one.params for one in group], [one.live for one in group]))
-    found = measure(setup.bench, attack, infected, params, live, "vmap")
+    found = measure(bench, attack, infected, params, live, "vmap")
     for i, member in enumerate(group):
       yield member, jax.tree.map(lambda leaf, i=i: leaf[i], found)
 

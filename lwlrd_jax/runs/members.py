@@ -126,7 +126,7 @@ def run_wave(bench: Workbench, wave: Wave, infected: Infected) -> Found:
   with phase("finishing, measuring and saving", count, unit="members") as on_members:
     while len(found.rows) < count:
       try:
-        for member, measured in measure_all(setup, attack, treated(), infected, bench.limits.measured):
+        for member, measured in measure_all(setup.bench, attack, treated(), infected, bench.limits.measured):
           found.add(member.name, {**member.row, "status": status(member, measured), **measured.figures()}, measured)
           bench.directory.save(member.name, {"params": member.params})
           with kept_at_the_end(of_wave, population.reached):
@@ -162,7 +162,7 @@ def measure_controls(bench: Workbench, seed: int, infected: Infected) -> Found:
     row = bench.common(member_id, member_id.schedule)
     controls.append(Treated(str(member_id), row, params, setup.finisher.live(params).live, True))
   found = Found.nothing()
-  for member, measured in measure_all(setup, attack, controls, infected, bench.limits.measured):
+  for member, measured in measure_all(setup.bench, attack, controls, infected, bench.limits.measured):
     row = {**member.row, "status": status(member, measured), **measured.figures()}
     if row["defense"] == UNTREATED:
       row |= hiding_figures(setup, attack, seed, infected)

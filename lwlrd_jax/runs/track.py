@@ -61,7 +61,8 @@ class Trackers:
         self._names.remove(name)
         reason = str(error).strip().partition("\n")[0]
         console.print(
-          f"`track` {name}: {type(error).__name__}: {reason}; the run goes on without it, `resume` makes up for it",
+          f"`track` {name}: {type(error).__name__}: {reason}; the run continues without it, `resume` records what is "
+          "missing",
           markup=False,
         )
       self._directory.update_config(tracked={**tracked, name: done})

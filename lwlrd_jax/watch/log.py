@@ -117,7 +117,7 @@ class _LogFile(logging.Handler):
       self._between = b""
     except Exception as error:  # also whatever a bucket's own library comes up with: the run does without
       if not self._failed:
-        print(f"{FILE}: cannot be written ({error}); the run goes on without", file=sys.stderr)
+        print(f"{FILE}: cannot be written ({error}); the run continues without", file=sys.stderr)
       self._failed = True
 
   def _append(self, line: bytes) -> None:

@@ -1,21 +1,19 @@
 """Members are measured in groups that change nothing."""
 
-import types
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from lwlrd_jax.attacks.transpose import Transpose
+from lwlrd_jax.metrics.measure import Bench
 from lwlrd_jax.metrics.postprocess import public_statistics
 from lwlrd_jax.runs.measuring import Treated, measure_all, status
 
 
 @pytest.fixture(scope="module")
 def case(tiny_network, smooth_split):
-  """What `measure_all` needs of a setting, an attack, and members with and without an entry beside their layers."""
+  """What `measure_all` needs: a bench, an attack, and members with and without an entry beside their layers."""
   network, params = tiny_network("mlp", width=32)
   data = smooth_split(64)
   attack = Transpose(stolen=16, steps=20, batch_size=16)
@@ -35,18 +33,12 @@ def case(tiny_network, smooth_split):
     member(4),
     member(5, converged=False),
   ]
-  return network, data, attack, infected, members
-
-
-def _setup(case) -> Any:
-  network, data, *_ = case
-  public = public_statistics(data)
-  plan = types.SimpleNamespace(network=network)
-  return types.SimpleNamespace(plan=plan, train=data, val=data, test=data, public=public)
+  return Bench(network, data, data, data, public_statistics(data)), attack, infected, members
 
 
 def _measured(case, together, members):
-  return list(measure_all(_setup(case), case[2], members, case[3], together))
+  bench, attack, infected, _ = case
+  return list(measure_all(bench, attack, members, infected, together))
 
 
 @pytest.mark.parametrize("together", [2, 4])
@@ -71,7 +63,8 @@ def test_members_are_made_as_they_are_needed(case):
       made.append(member.name)
       yield member
 
-  first = next(iter(measure_all(_setup(case), case[2], members(), case[3], 1)))
+  bench, attack, infected, _ = case
+  first = next(iter(measure_all(bench, attack, members(), infected, 1)))
   assert first[0].name == "m0"
   assert made == ["m0"]
 

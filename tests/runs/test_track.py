@@ -104,7 +104,7 @@ def test_killed_before_it_could_say_so_tensorboard_has_no_member_twice(directory
   assert figures["auc"] == [0.75]
 
 
-def test_a_tracker_that_fails_stops_nothing_and_is_made_up_for(directory, monkeypatch, capsys):
+def test_a_tracker_that_fails_stops_nothing_and_is_recorded_afterwards(directory, monkeypatch, capsys):
   seen: list[str] = []
 
   def write(trial):
@@ -117,7 +117,7 @@ def test_a_tracker_that_fails_stops_nothing_and_is_made_up_for(directory, monkey
   broken.record(ROWS)
   said = " ".join(capsys.readouterr().err.split())
   assert said == (
-    "`track` wandb: ConnectionError: no way [there]; the run goes on without it, `resume` makes up for it"
+    "--track wandb: ConnectionError: no way [there]; the run continues without it, --resume records what is missing"
   )
   broken.record(ROWS)
   assert capsys.readouterr().err == ""
