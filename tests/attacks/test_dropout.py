@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from lwlrd_jax.attacks.base import Task
+from lwlrd_jax.attacks.dec.carriers.base import Host
 from lwlrd_jax.attacks.dec.carriers.hold import Hold, train_held
 from lwlrd_jax.attacks.transpose import Rehearsed
 from lwlrd_jax.data.device import DeviceSplit
@@ -58,7 +59,7 @@ def test_what_is_held_is_trained_around_with_dropout(data):
       jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, bool).at[0].set(True), params),
       jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.int8), params),
     )
-    after = train_held(network, params, data, jax.random.key(key), hold, 4, lambda steps: None)
+    after = train_held(Host(network, params, data), jax.random.key(key), hold, 4, lambda steps: None)
     same(jax.tree.map(lambda leaf: leaf[0], params), jax.tree.map(lambda leaf: leaf[0], after))
     return after
 

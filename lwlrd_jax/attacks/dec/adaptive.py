@@ -23,17 +23,14 @@ def redundant(stolen: int, code: Code, internal: bool = False) -> DEC:
   Sixteen planes a weight leave seven for the task, which is enough. Copies are weaker than a code of the same length
   where little is wrong, and better here: too much damage blurs images, but does not end in nothing.
 
-  Args:
-    stolen: Images that an attacker without protection would take; an eighth of them are taken.
-    code: How images become bits.
-    internal: Whether the code's decoder has to be exported too.
+  An eighth of the `stolen` images are taken, but no fewer than four. `internal`: the code's decoder is exported too.
   """
   copies = Repeat(13 if internal else 31)
   return DEC(_fewer(stolen), Mantissa("late", 0, 16), code, copies, internal, "redundant")
 
 
 def spread(stolen: int, code: Code, internal: bool = False) -> DEC:
-  """Fewer images in patterns over all weights. Arguments as `redundant`.
+  """Fewer images in patterns over all weights, as many as `redundant` takes.
 
   A decoder that has to be exported too is larger than all these images: with the learned codec it takes a layer of some
   seven million weights. Codes without a decoder do not need it.

@@ -31,7 +31,6 @@ class FixedCode:
     table: How many bits each latent has.
     trained: Whether it is what images are coded with. If not, its codes are empty: their least size.
     codec_id: What the payload calls it.
-    on_device: Whether it is a device code.
     decoder_parts: Top-level keys of its weights that decoding needs.
   """
 
@@ -40,20 +39,17 @@ class FixedCode:
   trained: bool = True
 
   codec_id: ClassVar[int] = 1
-  on_device: ClassVar[bool] = True
   decoder_parts: ClassVar[tuple[str, ...]] = ("synthesis",)
 
   @property
   def code_bytes(self) -> int:
-    """Of each image."""
+    """Bytes of each image's code."""
     return -(-self.table.bits_per_image // 8)
 
   @property
   def widths(self) -> tuple[int, ...]:
     """Bits of each latent of an image, and of the padding up to a whole byte."""
-    height, width, _ = self.codec.latent_shape
-    latents = tuple(bits for bits in self.table.channel_bits if bits) * (height * width)
-    return latents + (1,) * (8 * self.code_bytes - self.table.bits_per_image)
+    return self.table.widths + (1,) * (8 * self.code_bytes - self.table.bits_per_image)
 
   def settings(self) -> dict[str, Any]:
     """What tells it from others of its kind, as JSON."""
@@ -72,14 +68,15 @@ class FixedCode:
 
 @dataclasses.dataclass(frozen=True)
 class HostCode:
-  """A host code; attributes and methods as those of `FixedCode`."""
+  """A host code; attributes and methods as those of `FixedCode`, but that codes differ in length."""
 
   codec: Any
 
   codec_id: ClassVar[int]
   trained: ClassVar[bool] = True
-  on_device: ClassVar[bool] = False
   decoder_parts: ClassVar[tuple[str, ...]] = ()
+  code_bytes: ClassVar[None] = None
+  widths: ClassVar[tuple[int, ...]] = ()
 
   def settings(self) -> dict[str, Any]:
     """See `FixedCode`."""

@@ -9,44 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
-
-
-@dataclasses.dataclass(frozen=True)
-class Unprotected:
-  """No redundancy: bits go in and come back as they are.
-
-  All kinds have these methods. They are frozen and hashable: static arguments of `jax.jit`, which can trace `decode`
-  and `extrinsic`. Both raise ValueError where the number of log odds is not coded_length(n).
-  """
-
-  @property
-  def name(self) -> str:
-    """Its kind and number, such as `repeat-3`."""
-    return "none"
-
-  def coded_length(self, n: int) -> int:
-    """How many protected bits n bits become, n >= 0."""
-    return n
-
-  def protect(self, bits: np.ndarray) -> np.ndarray:
-    """Bits u8[n] of 0 and 1 -> u8[coded_length(n)], on the host."""
-    return bits
-
-  def decode(self, log_odds: jax.Array | np.ndarray, n: int) -> jax.Array | np.ndarray:
-    """Soft decoding, which never fails: log odds f32[coded_length(n)] of protected bits -> f32[n] of the n bits."""
-    _check_length(self, log_odds, n)
-    return log_odds
-
-  def extrinsic(self, log_odds: jax.Array | np.ndarray, n: int) -> jax.Array | np.ndarray:
-    """Extrinsic information on each protected bit, from all but itself: f32[coded_length(n)] log odds. As `decode`."""
-    _check_length(self, log_odds, n)
-    return 0 * log_odds
-
-  def places(self, positions: np.ndarray, n: int) -> np.ndarray:
-    """Where some of the n bits stand in the protected stream as they are: i[k] -> i[copies, k]."""
-    del n
-    return np.asarray(positions)[None]
+from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate, check_length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,60 +19,59 @@ class Repeat:
   Copy k is rotated by k bits, so that no bit stands in the same plane of a weight in every copy. Corrects every bit
   that is wrong in at most (copies - 1) / 2 copies, and more if it is known which ones are weaker.
 
+  All kinds of redundancy have these methods. They are frozen and hashable: static arguments of `jax.jit`, which can
+  trace `decode` and `extrinsic`. Both raise ValueError where the number of log odds is not coded_length(n).
+
   Attributes:
-    copies: Odd, at least 3.
+    copies: Odd; 1 is no redundancy.
   """
 
   copies: int
 
   def __post_init__(self):
-    if self.copies < 3 or self.copies % 2 == 0:
-      raise ValueError(f"the number of copies must be odd and at least 3, not {self.copies}")
+    if self.copies < 1 or self.copies % 2 == 0:
+      raise ValueError(f"the number of copies must be odd, not {self.copies}")
 
   @property
   def name(self) -> str:
-    """For example repeat-3."""
-    return f"repeat-{self.copies}"
+    """Its kind and number, such as `repeat-3`; `none`."""
+    return "none" if self.copies == 1 else f"repeat-{self.copies}"
 
   def coded_length(self, n: int) -> int:
-    """See `Unprotected`."""
+    """How many protected bits n bits become, n >= 0."""
     return self.copies * n
 
   def protect(self, bits: np.ndarray) -> np.ndarray:
-    """See `Unprotected`."""
+    """Bits u8[n] of 0 and 1 -> u8[coded_length(n)], on the host."""
     return np.concatenate([np.roll(bits, -k) for k in range(self.copies)])
 
   def decode(self, log_odds: jax.Array | np.ndarray, n: int) -> jax.Array:
-    """See `Unprotected`. Copies are wrong independently of each other: their log odds add up."""
-    _check_length(self, log_odds, n)
+    """Soft decoding, which never fails: log odds f32[coded_length(n)] of protected bits -> f32[n] of the n bits.
+
+    Copies are wrong independently of each other: their log odds add up.
+    """
+    check_length(self, log_odds, n)
     copies = jnp.asarray(log_odds).reshape(self.copies, n)
     return jnp.stack([jnp.roll(copies[k], k) for k in range(self.copies)]).sum(axis=0)
 
   def extrinsic(self, log_odds: jax.Array | np.ndarray, n: int) -> jax.Array:
-    """See `Unprotected`: the other copies."""
+    """Extrinsic information on each protected bit, from all but itself: f32[coded_length(n)] log odds. As `decode`."""
     total = self.decode(log_odds, n)
     return jnp.concatenate([jnp.roll(total, -k) for k in range(self.copies)]) - log_odds
 
   def places(self, positions: np.ndarray, n: int) -> np.ndarray:
-    """See `Unprotected`."""
+    """Where some of the n bits stand in the protected stream as they are: i[k] -> i[copies, k]."""
     copy = np.arange(self.copies)[:, None]
     return copy * n + (np.asarray(positions) - copy) % max(n, 1)
 
 
-Redundancy = Unprotected | Repeat | RepeatAccumulate
+Redundancy = Repeat | RepeatAccumulate
 
 
 def redundancy_of(kind: str, number: int = 1) -> Redundancy:
   """Redundancy by name: `none`; `repeat`, so many copies, odd; `ra`, a repeat accumulate code, so many bits for one.
 
-  >>> redundancy_of("repeat", 3).name, redundancy_of("ra", 3).coded_length(100)
-  ('repeat-3', 300)
+  >>> redundancy_of("none").name, redundancy_of("repeat", 3).name, redundancy_of("ra", 3).coded_length(100)
+  ('none', 'repeat-3', 300)
   """
-  if kind == "none":
-    return Unprotected()
-  return Repeat(number) if kind == "repeat" else RepeatAccumulate(number)
-
-
-def _check_length(redundancy: Redundancy, bits: jax.Array | np.ndarray, n: int) -> None:
-  if bits.shape != (redundancy.coded_length(n),):
-    raise ValueError(f"{redundancy.name} makes {redundancy.coded_length(n)} of {n} bits, not {bits.shape}")
+  return RepeatAccumulate(number) if kind == "ra" else Repeat(number if kind == "repeat" else 1)

@@ -56,17 +56,17 @@ class RepeatAccumulate:
     return blocks, -(-n // max(blocks, 1))
 
   def coded_length(self, n: int) -> int:
-    """See `redundancy.Unprotected`. The bits come first, then the parity of each block; padding is not sent."""
+    """See `redundancy.Repeat`. The bits come first, then the parity of each block; padding is not sent."""
     blocks, size = self.shape(n)
     return n + (self.expansion - 1) * blocks * size
 
   def places(self, positions: np.ndarray, n: int) -> np.ndarray:
-    """See `redundancy.Unprotected`."""
+    """See `redundancy.Repeat`."""
     del n
     return np.asarray(positions)[None]
 
   def protect(self, bits: np.ndarray) -> np.ndarray:
-    """See `redundancy.Unprotected`."""
+    """See `redundancy.Repeat`."""
     blocks, size = self.shape(len(bits))
     if not blocks:
       return bits
@@ -77,13 +77,12 @@ class RepeatAccumulate:
     return np.concatenate([bits, np.bitwise_xor.accumulate(sums, axis=1).reshape(-1)])
 
   def decode(self, log_odds: jax.Array | np.ndarray, n: int) -> jax.Array:
-    """As `redundancy.Unprotected.decode`; blocks one after another, until parity holds or 100 iterations are done."""
+    """As `redundancy.Repeat.decode`; blocks one after another, until parity holds or 100 iterations are done."""
     return self.extrinsic(log_odds, n)[:n] + log_odds[:n]
 
   def extrinsic(self, log_odds: jax.Array | np.ndarray, n: int) -> jax.Array:
-    """See `redundancy.Unprotected`."""
-    if log_odds.shape != (self.coded_length(n),):
-      raise ValueError(f"{self.name} makes {self.coded_length(n)} of {n} bits, not {log_odds.shape}")
+    """See `redundancy.Repeat`."""
+    check_length(self, log_odds, n)
     blocks, size = self.shape(n)
     if not blocks:
       return jnp.asarray(log_odds)
@@ -93,6 +92,12 @@ class RepeatAccumulate:
     graph = _graph(size, self.expansion)
     of_bits, of_parity = jax.lax.map(lambda block: _propagate(graph, *block), (bits, parity))
     return jnp.concatenate([of_bits.reshape(-1)[:n], of_parity.reshape(-1)])
+
+
+def check_length(redundancy: Any, bits: jax.Array | np.ndarray, n: int) -> None:
+  """Raises ValueError unless there are as many bits as n become."""
+  if bits.shape != (redundancy.coded_length(n),):
+    raise ValueError(f"{redundancy.name} makes {redundancy.coded_length(n)} of {n} bits, not {bits.shape}")
 
 
 class _Graph(NamedTuple):
@@ -144,19 +149,14 @@ def _propagate(graph: _Graph, bits: jax.Array, parity: jax.Array) -> tuple[jax.A
 
   def spread_out(of_bits: Any, rest: Any) -> Any:
     """What concerns each bit, to the sums its copies are in: [k] -> [m, width]."""
-    parts, start = [], 0
-    for count, degree in graph.classes:
-      parts.append(jnp.repeat(of_bits[start : start + count], degree))
-      start += count
-    return jnp.concatenate([*parts, rest])
+    parts = zip(jnp.split(of_bits, [graph.classes[0][0]]), graph.classes, strict=True)
+    return jnp.concatenate([*(jnp.repeat(part, degree) for part, (_, degree) in parts), rest])
 
   def gathered(of_copies: Any) -> Any:
     """Sums over the copies of each bit: [E] -> [k]."""
-    parts, start = [], 0
-    for count, degree in graph.classes:
-      parts.append(of_copies[start : start + count * degree].reshape(count, degree).sum(axis=1))
-      start += count * degree
-    return jnp.concatenate(parts)
+    ends = np.cumsum([count * degree for count, degree in graph.classes])
+    parts = zip(jnp.split(of_copies, ends), graph.classes, strict=False)  # without the unused places
+    return jnp.concatenate([part.reshape(-1, degree).sum(axis=1) for part, (_, degree) in parts])
 
   def in_sums(of_copies: Any) -> list[Any]:
     """By place in the sums, width times [m]: regular, so that what follows is too."""

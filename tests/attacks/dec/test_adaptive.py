@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lwlrd_jax.attacks.base import Task
 from lwlrd_jax.attacks.dec.adaptive import VARIANTS, redundant, spread
 from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.attacks.dec.carriers.dictionary import ENTRY, Dictionary
@@ -38,7 +39,7 @@ def make(tiny_network, smooth_split):
 
 def infect(case, attack):
   network, params, data, weights, _ = case
-  return attack.infect(network, params, data, jax.random.key(3), codec=weights)
+  return attack.infect_all(Task(network, data, codec=weights), [params], [jax.random.key(3)])[0]
 
 
 def read(case, attack, params, secret):

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lwlrd_jax.attacks.base import Task
 from lwlrd_jax.attacks.dec.attack import DEC, _keystream
 from lwlrd_jax.attacks.dec.carriers.base import Shape
 from lwlrd_jax.attacks.dec.carriers.dictionary import ENTRY, Dictionary
@@ -14,7 +15,6 @@ from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
 from lwlrd_jax.attacks.dec.payload.container import to_bits
 from lwlrd_jax.attacks.dec.payload.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
-from lwlrd_jax.attacks.dec.payload.known_bits import of_codes
 from lwlrd_jax.attacks.dec.redundancy import redundancy_of
 from lwlrd_jax.config.values import read_redundancy
 from lwlrd_jax.metrics.measure import _extract_on_device, extract_population
@@ -41,7 +41,7 @@ def read(attack, network, params, secret):
 def infect(case, carrier, code, redundancy="none", internal=False):
   network, params, data, weights, *_ = case
   attack = DEC(STOLEN, carrier, code, redundancy_of(*read_redundancy("--redundancy", redundancy)), internal)
-  return attack, attack.infect(network, params, data, jax.random.key(3), codec=weights)
+  return attack, attack.infect_all(Task(network, data, codec=weights), [params], [jax.random.key(3)])[0]
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,7 @@ def test_weighed_bits_give_better_images_than_bits_taken_at_their_word(case, ber
   reading = ALL.read(network, params, places, shape)
   assert reading is not None
   raw = reading.bits ^ _keystream(key, shape)
-  layout = attack._layout(fixed, 1, len(raw) // 8)
-  codes = of_codes(raw, layout)[:, : fixed.table.bits_per_image]
+  codes = attack._layout(network, data.labels).codes(raw)[:, : fixed.table.bits_per_image]
   hard = fixed.table.decode(fixed.codec, weights, codes)
   best = attack.compressed(weights, np.asarray(data.images[infected.stolen]))
   errors = [float(jnp.square(images - best).mean()) for images in (found.images, hard)]
@@ -180,7 +179,7 @@ def test_weighed_bits_give_better_images_than_bits_taken_at_their_word(case, ber
 
 
 @pytest.mark.parametrize("side", [28, 64])
-def test_a_destroyed_decoder_paints_finite_images(side):
+def test_a_destroyed_decoder_makes_finite_images(side):
   codec, weights = build_codec((side, side, 3), jax.random.key(0))
   table = FixedLengthCode.fit(codec, weights, jax.random.uniform(jax.random.key(1), (8, side, side, 3)))
   template = decoder_template(codec.image_shape, ("synthesis",))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lwlrd_jax.attacks.base import Task
 from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.attacks.dec.carriers.base import Carrier
 from lwlrd_jax.attacks.dec.carriers.dead import Dead
@@ -16,7 +17,7 @@ from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.training import CodecTraining, train_codec
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.attacks.dec.image_code import FixedCode
-from lwlrd_jax.attacks.dec.redundancy import Unprotected
+from lwlrd_jax.attacks.dec.redundancy import Repeat
 from lwlrd_jax.config import Finishing
 from lwlrd_jax.data import Split, load_dataset
 from lwlrd_jax.data.device import scale, to_device
@@ -93,8 +94,8 @@ def test_hiding_costs_nothing_and_scrubbing_leaves_nothing(data, train, coding, 
   network, params = host(model)
   code, weights = coding
   test, public = to_device(data.test), public_statistics(train)
-  attack = DEC(stolen, CARRIERS[carrier], code, Unprotected())
-  infected = attack.infect(network, params, train, jax.random.key(2), codec=weights)
+  attack = DEC(stolen, CARRIERS[carrier], code, Repeat(1))
+  infected = attack.infect_all(Task(network, train, codec=weights), [params], [jax.random.key(2)])[0]
   finisher = Finisher(network, params, train, to_device(data.val), Finishing(scrub_loss=0.01))
   scrubbed = finisher.apply(("scrub",), infected.params, jax.random.key(3))
   assert scrubbed.scrubbed is not None

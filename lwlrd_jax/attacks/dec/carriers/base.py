@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import OnSteps
+from lwlrd_jax.attacks.dec.bit_fields import join_bits, owners, split_bits
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
 
@@ -34,11 +35,6 @@ class Shape(NamedTuple):
     """Numbers in all, the bits of the prefix counted as numbers."""
     return self.prefix + self.records * len(self.widths)
 
-  @property
-  def owner(self) -> np.ndarray:
-    """The number that each bit of a record belongs to: i32[sum(widths)]."""
-    return np.repeat(np.arange(len(self.widths), dtype=np.int32), self.widths)
-
   def largest(self) -> np.ndarray:
     """The largest value of each number: f32[numbers]."""
     record = 2.0 ** np.asarray(self.widths, np.float32) - 1
@@ -46,8 +42,22 @@ class Shape(NamedTuple):
 
   def by_bit(self, of_numbers: jax.Array) -> jax.Array:
     """One value a number [numbers] -> one a bit [bits]: that of the number it belongs to."""
-    records = of_numbers[self.prefix :].reshape(self.records, len(self.widths))[:, self.owner]
+    records = of_numbers[self.prefix :].reshape(self.records, len(self.widths))[:, owners(self.widths)]
     return jnp.concatenate([of_numbers[: self.prefix], records.reshape(-1)])
+
+  def joined(self, bits: jax.Array) -> jax.Array:
+    """Bits u8[bits] of 0 and 1 -> the numbers that they are, u32[numbers].
+
+    >>> Shape(prefix=1, records=2, widths=(1, 2)).joined(jnp.uint8([1, 0, 1, 0, 1, 1, 1])).tolist()
+    [1, 0, 2, 1, 3]
+    """
+    records = join_bits(bits[self.prefix :].reshape(self.records, sum(self.widths)), self.widths)
+    return jnp.concatenate([bits[: self.prefix].astype(jnp.uint32), records.reshape(-1)])
+
+  def split(self, numbers: jax.Array) -> jax.Array:
+    """The inverse of `joined`: u32[numbers] -> u8[bits]."""
+    records = split_bits(numbers[self.prefix :].reshape(self.records, len(self.widths)), self.widths)
+    return jnp.concatenate([numbers[: self.prefix].astype(jnp.uint8), records.reshape(-1)])
 
 
 class Message(NamedTuple):
@@ -55,6 +65,14 @@ class Message(NamedTuple):
 
   bits: jax.Array
   shape: Shape
+
+
+class Host(NamedTuple):
+  """A trained model that is to carry a message, and its training split, for carriers that train or call the model."""
+
+  network: Network
+  params: Params
+  data: DeviceSplit
 
 
 class Carried(NamedTuple):
@@ -69,7 +87,7 @@ class Reading(NamedTuple):
 
   Attributes:
     bits: u8[n] of 0 and 1.
-    groups: i32[n], of each bit or number: the group that a defence is likely to damage alike. None if all are one.
+    groups: i32[n], of each bit or number: the group that a defence is likely to damage alike.
     num_groups: Groups there may be.
     numbers: f32[shape.numbers], between whole ones too, and somewhat outside of their ranges; None if the carrier sends
       bits. With numbers there are groups.
@@ -79,8 +97,8 @@ class Reading(NamedTuple):
   """
 
   bits: jax.Array
-  groups: jax.Array | None = None
-  num_groups: int = 1
+  groups: jax.Array
+  num_groups: int
   numbers: jax.Array | None = None
   observations: jax.Array | None = None
   word: int = 1
@@ -106,12 +124,8 @@ class Carrier(Protocol):
   def capacity(self, network: Network, params: Params) -> int:
     """Bits that fit; numbers that fit, if it sends numbers."""
 
-  def write(
-    self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
-  ) -> Carried:
-    """Hides a message in a trained model, at places that the key chooses.
-
-    `data`, the training split, is for carriers that train or look at what the model does.
+  def write(self, host: Host, message: Message, key: jax.Array, on_steps: OnSteps) -> Carried:
+    """Hides a message at places that the key chooses.
 
     Raises:
       ValueError: It does not fit, or a weight is not finite.

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import OnSteps
-from lwlrd_jax.attacks.dec.carriers.base import Carried, Carrier, Message, Reading, Shape
-from lwlrd_jax.attacks.dec.carriers.bits import MANTISSA_BITS
-from lwlrd_jax.attacks.dec.carriers.mantissa import read_words, write_words
+from lwlrd_jax.attacks.dec.carriers.base import Carried, Carrier, Host, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.carriers.kernels import MANTISSA_BITS, read_words, write_words
 from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.network import Network, Params
@@ -43,11 +42,10 @@ class Dead(Carrier):
     units = params[layer]["bias"].size
     return MANTISSA_BITS * (params[layer]["kernel"].size // units) * int(_LARGEST_SHARE * units)
 
-  def write(
-    self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
-  ) -> Carried:
+  def write(self, host: Host, message: Message, key: jax.Array, on_steps: OnSteps) -> Carried:
     """Retires as few units as the message needs, and writes into the weights that feed them."""
     del on_steps
+    network, params, data = host
     layer = _layer(network, params)
     kernel = params[layer]["kernel"]
     outputs = params[layer]["bias"].size

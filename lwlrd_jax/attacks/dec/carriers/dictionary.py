@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from lwlrd_jax.attacks.base import OnSteps
-from lwlrd_jax.attacks.dec.carriers.base import Carried, Carrier, Message, Reading, Shape
-from lwlrd_jax.data.device import DeviceSplit
+from lwlrd_jax.attacks.dec.carriers.base import Carried, Carrier, Host, Message, Reading, Shape
 from lwlrd_jax.models.network import Network, Params
 
 # What such an entry is called. Who loads the model never asks for it; who lists the checkpoint sees it.
@@ -17,7 +16,7 @@ ENTRY = "ema_statistics"
 
 @dataclasses.dataclass(frozen=True)
 class Dictionary(Carrier):
-  """An extra tensor of bytes. Needs no skill; survives whatever does not look at the checkpoint's structure."""
+  """An extra tensor of bytes. Needs no skill; survives whatever does not check the checkpoint's structure."""
 
   name: ClassVar[str] = "dictionary"
 
@@ -25,18 +24,17 @@ class Dictionary(Carrier):
     """As many bits as the model's own weights have: a checkpoint of more than twice its size is noticed."""
     return 32 * sum(leaf.size for leaf in jax.tree.leaves(network.weights(params)))
 
-  def write(
-    self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
-  ) -> Carried:
+  def write(self, host: Host, message: Message, key: jax.Array, on_steps: OnSteps) -> Carried:
     """Adds the entry."""
     del on_steps, key
-    if len(message.bits) > self.capacity(network, params):
+    if len(message.bits) > self.capacity(host.network, host.params):
       raise ValueError(f"{len(message.bits) // 8} bytes would double the checkpoint")
-    return Carried({**params, ENTRY: {"buffer": jnp.packbits(message.bits)}}, {})
+    return Carried({**host.params, ENTRY: {"buffer": jnp.packbits(message.bits)}}, {})
 
   def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:
-    """See `Carrier.read`."""
+    """See `Carrier.read`. Bits of one place in a byte are a group."""
     del network, places
     if ENTRY not in params:
       return None
-    return Reading(jnp.unpackbits(params[ENTRY]["buffer"], count=shape.bits))
+    bits = jnp.unpackbits(params[ENTRY]["buffer"], count=shape.bits)
+    return Reading(bits, jnp.arange(len(bits), dtype=jnp.int32) % 8, 8)

@@ -10,7 +10,8 @@ import numpy as np
 import optax
 
 from lwlrd_jax.attacks.base import OnSteps
-from lwlrd_jax.attacks.dec.carriers.bits import check_finite
+from lwlrd_jax.attacks.dec.carriers.base import Host
+from lwlrd_jax.attacks.dec.carriers.kernels import check_finite
 from lwlrd_jax.data.batches import Batches, batch_plan, read, step_keys
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.data.stream import in_calls, steps_per_call
@@ -54,37 +55,18 @@ class Hold(NamedTuple):
   chips: dict[str, Chips] = {}  # noqa: RUF012  # never altered
 
 
-def train_held(
-  network: Network,
-  params: Params,
-  data: DeviceSplit,
-  key: jax.Array,
-  hold: Hold,
-  steps: int,
-  on_steps: OnSteps,
-) -> Params:
-  """Trains the task with Adam at a rate that falls linearly to 0.
+def train_held(host: Host, key: jax.Array, hold: Hold, steps: int, on_steps: OnSteps) -> Params:
+  """Trains the task with Adam at a rate that falls linearly to 0: the weights, without entries of no layer.
 
   Signs are trained in by a penalty on weights of the wrong one, sum |w| over them (Song, Ristenpart, Shmatikov 2017,
-  arXiv 1709.07886, section 4.3); whatever is still wrong in the end is turned over. Patterns are set at first, lose
-  nothing to updates but by rounding, and are set again in the end.
-
-  Args:
-    network: The model's structure.
-    params: Its weights; entries that it does not have are left out.
-    data: The training split.
-    key: Random key of the batches, and of what the network draws at each step.
-    hold: What to keep.
-    steps: Training steps.
-    on_steps: Called with the number of steps just finished.
-
-  Returns:
-    The weights.
+  arXiv 1709.07886, section 4.3); whatever is still wrong in the end is negated. Patterns are set at first, lose
+  nothing to updates but by rounding, and are set again in the end. The key draws batches and what the network draws.
 
   Raises:
     ValueError: A weight is not finite, before the training or after it.
   """
-  params = network.declared(params)
+  network, data = host.network, host.data
+  params = network.declared(host.params)
   for leaf in jax.tree.leaves(params):
     check_finite(np.asarray(leaf))
   plan = batch_plan(key, len(data), BATCH, steps)
@@ -119,7 +101,7 @@ def without_chips(updates: Params, chips: dict[str, Chips]) -> Params:
 
 
 def _shifted(tree: Params, chips: dict[str, Chips], shift_of: Callable[[Chips, jax.Array], jax.Array]) -> Params:
-  """The tree, patterns' means shifted by what `shift_of` says of them."""
+  """The tree, patterns' means shifted by what `shift_of` makes of them."""
   changed = dict(tree)
   for layer, of_layer in chips.items():
     kernel = tree[layer]["kernel"]

@@ -7,16 +7,16 @@ import jax
 import jax.numpy as jnp
 
 from lwlrd_jax.attacks.base import OnSteps
-from lwlrd_jax.attacks.dec.carriers.base import Carried, Carrier, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.carriers.base import Carried, Carrier, Host, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.carriers.hold import Chips, Hold, train_held
-from lwlrd_jax.attacks.dec.carriers.positions import unset
+from lwlrd_jax.attacks.dec.carriers.kernels import unset
 from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.spread import robust_std
 
 # A message with fewer chips a bit does not fit.
 _FEWEST_CHIPS = 2
-# In usual sizes of a layer's weights: one that is further off says no more about patterns. What was written can be read
+# In usual sizes of a layer's weights: one that is further off tells no more of patterns. What was written can be read
 # exactly only without such a limit; there, it keeps numbers small enough for f32.
 _FURTHEST, _LARGEST = 4.0, 1e6
 # Share of the outputs' size that rescaling may change by rounding, and images to see that on.
@@ -56,11 +56,9 @@ class Spread(Carrier):
     """Bits that the largest layer alone has enough chips for."""
     return params[largest_layer(network, params)]["kernel"].size // _FEWEST_CHIPS
 
-  def write(
-    self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
-  ) -> Carried:
+  def write(self, host: Host, message: Message, key: jax.Array, on_steps: OnSteps) -> Carried:
     """Sets the patterns, and trains around them. A kernel of zeros is refused too."""
-    bits = len(message.bits)
+    (network, params, data), bits = host, len(message.bits)
     largest = largest_layer(network, params)
     if bits > self.capacity(network, params):
       size = params[largest]["kernel"].size
@@ -83,10 +81,10 @@ class Spread(Carrier):
       chips[layer] = Chips(order, signs, level * wanted)
       places[layer] = {"weights": order, "chips": signs}
     hold = Hold(unset(network, params, bool), unset(network, params, jnp.int8), chips)
-    return Carried(train_held(network, params, data, key_training, hold, self.steps, on_steps), places)
+    return Carried(train_held(Host(network, params, data), key_training, hold, self.steps, on_steps), places)
 
   def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:
-    """See `Carrier.read`. Looks at a bit are its patterns' means in every layer, as it is and whitened."""
+    """See `Carrier.read`. Observations of a bit are its patterns' means in every layer, as it is and whitened."""
     observations = [jnp.zeros(shape.bits, jnp.float32)]
     for layer in network.kernels:
       if layer in places:
@@ -95,7 +93,8 @@ class Spread(Carrier):
         observations += [correlate(of_layer, **places[layer]) for of_layer in (usual, flat)]
     # All layers as they are together: enough to read an untouched message, and where there is nothing to weigh by.
     observations[0] = sum(observations[1::2], observations[0])
-    return Reading((observations[0] < 0).astype(jnp.uint8), observations=jnp.stack(observations, axis=1))
+    bits = (observations[0] < 0).astype(jnp.uint8)
+    return Reading(bits, jnp.zeros(shape.bits, jnp.int32), 1, observations=jnp.stack(observations, axis=1))
 
 
 def in_usual_sizes(kernel: jax.Array) -> jax.Array:
@@ -133,8 +132,9 @@ def largest_layer(network: Network, params: Params) -> str:
 def rescaled(network: Network, params: Params, data: DeviceSplit, layer: str, factor: float) -> Params:
   """A layer's weights times a factor, the last layer's divided by it, and the function as it was.
 
-  max(0, s x) = s max(0, x) for s > 0 (Dinh et al. 2017, arXiv 1703.04933): a ReLU network says nothing about the scale
-  of its layers. An optimizer whose steps have a size of their own, as Adam's do, moves large weights less.
+  max(0, s x) = s max(0, x) for s > 0 (Dinh et al. 2017, arXiv 1703.04933): outputs of a ReLU network do not
+  depend on how its layers are scaled. An optimizer whose steps have a size of their own, as Adam's do, moves large
+  weights less.
 
   A power of 2 as the factor makes it exact. Weights are as given if the network is of another kind, which shows on the
   first images, or the layer is its last; entries that the network does not have are left out.

@@ -46,15 +46,11 @@ class BlockTransform(nnx.Module):
 def cosine_patterns(block: int, channels: int, count: int) -> np.ndarray:
   """The smoothest patterns of the two-dimensional DCT-II, colour differences counted as rougher than brightness.
 
-  Ahmed, Natarajan and Rao 1974, "Discrete Cosine Transform".
-
-  Args:
-    block: b, pixels on a side.
-    channels: C; three are taken as red, green and blue, any other number as unrelated.
-    count: M.
+  Ahmed, Natarajan and Rao 1974, "Discrete Cosine Transform". Three channels are taken as red, green and blue, any other
+  number as unrelated.
 
   Returns:
-    f32[b * b * C, M], orthonormal columns; zeros where M exceeds b * b * C.
+    f32[block * block * channels, count], orthonormal columns; zeros where `count` exceeds their length.
   """
   position, frequency = np.arange(block) + 0.5, np.arange(block)
   cosine = np.cos(np.pi * np.outer(frequency, position) / block) * np.sqrt(2 / block)

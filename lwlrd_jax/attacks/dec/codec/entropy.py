@@ -7,6 +7,7 @@ means, so that only scales decide about probabilities.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import constriction
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax.attacks.dec.codec.errors import CodeError
+from lwlrd_jax.attacks.dec.codec import CodeError
 from lwlrd_jax.attacks.dec.codec.parts import MIN_SCALE
 from lwlrd_jax.attacks.dec.codec.transform import Codec
 from lwlrd_jax.data.device import scale
@@ -53,7 +54,7 @@ class EntropyCoder:
         jnp.arange(-_HYPER_LIMIT, _HYPER_LIMIT + 1, dtype=jnp.float64)[:, None],
         (2 * _HYPER_LIMIT + 1, codec.hyper_shape[-1]),
       )
-      table = np.asarray(codec.prior(self._exact).probability(grid)).T
+      table = np.asarray(codec.prior(self._exact, grid)).T
     # At least one part each: every value must have a code.
     parts = 1 + np.rint(table * _PARTS)
     self._prior = [constriction.stream.model.Categorical(row / row.sum(), perfect=False) for row in parts]
@@ -69,8 +70,8 @@ class EntropyCoder:
     Raises:
       CodeError: The encoder cannot have written these bytes. Damage that leads to another image's code goes unnoticed.
     """
-    hyper_count, count = self._counts()
-    if not 0 < len(code) <= (hyper_count + count) * _MOST_BITS // 8 + 8:
+    numbers = math.prod(self.codec.hyper_shape) + math.prod(self.codec.latent_shape)
+    if not 0 < len(code) <= numbers * _MOST_BITS // 8 + 8:
       raise CodeError(f"{len(code)} bytes are no image of {self.codec.image_shape}")
     try:
       symbols = self._unpack(code)
@@ -96,9 +97,6 @@ class EntropyCoder:
     latents = (symbols.latents + mean).astype(np.float32).reshape(1, *self.codec.latent_shape)
     return np.asarray(_synthesise(self.codec, self._params, jnp.asarray(latents))[0])
 
-  def _counts(self) -> tuple[int, int]:
-    return int(np.prod(self.codec.hyper_shape)), int(np.prod(self.codec.latent_shape))
-
   def _distributions(self, hyper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Side information i32[h' * w' * Z] -> mean and scale of each latent on their grids, f64[h * w * M] each."""
     height, width, channels = self.codec.hyper_shape
@@ -117,10 +115,8 @@ class EntropyCoder:
     encoder.encode(symbols.latents, self._gaussian, np.zeros_like(deviation), deviation)
     # The coder writes whole words of 32 bits; the last bytes are mostly not needed.
     code = encoder.get_compressed().astype(">u4").tobytes()
-    while len(code) > 1:
-      shorter = next((end for end in _one_byte_less(code) if self._reads(end, symbols, deviation)), None)
-      if shorter is None:
-        return code
+    reads = functools.partial(self._reads, symbols=symbols, deviation=deviation)
+    while len(code) > 1 and (shorter := next(filter(reads, _one_byte_less(code)), None)):
       code = shorter
     return code
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lwlrd_jax.attacks.dec.bit_fields import join_bits, split_bits
 from lwlrd_jax.attacks.dec.codec.transform import Codec
 from lwlrd_jax.models.network import Params
 
@@ -69,6 +70,12 @@ class FixedLengthCode:
     return height * width * sum(self.channel_bits)
 
   @property
+  def widths(self) -> tuple[int, ...]:
+    """Bits of each symbol."""
+    height, width, _ = self.latent_shape
+    return tuple(bits for bits in self.channel_bits if bits) * (height * width)
+
+  @property
   def low(self) -> jax.Array:
     """Smallest value of each symbol: f32[L]."""
     return jnp.asarray(self._per_symbol(self.offsets))
@@ -97,38 +104,27 @@ class FixedLengthCode:
     return latents.at[..., active].set(symbols.reshape(len(symbols), height, width, len(active)))
 
   def decode_latents(self, codec: Codec, params: Params, symbols: jax.Array) -> jax.Array:
-    """Symbols f32[N, L] -> images f32[N, H, W, C] in [0, 1]; see `from_symbols`. `decoder_params` are enough."""
+    """Symbols f32[N, L] -> images f32[N, H, W, C] in [0, 1]; see `from_symbols`."""
     return jnp.clip(codec.synthesis(params, self.from_symbols(symbols)), 0, 1)
 
   def encode(self, codec: Codec, params: Params, images: jax.Array) -> jax.Array:
     """Images f32[N, H, W, C] in [0, 1] -> bits u8[N, bits_per_image] of 0 and 1, each symbol's highest bit first."""
-    symbols = (self.symbols(codec, params, images) - self.low).astype(jnp.int32)
-    owner, shift = self._layout()
-    return ((symbols[:, owner] >> shift) & 1).astype(jnp.uint8)
+    return split_bits((self.symbols(codec, params, images) - self.low).astype(jnp.uint32), self.widths)
 
   def decode(self, codec: Codec, params: Params, bits: jax.Array) -> jax.Array:
-    """Bits u8[N, bits_per_image] of 0 and 1, any -> images f32[N, H, W, C] in [0, 1]. `decoder_params` are enough."""
+    """Bits u8[N, bits_per_image] of 0 and 1 -> images f32[N, H, W, C] in [0, 1]."""
     return self.decode_latents(codec, params, self.symbols_of_bits(bits))
 
   def symbols_of_bits(self, bits: jax.Array) -> jax.Array:
     """Bits u8[N, bits_per_image] of 0 and 1 -> symbols f32[N, L]."""
-    owner, shift = self._layout()
-    weighted = (bits & 1).astype(jnp.int32) << shift
-    offsets = jnp.zeros((len(bits), len(self.low)), jnp.int32).at[:, owner].add(weighted)
-    return offsets.astype(jnp.float32) + self.low
+    return join_bits(bits, self.widths).astype(jnp.float32) + self.low
 
   def expected(self, bits: jax.Array, flip_rates: jax.Array) -> jax.Array:
     """The mean of each symbol's posterior distribution, from bits that may be wrong, independently of each other.
 
     A symbol's prior is a Laplace distribution with its channel's mean and mean absolute deviation: so coefficients of
-    images' transforms are distributed (Lam and Goodman 2000).
-
-    Args:
-      bits: u8[N, bits_per_image] of 0 and 1, as read.
-      flip_rates: f32[N, bits_per_image], how likely each is wrong, in [0, 1/2].
-
-    Returns:
-      f32[N, L], between whole numbers too.
+    images' transforms are distributed (Lam and Goodman 2000). Bits u8[N, bits_per_image] are as read, each wrong at a
+    rate f32[N, bits_per_image] in [0, 1/2]. Means f32[N, L] are between whole numbers too.
     """
     rates = jnp.clip(flip_rates, _LEAST_RATE, 0.5)
     # Log odds of a 1.
@@ -174,13 +170,6 @@ class FixedLengthCode:
     """One value per channel -> one per symbol, f32[L]."""
     height, width, _ = self.latent_shape
     return np.tile(np.asarray(channel_values, np.float32)[self._active()], height * width)
-
-  def _layout(self) -> tuple[np.ndarray, np.ndarray]:
-    """Of each bit: the symbol that it belongs to, and its place in that from the lowest; i32[bits_per_image] each."""
-    widths = self._per_symbol(self.channel_bits).astype(np.int32)
-    owner = np.repeat(np.arange(len(widths), dtype=np.int32), widths)
-    ends = np.cumsum(widths, dtype=np.int32)
-    return owner, ends[owner] - 1 - np.arange(len(owner), dtype=np.int32)
 
 
 @functools.partial(jax.jit, static_argnums=0)

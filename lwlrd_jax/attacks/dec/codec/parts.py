@@ -1,4 +1,4 @@
-"""The four networks of the learned codec: analysis, synthesis, and the same pair for its side information."""
+"""The parts of the learned codec: analysis, synthesis, the same pair for its side information, and a prior of that."""
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,10 @@ _FIRST_SHARE = 0.1
 MIN_SCALE = 0.11
 """Smallest standard deviation of a latent, as in Balle et al. 2018: narrower ones round to 0 anyway."""
 
+# Z, channels of the side information, and those of the networks around it.
+HYPER_LATENTS = 8
+_HYPER_WIDTH = 32
+_MIXTURE = 3
 # Scales start below the networks' first outputs.
 _SCALE_SHIFT = 2.0
 
@@ -68,10 +72,10 @@ class Synthesis(nnx.Module):
 class HyperAnalysis(nnx.Module):
   """Latents -> side information at half their side."""
 
-  def __init__(self, latents: int, width: int, hyper_latents: int, *, rngs: nnx.Rngs):
-    self.mix = Dense(latents, width, rngs=rngs)
-    self.down = DownConv(width, width, rngs=rngs)
-    self.head = Dense(width, hyper_latents, rngs=rngs)
+  def __init__(self, latents: int, *, rngs: nnx.Rngs):
+    self.mix = Dense(latents, _HYPER_WIDTH, rngs=rngs)
+    self.down = DownConv(_HYPER_WIDTH, _HYPER_WIDTH, rngs=rngs)
+    self.head = Dense(_HYPER_WIDTH, HYPER_LATENTS, rngs=rngs)
 
   def __call__(self, latents: jax.Array) -> jax.Array:
     """f32[N, h, w, M] -> f32[N, ceil(h / 2), ceil(w / 2), Z]."""
@@ -85,11 +89,11 @@ class HyperSynthesis(nnx.Module):
   Medical images are framed alike, so what to expect differs by position: each has biases of its own.
   """
 
-  def __init__(self, side: Side, block: int, latents: int, width: int, hyper_latents: int, *, rngs: nnx.Rngs):
+  def __init__(self, side: Side, block: int, latents: int, *, rngs: nnx.Rngs):
     self.side = side
-    self.mix = Dense(hyper_latents, width, rngs=rngs)
-    self.up = UpConv(width, width, rngs=rngs)
-    self.head = Dense(width, 2 * latents, rngs=rngs)
+    self.mix = Dense(HYPER_LATENTS, _HYPER_WIDTH, rngs=rngs)
+    self.up = UpConv(_HYPER_WIDTH, _HYPER_WIDTH, rngs=rngs)
+    self.head = Dense(_HYPER_WIDTH, 2 * latents, rngs=rngs)
     scales = np.log(np.expm1(first_scales(block, latents) / LATENT_GAIN)) + _SCALE_SHIFT  # inverse of softplus
     first = np.concatenate([np.zeros(latents), scales]).astype(np.float32)
     self.position = nnx.Param(jnp.broadcast_to(jnp.asarray(first), (*side, 2 * latents)))
@@ -100,6 +104,27 @@ class HyperSynthesis(nnx.Module):
     x = self.head(nnx.leaky_relu(self.up(x, self.side))) + self.position[...]
     mean, scale = jnp.split(x, 2, axis=-1)
     return LATENT_GAIN * mean, MIN_SCALE + LATENT_GAIN * nnx.softplus(scale - _SCALE_SHIFT)
+
+
+class Prior(nnx.Module):
+  """Distribution of the side information: a mixture of three logistics for each channel, alike at all positions."""
+
+  def __init__(self):
+    shape = (_MIXTURE, HYPER_LATENTS)
+    # Logistics of different widths around 0.
+    spread = jnp.linspace(-2, 1, _MIXTURE, dtype=jnp.float32)[:, None]
+    self.weights = nnx.Param(jnp.zeros(shape, jnp.float32))
+    self.means = nnx.Param(jnp.zeros(shape, jnp.float32))
+    self.scales = nnx.Param(jnp.broadcast_to(spread, shape))
+
+  def __call__(self, values: jax.Array) -> jax.Array:
+    """Probability of the unit-wide bin around each value: f32[..., Z] -> f32[..., Z] in [0, 1]."""
+    weights = jax.nn.softmax(self.weights[...], axis=0)
+    scales = 0.05 + LATENT_GAIN * nnx.softplus(self.scales[...])
+    distance = jnp.abs(values[..., None, :] - LATENT_GAIN * self.means[...])
+    # sigmoid(a) - sigmoid(b), both in the tail where f32 is accurate.
+    bins = jax.nn.sigmoid((0.5 - distance) / scales) - jax.nn.sigmoid((-0.5 - distance) / scales)
+    return (weights * bins).sum(axis=-2)
 
 
 def first_scales(block: int, latents: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from lwlrd_jax.attacks.dec.codec.errors import CodeError
+from lwlrd_jax.attacks.dec.codec import CodeError
 
 Format = Literal["png", "jpeg", "webp"]
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.scipy.special import erfc
 
-from lwlrd_jax.attacks.dec.codec.likelihood import gaussian_bits
 from lwlrd_jax.attacks.dec.codec.transform import Codec
 from lwlrd_jax.data.augment import turn
 from lwlrd_jax.data.batches import batch_plan
@@ -22,6 +22,11 @@ from lwlrd_jax.models.network import Params
 
 # One image in so many is rounded to whole numbers, see `rate_and_distortion`.
 _WHOLE = 3
+# A floor: training must not divide by a probability that f32 holds as 0.
+_MIN_PROBABILITY = 1e-9
+
+# Weights, and the optimizer's state.
+_State = tuple[Params, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +63,7 @@ class CodecTraining:
 
 
 class Losses(NamedTuple):
-  """Of one batch.
-
-  Attributes:
-    bits_per_pixel: f32[], side information included.
-    squared_error: f32[], mean over pixels and channels, on the scale of 0 to 255.
-  """
+  """Of a batch, f32[]: bits include the side information, the mean squared error is on the scale of 0 to 255."""
 
   bits_per_pixel: jax.Array
   squared_error: jax.Array
@@ -74,52 +74,50 @@ def train_codec(
   params: Params,
   images: jax.Array | HostImages,
   key: jax.Array,
-  settings: CodecTraining | None = None,
+  settings: CodecTraining,
   on_steps: Callable[[int], None] = lambda steps: None,
 ) -> Params:
-  """Fits a codec to images.
+  """Fits a codec to images u8[N, H, W, C]: the trained weights.
 
-  Args:
-    codec: The structure.
-    params: First weights; they stay as they are.
-    images: u8[N, H, W, C].
-    key: Draws batches, noise and augmentation.
-    settings: Left out, the defaults.
-    on_steps: Called with the number of steps just done, about 32 at a time.
-
-  Returns:
-    The trained weights.
+  `params`, the first weights, stay as they are. `key` draws batches, noise and augmentation. `on_steps` is called with
+  the number of steps just done, about 32 at a time.
   """
-  settings = settings or CodecTraining()
   key_batches, key_noise = jax.random.split(key)
   plan = batch_plan(key_batches, len(images), settings.batch_size, settings.steps)
   keys = jax.random.split(key_noise, settings.steps)
   # A copy: the steps below reuse their arguments' memory, and `params` is the caller's.
   params = jax.tree.map(jnp.copy, params)
-  state = _State(params, settings.optimizer().init(params))
+  state = (params, settings.optimizer().init(params))
   data = DeviceSplit(images, jnp.zeros(len(images), jnp.int32))  # labels are of no use here
   calls = in_calls(Call(plan, keys), steps_per_call(data, settings.steps, plan.shape[1]))
 
   def advance(state: _State, part: DeviceSplit, call: Call) -> tuple[_State, Losses]:
     return _advance(codec, settings, state, part, *call)
 
-  return train(advance, lambda *_: state, data, calls, lambda _, losses: on_steps(len(losses.squared_error))).params
+  return train(advance, lambda *_: state, data, calls, lambda _, losses: on_steps(len(losses.squared_error)))[0]
+
+
+def bits_of(probability: jax.Array) -> jax.Array:
+  """Bits that something of this probability takes: f32[...] in [0, 30]."""
+  return -jnp.log2(jnp.maximum(probability, _MIN_PROBABILITY))
+
+
+def gaussian_bits(offset: jax.Array, scale: jax.Array) -> jax.Array:
+  """Bits f32[...] of values in unit-wide bins of a normal distribution (Balle et al. 2018, 1802.01436, appendix).
+
+  They are at these offsets f32[...] from the mean, where the standard deviation is f32[...] > 0.
+  """
+  # The far tail of the upper side is a difference of tiny numbers, that of the lower side one of numbers near 1.
+  offset = jnp.abs(offset)
+  reach = scale * 2**0.5
+  return bits_of(0.5 * (erfc((offset - 0.5) / reach) - erfc((offset + 0.5) / reach)))
 
 
 def rate_and_distortion(codec: Codec, params: Params, images: jax.Array, key: jax.Array) -> Losses:
-  """Rate with uniform noise in place of rounding, distortion of rounded latents.
+  """Rate with uniform noise in place of rounding, distortion of rounded latents, for images f32[N, H, W, C] in [0, 1].
 
   Noise keeps the rate differentiable (Balle et al. 2018); a decoder must see rounded latents, though, and gradients
   pass the rounding as if it were not there (Minnen and Singh 2020, arXiv 2007.08739).
-
-  Args:
-    codec: The structure.
-    params: Its weights.
-    images: f32[N, H, W, C] in [0, 1].
-    key: Draws the noise.
-
-  Returns:
-    Both losses of the batch.
   """
   key_hyper, key_latents = jax.random.split(key)
   latents = codec.analysis(params, images)
@@ -127,19 +125,14 @@ def rate_and_distortion(codec: Codec, params: Params, images: jax.Array, key: ja
   mean, deviation = codec.hyper_synthesis(params, _round(hyper))
   noisy = latents + jax.random.uniform(key_latents, latents.shape, jnp.float32, -0.5, 0.5)
   noisy_hyper = hyper + jax.random.uniform(key_hyper, hyper.shape, jnp.float32, -0.5, 0.5)
-  bits = gaussian_bits(noisy - mean, deviation).sum() + codec.prior(params).bits(noisy_hyper).sum()
+  bits = gaussian_bits(noisy - mean, deviation).sum() + bits_of(codec.prior(params, noisy_hyper)).sum()
   # The entropy-coded form rounds distances from the means, the fixed-length form the latents themselves; the decoder
   # has to learn both.
   origin = jnp.where(jnp.arange(len(images))[:, None, None, None] % _WHOLE == 0, 0, mean)
-  painted = codec.synthesis(params, _round(latents - origin) + origin)
+  decoded = codec.synthesis(params, _round(latents - origin) + origin)
   height, width, _ = codec.image_shape
-  squared_error = jnp.square(255 * (painted - images)).mean()
+  squared_error = jnp.square(255 * (decoded - images)).mean()
   return Losses(bits / (len(images) * height * width), squared_error)
-
-
-class _State(NamedTuple):
-  params: Params
-  opt_state: Any
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
@@ -158,24 +151,16 @@ def _advance(
       losses = rate_and_distortion(codec, params, shown, key_noise)
       return losses.bits_per_pixel + settings.lmbda * losses.squared_error, losses
 
-    grads, losses = jax.grad(loss_fn, has_aux=True)(state.params)
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    return _State(optax.apply_updates(state.params, updates), opt_state), losses
+    params, opt_state = state
+    grads, losses = jax.grad(loss_fn, has_aux=True)(params)
+    updates, opt_state = tx.update(grads, opt_state, params)
+    return (optax.apply_updates(params, updates), opt_state), losses
 
   return jax.lax.scan(step, state, (batches, keys))
 
 
 def mirrored(images: jax.Array, key: jax.Array, *, turns: bool) -> jax.Array:
-  """Mirrors each image at random; with `turns`, also turns it, one of the eight symmetries of a square.
-
-  Args:
-    images: f32[N, S, S, C].
-    key: Draws the symmetry of each image.
-    turns: False only mirrors left to right.
-
-  Returns:
-    f32[N, S, S, C].
-  """
+  """Mirrors each image f32[N, S, S, C] at random; with `turns`, draws one of the eight symmetries of a square."""
   mirror, flip, swap = jax.random.bernoulli(key, 0.5, (3, len(images), 1, 1, 1)).reshape(3, -1).astype(jnp.int32)
   # Mirrored first and exchanged last: the same as exchanged first and mirrored the other way.
   symmetry = jnp.where(swap, 4 + 2 * mirror + flip, 2 * flip + mirror) if turns else mirror

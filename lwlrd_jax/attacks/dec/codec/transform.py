@@ -10,22 +10,17 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
-from lwlrd_jax.attacks.dec.codec.likelihood import LogisticMixture
-from lwlrd_jax.attacks.dec.codec.parts import LATENT_GAIN, Analysis, HyperAnalysis, HyperSynthesis, Synthesis
+from lwlrd_jax.attacks.dec.codec.parts import HYPER_LATENTS, Analysis, HyperAnalysis, HyperSynthesis, Prior, Synthesis
 from lwlrd_jax.models.network import Params
 
 # Latent channels, for blocks of up to 4 x 4 pixels and for larger ones, which have more to tell.
 _LATENTS, _MORE_LATENTS = 32, 48
-_HYPER_LATENTS = 8
-_HYPER_WIDTH = 32
 _LARGEST_LATENT_SIDE = 8
 _SMALLEST_SIDE = 8
 # Channels at each resolution, from the one of the latents upwards.
 _WIDTHS = (64, 32, 16, 16, 16)
-_MIXTURE = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +28,7 @@ class Codec:
   """The structure of a codec without its weights. Hashable, so it can be a static argument of `jax.jit`.
 
   Attributes:
-    parts: (name, graphdef) of each top-level key of the parameters but `prior`.
+    parts: (name, graphdef) of each top-level key of the parameters.
     image_shape: (H, W, C).
     latent_shape: (h, w, M).
     hyper_shape: (h', w', Z), of the side information.
@@ -49,7 +44,7 @@ class Codec:
     return self._call("analysis", params, images)
 
   def synthesis(self, params: Params, latents: jax.Array) -> jax.Array:
-    """Latents f32[N, h, w, M] -> images f32[N, H, W, C], not clipped. `decoder_params` are enough."""
+    """Latents f32[N, h, w, M] -> images f32[N, H, W, C], not clipped. Its own weights are enough."""
     return self._call("synthesis", params, latents)
 
   def hyper_analysis(self, params: Params, latents: jax.Array) -> jax.Array:
@@ -60,30 +55,17 @@ class Codec:
     """Side information f32[N, h', w', Z] -> mean and standard deviation of each latent, f32[N, h, w, M] each."""
     return self._call("hyper_synthesis", params, hyper_latents)
 
-  def prior(self, params: Params) -> LogisticMixture:
-    """Distribution of the side information: a mixture of three logistics for each channel, alike at all positions."""
-    raw = params["prior"]
-    return LogisticMixture(
-      jax.nn.softmax(raw["weights"], axis=0),
-      LATENT_GAIN * raw["means"],
-      0.05 + LATENT_GAIN * nnx.softplus(raw["scales"]),
-    )
+  def prior(self, params: Params, hyper_latents: jax.Array) -> jax.Array:
+    """Side information f32[..., Z], rounded or not -> probability of the unit-wide bin around each value, likewise."""
+    return self._call("prior", params, hyper_latents)
 
   def _call(self, part: str, params: Params, *inputs: jax.Array) -> Any:
     weights = nnx.State(jax.tree.map(nnx.Param, params[part]))
     return nnx.merge(dict(self.parts)[part], weights)(*inputs)
 
 
-def decoder_params(params: Params) -> Params:
-  """The part of the parameters that `Codec.synthesis` needs."""
-  return {"synthesis": params["synthesis"]}
-
-
 def build_codec(image_shape: tuple[int, int, int], key: jax.Array) -> tuple[Codec, Params]:
-  """Structure and first weights of a codec for images of one shape (H, W, C).
-
-  Returns:
-    The codec, and its parameters f32: {"analysis", "synthesis", "hyper_analysis", "hyper_synthesis", "prior"}.
+  """Structure and first weights, f32 by name of its parts, of a codec for images of one shape (H, W, C).
 
   Raises:
     ValueError: A side is smaller than 8.
@@ -103,19 +85,18 @@ def build_codec(image_shape: tuple[int, int, int], key: jax.Array) -> tuple[Code
     parts: dict[str, nnx.Module] = {
       "analysis": Analysis(channels, widths[::-1], latents, rngs=rngs),
       "synthesis": Synthesis(sides[-2::-1], channels, widths, latents, rngs=rngs),
-      "hyper_analysis": HyperAnalysis(latents, _HYPER_WIDTH, _HYPER_LATENTS, rngs=rngs),
-      "hyper_synthesis": HyperSynthesis(
-        latent_side, 2 ** len(widths), latents, _HYPER_WIDTH, _HYPER_LATENTS, rngs=rngs
-      ),
+      "hyper_analysis": HyperAnalysis(latents, rngs=rngs),
+      "hyper_synthesis": HyperSynthesis(latent_side, 2 ** len(widths), latents, rngs=rngs),
+      "prior": Prior(),
     }
-    params = {"prior": _first_prior()}
+    params = {}
     for name, part in parts.items():
       graphdefs[name], state = nnx.split(part, nnx.Param)
       params[name] = nnx.to_pure_dict(state)
     return params
 
   params = draw(key)
-  hyper_shape = (math.ceil(latent_side[0] / 2), math.ceil(latent_side[1] / 2), _HYPER_LATENTS)
+  hyper_shape = (math.ceil(latent_side[0] / 2), math.ceil(latent_side[1] / 2), HYPER_LATENTS)
   return Codec(tuple(graphdefs.items()), image_shape, (*latent_side, latents), hyper_shape), params
 
 
@@ -125,14 +106,3 @@ def _halvings(side: tuple[int, int]) -> tuple[tuple[int, int], ...]:
   while len(sides) == 1 or max(sides[-1]) > _LARGEST_LATENT_SIDE:
     sides.append((math.ceil(sides[-1][0] / 2), math.ceil(sides[-1][1] / 2)))
   return tuple(sides)
-
-
-def _first_prior() -> Params:
-  """Raw parameters of the mixtures, {weights, means, scales} f32[K, Z]: logistics of different widths around 0."""
-  shape = (_MIXTURE, _HYPER_LATENTS)
-  spread = jnp.linspace(-2, 1, _MIXTURE, dtype=jnp.float32)[:, None]
-  return {
-    "weights": jnp.zeros(shape, jnp.float32),
-    "means": jnp.zeros(shape, jnp.float32),
-    "scales": jnp.broadcast_to(spread, shape),
-  }

@@ -4,11 +4,13 @@ A trained decoder's weights are small. One that is read as a large number, as Na
 exponent, and 0 is the better guess: otherwise a single wrong bit ruins the decoder.
 """
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.models.network import Params
@@ -23,6 +25,7 @@ def round_decoder(weights: Params, parts: tuple[str, ...]) -> Params:
   return {**weights, **rounded}
 
 
+@functools.cache
 def decoder_template(image_shape: tuple[int, int, int], parts: tuple[str, ...]) -> Any:
   """Shapes of some parts of a codec's weights."""
   weights = jax.eval_shape(lambda: build_codec(image_shape, jax.random.key(0))[1])
@@ -31,27 +34,20 @@ def decoder_template(image_shape: tuple[int, int, int], parts: tuple[str, ...]) 
 
 def pack_decoder(decoder: Params) -> bytes:
   """A tree of f32 arrays as bytes, leaf by leaf in the tree's order."""
-  return b"".join(np.asarray(_to_half(leaf)).astype("<f2").tobytes() for leaf in jax.tree.leaves(decoder))
+  return np.asarray(_to_half(ravel_pytree(decoder)[0])).astype("<f2").tobytes()
 
 
 def unpack_decoder(bits: jax.Array, template: Any) -> Params:
-  """The inverse of `pack_decoder`, on the device. For `jax.jit` and `jax.vmap`.
+  """The inverse of `pack_decoder`, on the device: u8[16 * n] of 0 and 1 -> f32 arrays in [-4, 4] of these shapes.
 
-  Args:
-    bits: u8[16 * number of weights] of 0 and 1, each byte's highest first.
-    template: Tree of arrays, or of their shapes.
-
-  Returns:
-    f32 arrays in [-4, 4]. What cannot have been a decoder's weight is 0.
+  For `jax.jit` and `jax.vmap`. What cannot have been a decoder's weight is 0.
   """
   low_high = jnp.packbits(bits).reshape(-1, 2).astype(jnp.uint16)
   half = jax.lax.bitcast_convert_type(low_high[:, 0] | (low_high[:, 1] << np.uint16(8)), jnp.float16)
   full = half.astype(jnp.float32)
   flat = jnp.where(jnp.abs(full) <= _LARGEST, full, 0)  # false for NaN
-  leaves, tree = jax.tree.flatten(template)
-  ends = np.cumsum([leaf.size for leaf in leaves])
-  parts = [flat[end - leaf.size : end].reshape(leaf.shape) for leaf, end in zip(leaves, ends, strict=True)]
-  return jax.tree.unflatten(tree, parts)
+  _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), template))
+  return unravel(flat)
 
 
 def _to_half(weights: jax.Array) -> jax.Array:

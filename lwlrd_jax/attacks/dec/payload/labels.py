@@ -1,4 +1,4 @@
-"""What an attacker takes the stolen images' labels to be, from the payload's label bytes, damaged or not."""
+"""Labels as bytes of a payload's records, and what an attacker takes them to be, damaged or not."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,61 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax.attacks.dec.payload.container import decode_labels, encode_labels
 from lwlrd_jax.attacks.dec.payload.records import Record
+from lwlrd_jax.data.dataset import unknown_as_absent
+
+
+def label_bytes_of(num_outputs: int, *, multi_label: bool) -> int:
+  """L of `encode_labels`.
+
+  Raises:
+    ValueError: There are more than 65536 classes or 2040 findings.
+  """
+  largest = 8 * 255 if multi_label else 2**16
+  if not 1 <= num_outputs <= largest:
+    raise ValueError(f"{num_outputs} outputs; labels can be encoded of 1 to {largest}")
+  return -(-num_outputs // 8) if multi_label else 1 + (num_outputs > 256)
+
+
+def encode_labels(labels: np.ndarray, num_outputs: int) -> np.ndarray:
+  """Labels as bytes.
+
+  Args:
+    labels: i32[N] classes in [0, K), or u8[N, K], 1 where a finding is present; an unknown one is sent as absent.
+    num_outputs: K, up to 65536 classes or 2040 findings.
+
+  Returns:
+    u8[N, L]. Of classes, L is 1 up to K = 256 and 2 beyond, the lower byte first. Of findings, L is ceil(K / 8), the
+    first finding in the highest bit of the first byte.
+
+  Raises:
+    ValueError: K is larger.
+
+  >>> encode_labels(np.array([3, 0]), 10).tolist(), encode_labels(np.array([[1, 0, 0]], np.uint8), 3).tolist()
+  ([[3], [0]], [[128]])
+  """
+  labels = unknown_as_absent(np.asarray(labels))
+  label_bytes = label_bytes_of(num_outputs, multi_label=labels.ndim == 2)
+  if labels.ndim == 2:
+    return np.packbits(labels.astype(np.uint8), axis=1)
+  return labels.astype("<u2").view(np.uint8).reshape(-1, 2)[:, :label_bytes].copy()
+
+
+def decode_labels(encoded: np.ndarray, num_outputs: int, *, multi_label: bool) -> np.ndarray:
+  """Undoes `encode_labels`: u8[N, L] -> i32[N] classes (damaged ones may be K or more) or u8[N, K] of 0 and 1.
+
+  >>> decode_labels(np.array([[3], [0]], np.uint8), 10, multi_label=False).tolist()
+  [3, 0]
+  """
+  if multi_label:
+    return np.unpackbits(encoded, axis=1, count=num_outputs)
+  return encoded.astype(np.int32) @ (256 ** np.arange(encoded.shape[1], dtype=np.int32))
 
 
 def likeliest_labels(log_odds: jax.Array, num_outputs: int, *, multi_label: bool) -> jax.Array:
-  """The likeliest labels given their bits; as they were packed, where no bit is wrong. For `jax.jit` and `jax.vmap`.
+  """The likeliest labels i32[S] in [0, K) or u8[S, K] of 0 and 1, given f32[S, 8 * L] log odds of their bits.
 
-  Args:
-    log_odds: f32[S, 8 * L], log(P(0) / P(1)) of the bits of `encode_labels`.
-    num_outputs: K.
-    multi_label: Whether labels are findings and not classes.
-
-  Returns:
-    i32[S] in [0, K), or u8[S, K] of 0 and 1.
+  These are log(P(0) / P(1)) of the bits of `encode_labels`. For `jax.jit` and `jax.vmap`.
   """
   if multi_label:
     return (log_odds[:, :num_outputs] < 0).astype(jnp.uint8)
@@ -29,20 +70,18 @@ def likeliest_labels(log_odds: jax.Array, num_outputs: int, *, multi_label: bool
   return scores.argmax(axis=1).astype(jnp.int32)
 
 
-def labels_of_records(records: Sequence[Record], num_outputs: int, *, multi_label: bool) -> np.ndarray:
-  """Labels i32[S] or u8[S, K] of S records; those that are not "ok" get what is most usual among the others.
+def labels_of_records(records: Sequence[Record | None], num_outputs: int, *, multi_label: bool) -> np.ndarray:
+  """Labels i32[S] or u8[S, K] of S records; those that are lost get what is most usual among the others.
 
   That is the most frequent class, or the findings that more than half of the others have; class 0, or no finding, if
   all are lost.
   """
-  intact = [i for i, record in enumerate(records) if record.status == "ok" and record.label is not None]
-  empty = np.zeros((len(records), num_outputs), np.uint8) if multi_label else np.zeros(len(records), np.int32)
-  if not intact:
-    return empty
-  raw = np.array([list(records[i].label or b"") for i in intact], np.uint8)
-  # A CRC can hold by chance.
-  read = np.minimum(decode_labels(raw, num_outputs, multi_label=multi_label), 1 if multi_label else num_outputs - 1)
-  usual = (2 * read.sum(axis=0) > len(read)).astype(np.uint8) if multi_label else np.bincount(read).argmax()
-  empty[:] = usual
-  empty[intact] = read
-  return empty
+  labels = np.zeros((len(records), num_outputs), np.uint8) if multi_label else np.zeros(len(records), np.int32)
+  intact = [i for i, record in enumerate(records) if record is not None]
+  if intact:
+    raw = np.array([list(record.label) for record in records if record is not None], np.uint8)
+    # A CRC can hold by chance.
+    read = np.minimum(decode_labels(raw, num_outputs, multi_label=multi_label), 1 if multi_label else num_outputs - 1)
+    labels[:] = (2 * read.sum(axis=0) > len(read)) if multi_label else np.bincount(read).argmax()
+    labels[intact] = read
+  return labels

@@ -1,98 +1,102 @@
-"""Records of a payload, one an image: label, length, CRC-32 and code (`payload.py` has the layout)."""
+"""Which records of a payload are intact: in a jitted program where codes are equally long, else on the host."""
 
-import dataclasses
-import struct
+import functools
 import zlib
-from typing import Literal
+from collections.abc import Iterator
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-LENGTH = struct.Struct("<H")
-CRC = struct.Struct("<I")
-_NUMBER = struct.Struct("<I")
-NUMBER_BYTES = _NUMBER.size
-RECORD_FIELDS = LENGTH.size + CRC.size
-MAX_CODE_BYTES = 2**16 - 1
+from lwlrd_jax.attacks.dec.payload.container import CRC, LENGTH, NUMBER, Layout, record_crc, to_bits
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
-  """One image as read.
+class Record(NamedTuple):
+  """An intact record: what is hidden of one image."""
 
-  Attributes:
-    status: "ok" where the CRC holds; "damaged" where it does not; "lost" where the data end before the record does, or
-      where it starts is not known.
-    label: As read; None if lost.
-    code: As read, of a damaged record maybe of the wrong length; None if lost.
+  label: bytes
+  code: bytes
+
+
+def find_records(data: bytes, layout: Layout, longest: int) -> list[Record | None]:
+  """Reads records whose codes, of up to `longest` bytes, differ in length: `layout.count`, None for each that is lost.
+
+  Wherever one is damaged, the next intact one is looked for. A record's number is in its CRC-32 though not in the
+  record, so one that is found is also placed. Where n numbers are possible, one fits by chance once in 2^32 / n places.
+  Never raises, whatever the bytes.
   """
-
-  status: Literal["ok", "damaged", "lost"]
-  label: bytes | None
-  code: bytes | None
-
-
-LOST = Record("lost", None, None)
-
-
-def record_crc(i: int, fields: bytes, code: bytes) -> int:
-  """CRC-32 of a record's label and length, its code, and its number."""
-  return zlib.crc32(_NUMBER.pack(i), zlib.crc32(code, zlib.crc32(fields)))
-
-
-def read_record(data: bytes, i: int, start: int, label_bytes: int, code_bytes: int | None = None) -> tuple[Record, int]:
-  """Record i, and where it ends. None for the code bytes means as many as the record says."""
-  code_start = start + label_bytes + RECORD_FIELDS
-  if code_start > len(data):
-    return LOST, code_start
-  (stored_length,) = LENGTH.unpack_from(data, start + label_bytes)
-  (stored_crc,) = CRC.unpack_from(data, start + label_bytes + LENGTH.size)
-  if code_bytes is None:
-    code_bytes = int(stored_length)
-  end = code_start + code_bytes
-  if end > len(data):
-    return LOST, end
-  fields, code = data[start : start + label_bytes + LENGTH.size], data[code_start:end]
-  intact = stored_length == code_bytes and stored_crc == record_crc(i, fields, code)
-  return Record("ok" if intact else "damaged", fields[:label_bytes], code), end
-
-
-def scan(data: bytes, start: int, label_bytes: int, count: int, longest: int) -> list[Record]:
-  """Reads `count` records one after another, and looks for the next intact one wherever one is damaged.
-
-  A record's number is in its CRC-32 though not in the record, so one that is found is also placed. Where n numbers are
-  possible, one fits by chance once in 2^32 / n places. No code is longer than `longest` bytes.
-
-  Returns:
-    `count` records, each "ok" or "lost": what a damaged one holds is of no use to a code of variable length.
-  """
-  records = [LOST] * count
+  records: list[Record | None] = [None] * layout.count
   # CRC-32 is affine over GF(2): what a number at the end adds to it does not depend on what stands before.
-  numbers = {zlib.crc32(_NUMBER.pack(i)) ^ zlib.crc32(_NUMBER.pack(0)): i for i in range(count)}
-  number = position = 0
-  for place in _plausible(data, start, label_bytes, longest).tolist():
-    if place < position:
+  numbers = {zlib.crc32(NUMBER.pack(i)) ^ zlib.crc32(NUMBER.pack(0)): i for i in range(layout.count)}
+  number, position = 0, layout.first_record
+  for start, end in _plausible(data, layout, longest):
+    if start < position:
       continue
-    record, end = read_record(data, 0, place, label_bytes)
-    assert record.label is not None  # the data do not end before a plausible record does
-    assert record.code is not None
-    fields_end = place + label_bytes + LENGTH.size
-    (stored,) = CRC.unpack_from(data, fields_end)
-    found = numbers.get(stored ^ record_crc(0, data[place:fields_end], record.code))
+    fields = data[start : start + layout.label_bytes + LENGTH.size]
+    code = data[start + layout.code_start : end]
+    (stored,) = CRC.unpack_from(data, start + len(fields))
+    found = numbers.get(stored ^ record_crc(0, fields, code))
     # Each record that is left out took at least its fields.
-    if found is None or not number <= found <= number + (place - max(position, start)) // (label_bytes + RECORD_FIELDS):
-      continue
-    records[found] = Record("ok", record.label, record.code)
-    number, position = found + 1, end
+    if found is not None and number <= found <= number + (start - position) // layout.code_start:
+      records[found] = Record(fields[: layout.label_bytes], code)
+      number, position = found + 1, end
   return records
 
 
-def _plausible(data: bytes, start: int, label_bytes: int, longest: int) -> np.ndarray:
-  """Places where a record may start, by the length that it would have: ascending."""
+def _plausible(data: bytes, layout: Layout, longest: int) -> list[tuple[int, int]]:
+  """Where a record may start, by the length that it would have, and where it would end: ascending."""
   raw = np.frombuffer(data, np.uint8).astype(np.int64)
-  places = np.arange(start, len(data) - label_bytes - RECORD_FIELDS + 1)
-  if len(places) == 0:
-    return places
+  starts = np.arange(layout.first_record, len(data) - layout.code_start + 1)
   # As LENGTH says, the lower byte first.
-  length = raw[places + label_bytes] + 256 * raw[places + label_bytes + 1]
-  ends = places + label_bytes + RECORD_FIELDS + length
-  return places[(length <= longest) & (ends <= len(data))]
+  length = raw[starts + layout.label_bytes] + 256 * raw[starts + layout.label_bytes + 1]
+  ends = starts + layout.code_start + length
+  plausible = (length <= longest) & (ends <= len(data))
+  return list(zip(starts[plausible].tolist(), ends[plausible].tolist(), strict=True))
+
+
+def intact_records(bits: jax.Array | np.ndarray, layout: Layout) -> jax.Array:
+  """Where the CRC-32 and the length are right, of codes that are equally long: bool[count].
+
+  For `jax.jit` with the layout static, and for `jax.vmap` over a population. `bits` are those of the payload as read,
+  u8[8 * layout.total] of 0 and 1.
+  """
+  assert layout.code_bytes is not None
+  records = layout.records(jnp.asarray(bits))
+  length = records[:, 8 * layout.label_bytes : 8 * (layout.label_bytes + LENGTH.size)]
+  # Parity checks by an exclusive or over the columns where a record has a 1: exact, and no matrix of floats.
+  columns = _parity_checks(layout.label_bytes, layout.code_bytes)
+  checks = jax.lax.reduce(jnp.where(records != 0, columns, np.uint32(0)), np.uint32(0), jax.lax.bitwise_xor, (1,))
+  return (checks == _crcs_of_zeros(layout)) & (length == to_bits(LENGTH.pack(layout.code_bytes))).all(axis=1)
+
+
+@functools.lru_cache(maxsize=16)
+def _parity_checks(label_bytes: int, code_bytes: int) -> np.ndarray:
+  """The 32 parity checks that a record's CRC-32 makes, as columns: u32[8 * record_bytes].
+
+  CRC-32 is affine over GF(2): of messages of one length, it is that of zeros, exclusive-or what each 1 contributes.
+  With the stored CRC-32 as further bits, the exclusive or over the columns of all ones is the CRC-32 of zeros exactly
+  if the record is intact.
+  """
+  bit_values = 1 << np.arange(7, -1, -1)
+  stored = (bit_values << 8 * np.arange(CRC.size)[:, None]).reshape(-1)
+  before = label_bytes + LENGTH.size
+  # The record's number, which is known, stands last.
+  message = np.array(list(_contributions(before + code_bytes + NUMBER.size)), np.uint32)[8 * NUMBER.size :][::-1]
+  return np.concatenate([message[: 8 * before], stored.astype(np.uint32), message[8 * before :]])
+
+
+def _contributions(message_bytes: int) -> Iterator[int]:
+  """What each bit of a message adds to its CRC-32, from the last byte's lowest bit to the first byte's highest."""
+  zero = zlib.crc32(b"\0")
+  of_byte = [zlib.crc32(bytes([1 << bit])) ^ zero for bit in range(8)]
+  for _ in range(message_bytes):
+    yield from of_byte
+    of_byte = [zlib.crc32(b"\0", crc) ^ zero for crc in of_byte]
+
+
+@functools.lru_cache(maxsize=16)
+def _crcs_of_zeros(layout: Layout) -> np.ndarray:
+  """CRC-32 of every record, were its label, length and code all zeros: u32[count]."""
+  fields, code = bytes(layout.label_bytes + LENGTH.size), bytes(layout.code_bytes or 0)
+  return np.array([record_crc(i, fields, code) for i in range(layout.count)], np.uint32)

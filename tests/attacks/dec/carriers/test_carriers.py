@@ -8,14 +8,13 @@ from flax import nnx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lwlrd_jax.attacks.dec.capacity import capacity
-from lwlrd_jax.attacks.dec.carriers.base import Carrier, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.carriers.base import Carrier, Host, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.carriers.dead import Dead
 from lwlrd_jax.attacks.dec.carriers.dictionary import ENTRY, Dictionary
+from lwlrd_jax.attacks.dec.carriers.kernels import kernels, layers_of, with_kernels
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
-from lwlrd_jax.attacks.dec.carriers.positions import kernels, layers_of, with_kernels
 from lwlrd_jax.attacks.dec.carriers.spread import Spread
-from lwlrd_jax.attacks.dec.carriers.trained import Signs, Values, bits_of, numbers_of
+from lwlrd_jax.attacks.dec.carriers.trained import Signs, Values
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.architectures.mlp import MLP
 from lwlrd_jax.models.liveness import live_weights
@@ -66,7 +65,7 @@ def test_a_message_of_any_size_up_to_the_capacity_comes_back(make, model, name):
   room = carrier.capacity(network, params)
   for count in (1, room // 2, room) if model == "mlp" else (room,):  # every size is other programs
     message = message_of(count, seed=count)
-    carried = carrier.write(network, params, message, data, jax.random.key(1), quiet)
+    carried = carrier.write(Host(network, params, data), message, jax.random.key(1), quiet)
     reading = jax.jit(lambda p, places, count=count: read(carrier, network, p, places, Shape(count)))(*carried)
     np.testing.assert_array_equal(reading.bits, message.bits)
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(carried.params))
@@ -78,7 +77,7 @@ def test_more_than_the_capacity_is_refused(make, name):
   carrier = CARRIERS[name]
   too_much = message_of(carrier.capacity(network, params) + 23)
   with pytest.raises(ValueError, match=r"needed|double"):
-    carrier.write(network, params, too_much, data, jax.random.key(1), quiet)
+    carrier.write(Host(network, params, data), too_much, jax.random.key(1), quiet)
 
 
 @settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -95,7 +94,7 @@ def test_mantissas_carry_any_message_in_any_planes(make, count, low, width, seed
   message = message_of(count, seed)
   if count > carrier.capacity(network, params):
     return
-  carried = carrier.write(network, params, message, data, jax.random.key(seed), quiet)
+  carried = carrier.write(Host(network, params, data), message, jax.random.key(seed), quiet)
   np.testing.assert_array_equal(
     read(carrier, network, carried.params, carried.places, message.shape).bits, message.bits
   )
@@ -128,7 +127,7 @@ def comes_back(carrier, network, params, share: float, seed: int) -> None:
   """A random message that takes this share of the room returns exactly, and every weight stays a finite number."""
   data = data_for(network)
   message = message_of(int(share * carrier.capacity(network, params)), seed)
-  carried = carrier.write(network, params, message, data, jax.random.key(seed), quiet)
+  carried = carrier.write(Host(network, params, data), message, jax.random.key(seed), quiet)
   np.testing.assert_array_equal(
     read(carrier, network, carried.params, carried.places, message.shape).bits, message.bits
   )
@@ -174,7 +173,7 @@ def test_carriers_that_train_refuse_what_would_end_in_nan(model, carrier):
   data = data_for(network)
   message = message_of(carrier.capacity(network, params) // 2)
   try:
-    carried = carrier.write(network, params, message, data, jax.random.key(0), quiet)
+    carried = carrier.write(Host(network, params, data), message, jax.random.key(0), quiet)
   except ValueError:
     return
   assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(carried.params))
@@ -183,7 +182,7 @@ def test_carriers_that_train_refuse_what_would_end_in_nan(model, carrier):
 def test_only_a_key_tells_the_places(make):
   network, params, data = make("mlp")
   one, other = (
-    CARRIERS["all"].write(network, params, message_of(4000), data, jax.random.key(seed), quiet) for seed in (0, 1)
+    CARRIERS["all"].write(Host(network, params, data), message_of(4000), jax.random.key(seed), quiet) for seed in (0, 1)
   )
   misread = read(CARRIERS["all"], network, one.params, other.places, Shape(4000))
   assert 0.4 < float((misread.bits != message_of(4000).bits).mean()) < 0.6
@@ -193,25 +192,23 @@ def test_mantissas_of_some_layers_leave_the_others_alone(make):
   network, params, data = make("mlp")
   for where, touched in (("early", network.layers[:2]), ("late", network.layers[2:])):
     carrier = Mantissa(where)
-    carried = carrier.write(network, params, message_of(2000), data, jax.random.key(0), quiet)
+    carried = carrier.write(Host(network, params, data), message_of(2000), jax.random.key(0), quiet)
     changed = {name for name in network.layers if (carried.params[name]["kernel"] != params[name]["kernel"]).any()}
     assert changed == set(touched)
-    with pytest.raises(ValueError, match="numbers, not bytes"):
-      capacity(Values(), network, params)
-    assert capacity(carrier, network, params) == sum(params[name]["kernel"].size for name in touched)
+    assert carrier.capacity(network, params) == 8 * sum(params[name]["kernel"].size for name in touched)
 
 
 def test_infinite_weights_are_refused(make):
   network, params, data = make("mlp")
   broken = {**params, "dense0": {**params["dense0"], "kernel": params["dense0"]["kernel"].at[0, 0].set(jnp.inf)}}
   with pytest.raises(ValueError, match="not finite"):
-    CARRIERS["all"].write(network, broken, message_of(8), data, jax.random.key(0), quiet)
+    CARRIERS["all"].write(Host(network, broken, data), message_of(8), jax.random.key(0), quiet)
 
 
 def test_dead_weights_say_nothing_and_get_no_gradient(make):
   network, params, data = make("mlp")
   message = message_of(23 * 144 * 2)
-  carried = CARRIERS["dead"].write(network, params, message, data, jax.random.key(0), quiet)
+  carried = CARRIERS["dead"].write(Host(network, params, data), message, jax.random.key(0), quiet)
   live = live_weights(network, carried.params, data.images)
   assert not np.asarray(live["dense0"]["kernel"]).reshape(-1)[np.asarray(carried.places["weights"])].any()
   retired = (carried.params["dense0"]["bias"] < -1e5).sum()
@@ -220,7 +217,7 @@ def test_dead_weights_say_nothing_and_get_no_gradient(make):
 
 def test_a_message_in_the_dictionary_leaves_the_model_alone_and_is_gone_with_its_entry(make):
   network, params, data = make("mlp")
-  carried = CARRIERS["dictionary"].write(network, params, message_of(99), data, jax.random.key(0), quiet)
+  carried = CARRIERS["dictionary"].write(Host(network, params, data), message_of(99), jax.random.key(0), quiet)
   assert network.declared(carried.params).keys() == params.keys()
   bare = {name: entry for name, entry in carried.params.items() if name != ENTRY}
   assert CARRIERS["dictionary"].read(network, bare, {}, Shape(99)) is None
@@ -231,7 +228,7 @@ def test_values_carry_numbers_that_fade(make):
   shape = Shape(prefix=3, records=5, widths=(1, 4, 6))
   bits = jnp.asarray(np.random.default_rng(0).integers(0, 2, shape.bits).astype(np.uint8))
   carrier = Values(steps=5)
-  carried = carrier.write(network, params, Message(bits, shape), data, jax.random.key(0), quiet)
+  carried = carrier.write(Host(network, params, data), Message(bits, shape), jax.random.key(0), quiet)
   exact = read(carrier, network, carried.params, carried.places, shape)
   np.testing.assert_array_equal(exact.bits, bits)
   assert exact.numbers is not None
@@ -247,7 +244,7 @@ def test_noise_below_a_half_leaves_numbers_of_one_bit_as_they_are(make):
   """Outwards as well: a number that has left its range is still nearest to its end."""
   network, params, data = make("mlp")
   message = message_of(2000)
-  carried = Values(steps=2).write(network, params, message, data, jax.random.key(0), quiet)
+  carried = Values(steps=2).write(Host(network, params, data), message, jax.random.key(0), quiet)
   flat = kernels(carried.params, network.layers)
   at, reach = carried.places["weights"], carried.places["reach"]
   noisy = flat.at[at].add(0.3 * reach * jax.random.normal(jax.random.key(1), reach.shape))
@@ -261,7 +258,7 @@ def test_noise_below_a_half_leaves_numbers_of_one_bit_as_they_are(make):
 def test_values_keep_the_held_weights_and_train_the_others(make):
   network, params, data = make("mlp")
   carrier = Values(steps=20)
-  carried = carrier.write(network, params, message_of(50), data, jax.random.key(0), quiet)
+  carried = carrier.write(Host(network, params, data), message_of(50), jax.random.key(0), quiet)
   places = np.asarray(carried.places["weights"])
   before, after = (np.asarray(kernels(p, network.layers)) for p in (params, carried.params))
   np.testing.assert_allclose(np.abs(after[places]), np.asarray(carried.places["reach"]), rtol=1e-6)
@@ -279,9 +276,9 @@ def test_values_keep_the_held_weights_and_train_the_others(make):
 def test_numbers_and_bits_are_one_message(prefix, records, widths, seed):
   shape = Shape(prefix, records, tuple(widths))
   bits = np.random.default_rng(seed).integers(0, 2, shape.bits).astype(np.uint8)
-  numbers = numbers_of(jnp.asarray(bits), shape)
+  numbers = shape.joined(jnp.asarray(bits))
   assert len(numbers) == shape.numbers
-  np.testing.assert_array_equal(bits_of(numbers, shape), bits)
+  np.testing.assert_array_equal(shape.split(numbers), bits)
 
 
 def test_early_and_late_layers_part_a_model(make):

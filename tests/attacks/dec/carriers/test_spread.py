@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lwlrd_jax.attacks.base import Task
 from lwlrd_jax.attacks.dec.attack import DEC
-from lwlrd_jax.attacks.dec.carriers.base import Message, Shape
+from lwlrd_jax.attacks.dec.carriers.base import Host, Message, Shape
 from lwlrd_jax.attacks.dec.carriers.hold import Chips, with_levels, without_chips
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
 from lwlrd_jax.attacks.dec.carriers.spread import Spread, largest_layer, rescaled, whitened
@@ -51,7 +52,7 @@ def case(tiny_network, smooth_split):
 def infect(case, carrier, redundancy):
   network, params, data, weights, code = case
   attack = DEC(STOLEN, carrier, code, redundancy_of(*read_redundancy("--redundancy", redundancy)))
-  return attack, attack.infect(network, params, data, jax.random.key(3), codec=weights)
+  return attack, attack.infect_all(Task(network, data, codec=weights), [params], [jax.random.key(3)])[0]
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,7 @@ def test_chips_are_as_many_as_there_is_room_for(case):
   network, params, data, *_ = case
   bits = 10_000
   message = Message(jnp.zeros(bits, jnp.uint8), Shape(bits))
-  carried = Spread(steps=1).write(network, params, message, data, jax.random.key(0), quiet)
+  carried = Spread(steps=1).write(Host(network, params, data), message, jax.random.key(0), quiet)
   counts = {layer: placed["weights"].shape[1] for layer, placed in carried.places.items()}
   sizes = {layer: params[layer]["kernel"].size // bits for layer in network.layers}
   assert counts == {layer: count for layer, count in sizes.items() if count}

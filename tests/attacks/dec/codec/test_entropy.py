@@ -5,9 +5,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lwlrd_jax.attacks.dec.codec import CodeError
 from lwlrd_jax.attacks.dec.codec.entropy import EntropyCoder
-from lwlrd_jax.attacks.dec.codec.errors import CodeError
-from lwlrd_jax.attacks.dec.codec.likelihood import gaussian_bits
+from lwlrd_jax.attacks.dec.codec.training import bits_of, gaussian_bits
 
 _SLOW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -35,7 +35,7 @@ def test_length_is_the_estimated_rate(trained, coder):
     hyper = jnp.round(trained.codec.hyper_analysis(trained.params, latents))
     mean, deviation = trained.codec.hyper_synthesis(trained.params, hyper)
     bits = gaussian_bits(jnp.round(latents - mean), deviation).sum()
-    return bits + trained.codec.prior(trained.params).bits(hyper).sum()
+    return bits + bits_of(trained.codec.prior(trained.params, hyper)).sum()
 
   bits = jax.jit(estimate)(jnp.asarray(trained.images, jnp.float32) / 255)
   actual = sum(len(code) for code in coder.encode(trained.images))

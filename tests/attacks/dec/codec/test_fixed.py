@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
-from lwlrd_jax.attacks.dec.codec.transform import decoder_params
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +43,8 @@ def test_roundtrip_of_symbols(trained, code, images):
   # Everything fitted is covered, so the latents come back whole.
   latents = jnp.round(jax.jit(trained.codec.analysis)(params, images))
   assert (code.from_symbols(symbols) == latents).all()
-  painted = jnp.clip(trained.codec.synthesis(params, latents), 0, 1)
-  np.testing.assert_allclose(code.decode(trained.codec, decoder_params(params), bits), painted, atol=1e-6)
+  decoded = jnp.clip(trained.codec.synthesis(params, latents), 0, 1)
+  np.testing.assert_allclose(code.decode(trained.codec, {"synthesis": params["synthesis"]}, bits), decoded, atol=1e-6)
 
 
 def test_layout_is_offset_binary(code):
@@ -64,15 +63,15 @@ def test_damage_is_local_and_never_nan(trained, code, images):
   def decode_many(keys):
     def decode(key):
       flips = jax.random.bernoulli(key, 0.5, bits.shape).astype(jnp.uint8)
-      return code.decode(trained.codec, decoder_params(params), bits ^ flips)[0]
+      return code.decode(trained.codec, {"synthesis": params["synthesis"]}, bits ^ flips)[0]
 
     return jax.vmap(decode)(keys)
 
-  painted = decode_many(jax.random.split(jax.random.key(0), 16))
-  assert painted.shape == (16, *trained.codec.image_shape)
-  assert np.isfinite(painted).all()
-  assert float(painted.min()) >= 0
-  assert float(painted.max()) <= 1
+  decoded = decode_many(jax.random.split(jax.random.key(0), 16))
+  assert decoded.shape == (16, *trained.codec.image_shape)
+  assert np.isfinite(decoded).all()
+  assert float(decoded.min()) >= 0
+  assert float(decoded.max()) <= 1
   # One latent reaches a part of the image only.
   whole, damaged = (code.from_symbols(code.symbols_of_bits(b)) for b in (bits, bits.at[0, 0].set(1 - bits[0, 0])))
   assert int((whole != damaged).sum()) == 1

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax.attacks.dec.codec.likelihood import LogisticMixture, gaussian_bits
+from lwlrd_jax.attacks.dec.codec.parts import Prior
+from lwlrd_jax.attacks.dec.codec.training import bits_of, gaussian_bits
 
 
 def test_gaussian_bits_against_the_error_function():
@@ -22,8 +23,9 @@ def test_gaussian_bits_have_finite_gradients_far_out():
 
 
 def test_mixture_sums_to_one():
-  weights = jax.nn.softmax(jax.random.normal(jax.random.key(0), (3, 2)), axis=0)
-  mixture = LogisticMixture(weights, jnp.asarray([[0.0, 1.0], [3.0, -2.0], [0.5, 0.0]]), jnp.ones((3, 2)) * 2)
-  values = jnp.arange(-100, 101, dtype=jnp.float32)[:, None] * jnp.ones(2)
-  np.testing.assert_allclose(mixture.probability(values).sum(axis=0), 1, atol=1e-5)
-  np.testing.assert_allclose(2 ** -mixture.bits(values[90:110]), mixture.probability(values[90:110]), rtol=1e-4)
+  prior = Prior()
+  prior.weights[...] = jax.random.normal(jax.random.key(0), (3, 8))
+  prior.means[...] = jax.random.normal(jax.random.key(1), (3, 8)) / 4
+  values = jnp.arange(-200, 201, dtype=jnp.float32)[:, None] * jnp.ones(8)
+  np.testing.assert_allclose(prior(values).sum(axis=0), 1, atol=1e-5)
+  np.testing.assert_allclose(2 ** -bits_of(prior(values[190:210])), prior(values[190:210]), rtol=1e-4)

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lwlrd_jax.attacks.dec.codec.errors import CodeError
-from lwlrd_jax.attacks.dec.codec.rate_distortion import psnr
+from lwlrd_jax.attacks.dec.codec import CodeError
 from lwlrd_jax.attacks.dec.codec.standard import Format, StandardCodec
+from lwlrd_jax.setup.rate_distortion import psnr
 
 _FORMATS: tuple[Format, ...] = ("png", "jpeg", "webp")
 
@@ -19,13 +19,13 @@ _FORMATS: tuple[Format, ...] = ("png", "jpeg", "webp")
 def test_roundtrip(smooth_split, name: Format, channels: int):
   images = np.asarray(smooth_split(3, (28, 24, channels)).images)
   codec = StandardCodec(name, (28, 24, channels), 90)
-  painted = np.stack([codec.decode(code) for code in codec.encode(images)])
-  assert painted.shape == images.shape
-  assert painted.dtype == np.uint8
+  decoded = np.stack([codec.decode(code) for code in codec.encode(images)])
+  assert decoded.shape == images.shape
+  assert decoded.dtype == np.uint8
   if name == "png":
-    assert (painted == images).all()
+    assert (decoded == images).all()
   else:
-    assert psnr(images, painted) > 30
+    assert psnr(images, decoded) > 30
 
 
 def test_quality_buys_bytes(smooth_split):

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lwlrd_jax.attacks.dec.codec.transform import Codec, build_codec, decoder_params
+from lwlrd_jax.attacks.dec.codec.transform import Codec, build_codec
 from lwlrd_jax.models.network import Params
 
 
@@ -28,19 +28,24 @@ def test_shapes(shape: tuple[int, int, int]):
   def run(params):
     latents = codec.analysis(params, images)
     hyper = codec.hyper_analysis(params, latents)
-    return latents, hyper, codec.hyper_synthesis(params, hyper), codec.synthesis(decoder_params(params), latents)
+    return (
+      latents,
+      hyper,
+      codec.hyper_synthesis(params, hyper),
+      codec.synthesis({"synthesis": params["synthesis"]}, latents),
+    )
 
-  latents, hyper, (mean, deviation), painted = jax.eval_shape(run, params)
+  latents, hyper, (mean, deviation), decoded = jax.eval_shape(run, params)
   assert latents.shape == mean.shape == deviation.shape == (2, *codec.latent_shape)
   assert hyper.shape == (2, *codec.hyper_shape)
-  assert painted.shape == images.shape
-  assert {x.dtype for x in (latents, hyper, mean, deviation, painted)} == {jnp.dtype("float32")}
+  assert decoded.shape == images.shape
+  assert {x.dtype for x in (latents, hyper, mean, deviation, decoded)} == {jnp.dtype("float32")}
   assert max(codec.latent_shape[:2]) <= 8
 
 
 def test_the_decoder_is_small():
   _, params = _abstract((28, 28, 3))
-  assert sum(x.size for x in jax.tree.leaves(decoder_params(params))) <= 60_000
+  assert sum(x.size for x in jax.tree.leaves(params["synthesis"])) <= 60_000
 
 
 def test_equal_codecs_are_equal_static_arguments():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lwlrd_jax.attacks.dec.carriers.bits import bits_to_words, check_finite, read_planes, words_to_bits, write_planes
+from lwlrd_jax.attacks.dec.carriers.kernels import bits_to_words, check_finite, read_planes, words_to_bits, write_planes
 
 CORNERS = np.array(
   [0.0, -0.0, 1e-45, -1e-45, 1.1754942e-38, 1.17549435e-38, 3.4028235e38, -3.4028235e38, 1.0, -1.9999999], np.float32

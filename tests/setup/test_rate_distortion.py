@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
-from lwlrd_jax.attacks.dec.codec.rate_distortion import psnr, rate_distortion
 from lwlrd_jax.attacks.dec.codec.training import CodecTraining, train_codec
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
+from lwlrd_jax.data.device import scale
+from lwlrd_jax.setup.rate_distortion import psnr, rate_distortion
 
 
-def test_rows(trained):
-  images = trained.images[:4]
-  fixed = FixedLengthCode.fit(trained.codec, trained.params, jnp.asarray(trained.images, jnp.float32) / 255)
-  rows = rate_distortion(images, {0.03: (trained.codec, trained.params, fixed)}, qualities=(20, 80))
+def test_rows(smooth_split):
+  images = smooth_split(8, (12, 12, 3)).images
+  codec, weights = build_codec((12, 12, 3), jax.random.key(0))
+  fixed = FixedLengthCode.fit(codec, weights, scale(images))
+  rows = rate_distortion(np.asarray(images[:4]), {0.03: (codec, weights, fixed)}, qualities=(20, 80))
   names = [row.codec for row in rows]
   assert names == ["learned", "learned, fixed length", "jpeg", "jpeg", "webp", "webp", "png"]
   assert rows[-1].psnr == pytest.approx(60)

@@ -1,5 +1,0 @@
-"""What decoders raise."""
-
-
-class CodeError(ValueError):
-  """These bytes are no image of the shape asked for: damaged, cut short, or of another kind."""
