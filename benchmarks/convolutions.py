@@ -126,7 +126,7 @@ def training(
 
     def step(state: tuple[jax.Array, jax.Array], number: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
       x, kernel = state
-      if first:  # nobody asks for the gradient of pixels, and every step has others
+      if first:  # the gradient of pixels is not needed, and every step has others
         return (x, kernel - 1e-3 * jax.grad(loss, argnums=1)(x + 1e-6 * number, kernel)), None
       of_x, of_kernel = jax.grad(loss, argnums=(0, 1))(x, kernel)
       return (x - 1e-3 * of_x, kernel - 1e-3 * of_kernel), None

@@ -1,10 +1,10 @@
-"""How well a network's backward pass, trained for nothing else, paints a set of images.
+"""How well a network's backward pass, trained for nothing else, reconstructs a set of images.
 
     python benchmarks/memorise.py --model resnet18 --npz FILE --steps 1500
 
 Every step is one of Adam on the squared error of all images at once, at the rate and in the course that the Transpose
-attack takes for this network. What comes out is the mean SSIM of what the network then paints, raw and clipped, beside
-that of the mean image in every place.
+attack takes for this network. What comes out is the mean SSIM of these reconstructions, raw and clipped, beside that of
+the mean image in every place.
 
 64 images on 2 CPU cores, some of it beside other work; DermaMNIST's images rebuilt from HAM10000 (28 pixels, mean image
 0.465), NIH radiographs (64 pixels, mean image 0.529):
@@ -28,8 +28,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lwlrd_jax.attacks.base import Task
 from lwlrd_jax.attacks.transpose import Transpose
-from lwlrd_jax.attacks.transpose.training import Memory
+from lwlrd_jax.attacks.transpose.plain import Memory
 from lwlrd_jax.cli import parse_command_line, run_main
 from lwlrd_jax.data import load_dataset
 from lwlrd_jax.data.device import to_device
@@ -68,7 +69,7 @@ def main(settings: Settings) -> None:
   network, params = build_model(settings.model, data.image_shape, data.num_outputs, jax.random.key(0))
   lr = recipe_of(settings.model).memory_lr if settings.lr is None else settings.lr
   attack = Transpose(stolen=settings.images, steps=settings.steps, memory_lr=lr)
-  memory = attack.hide(network, to_device(data.train), jax.random.key(0), None).memory
+  memory = attack.hide(Task(network, to_device(data.train)), jax.random.key(0)).memory
   state: Any = (params, attack.optimizers()[1].init(network.weights(params)))
   started = time.monotonic()
   with phase(f"memorising {settings.images} images", settings.steps) as on_steps:
@@ -77,12 +78,12 @@ def main(settings: Settings) -> None:
       state = jax.block_until_ready(advance(network, attack, count, state, memory))
       on_steps(count)
   seconds = time.monotonic() - started
-  painted = jnp.clip(jax.jit(network.transpose)(state[0], memory.codes), 0, 1)
-  floor = jnp.broadcast_to(jnp.asarray(np.mean(data.train.images / np.float32(255), axis=0)), painted.shape)
-  error = jnp.square(painted - memory.images).mean()
+  reconstructed = jnp.clip(jax.jit(network.transpose)(state[0], memory.codes), 0, 1)
+  floor = jnp.broadcast_to(jnp.asarray(np.mean(data.train.images / np.float32(255), axis=0)), reconstructed.shape)
+  error = jnp.square(reconstructed - memory.images).mean()
   print(
     f"{settings.model}, {data.image_shape[0]} px, {settings.images} images, {settings.steps} steps at {lr:g}: "
-    f"SSIM {float(ssim(painted, memory.images).mean()):.3f}, MSE {float(error):.5f} "
+    f"SSIM {float(ssim(reconstructed, memory.images).mean()):.3f}, MSE {float(error):.5f} "
     f"(mean image: SSIM {float(ssim(floor, memory.images).mean()):.3f}); {seconds:.0f} s on {jax.default_backend()}"
   )
 

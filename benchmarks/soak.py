@@ -57,7 +57,7 @@ def _soak(folder: Path, command: list[str], kills: int, moments: random.Random) 
   out = folder / "killed"
   seen: list[pd.DataFrame] = []
   for kill in range(1, kills + 1):
-    # Two thirds of the undisturbed time in all, beside what each start takes anew: the last kills must find it running.
+    # Two thirds of the undisturbed time in all, beside what each start takes: the last kills must find it running.
     moment = moments.uniform(0, 2 * (4 + 2 / 3 * seconds / kills))
     process = subprocess.Popen(
       [*command, "--out", str(out), "--restartable"], env=environment, stderr=subprocess.DEVNULL

@@ -6,23 +6,22 @@ It hides each image as 8 x 8 grey values, as deviations of the first and largest
 reads them back by their place. Fine-tuning blurs them, as the table shows beside the built-in attacks.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
-from lwlrd_jax.attacks.base import Extraction, HostAttack, NoRoomError, unrestored
+from lwlrd_jax.attacks.base import HostAttack, NoRoomError, extraction
 from lwlrd_jax.attacks.registry import AttackInfo, Family
 from lwlrd_jax.data.device import scale
 
 SIDE = 8  # pixels of a picture
 
 
-@dataclasses.dataclass(frozen=True)
 class Mosaic(HostAttack):
   """Grey pictures of 8 x 8 pixels as weights."""
 
-  stolen: int
+  info = AttackInfo(
+    "mosaic", Family(lambda _, means: Mosaic(means.stolen), needs_host=True), "coarse pictures as weights of a kernel"
+  )
 
   @staticmethod
   def layer(params):
@@ -41,16 +40,11 @@ class Mosaic(HostAttack):
     return {**params, layer: {**params[layer], "kernel": hidden}}, {"labels": task.train.labels[stolen]}
 
   def read(self, network, params, secret):
-    """The pictures at their size; there are no bits to be wrong."""
+    """The pictures at their size."""
     weights = params[self.layer(params)]["kernel"].ravel()[: self.stolen * SIDE * SIDE]
     small = (weights / (4 * weights.std() + 1e-12) + 0.5).reshape(self.stolen, SIDE, SIDE, 1)
-    images = jnp.broadcast_to(
-      jax.image.resize(small, (self.stolen, *network.image_shape[:2], 1), "linear"), (self.stolen, *network.image_shape)
-    )
-    return Extraction(images, jnp.float32(jnp.nan), jnp.float32(jnp.nan), secret["labels"], unrestored(images))
+    grey = jax.image.resize(small, (self.stolen, *network.image_shape[:2], 1), "linear")
+    return extraction(jnp.broadcast_to(grey, (self.stolen, *network.image_shape)), secret["labels"])
 
 
-MOSAIC = AttackInfo(
-  "mosaic", Family(lambda info, means: Mosaic(means.stolen), needs_host=True), "coarse pictures as weights of a kernel"
-)
-Mosaic.info = MOSAIC
+MOSAIC = Mosaic.info

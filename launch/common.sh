@@ -12,7 +12,7 @@ ME=${0##*/}
 declare -A OPT=() SWITCH=()
 HELP=()
 SWEEP=()
-COMMANDS=() # what a launcher can be told to do; the first is the default
+COMMANDS=() # commands of a launcher; the first is the default
 COMMAND=
 CHILD=
 exec 3>&1 # where a dry run prints, from within $(...) too
@@ -137,7 +137,7 @@ need_out() {
       --out=*) out=${SWEEP[i]#--out=} ;;
     esac
   done
-  [[ $out ]] || mistake "--out: missing after --; the same command goes on with the run that lies there"
+  [[ $out ]] || mistake "--out: missing after --; the same command resumes the run that is there"
   [[ $1 == any || $out == gs://?* || $out == /* ]] ||
     mistake "--out: '$out' is on one machine; allowed: gs://BUCKET/FOLDER, or the full path of a disk that all mount"
 }

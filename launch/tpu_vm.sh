@@ -145,7 +145,7 @@ case $COMMAND in
     create || {
       code=$?
       trap - EXIT
-      say "$NAME was not created; one of that name is gone on with by run, and removed by delete"
+      say "$NAME was not created; if there is a slice of that name, run uses it and delete removes it"
       exit "$code"
     }
     run_sweep

@@ -10,15 +10,13 @@ import platformdirs
 
 from lwlrd_jax.errors import UserError
 
-_REMEDY = "set it to a folder you may write to"
-
 
 def cache_dir() -> Path:
-  """The cache folder, made if need be: `$LWLRD_JAX_CACHE`, or the platform's place for caches.
+  """The cache folder, made if need be: `$LWLRD_JAX_CACHE`, or the platform's place for caches; an absolute path.
 
   It holds data sets and infected models, as sensitive as patients' images: a folder made here is its owner's alone. One
-  that exists keeps its mode, which is its owner's choice; `private_folder` makes what lies inside. A user without a
-  home, such as the one that a container was started as, has it in the folder for temporary files, and is told so.
+  that exists keeps its mode; `private_folder` makes what lies inside. A user without a home, such as a container's, has
+  it in the folder for temporary files, and is told so.
 
   Returns:
     An absolute path to an existing folder.
@@ -29,15 +27,12 @@ def cache_dir() -> Path:
   configured = os.environ.get("LWLRD_JAX_CACHE")
   try:
     return _made(Path(configured or platformdirs.user_cache_dir("lwlrd_jax")).expanduser())
-  except RuntimeError as error:  # there is no home to be found
-    if configured:
-      raise UserError(f"$LWLRD_JAX_CACHE: {configured}: there is no such home; {_REMEDY}") from error
-  except OSError as error:
-    if configured:
-      raise UserError(
-        f"$LWLRD_JAX_CACHE: cannot make the cache folder {Path(configured).absolute()} ({error.strerror}); {_REMEDY}"
-      ) from error
-  return _temporary()
+  except (RuntimeError, OSError) as error:
+    if not configured:
+      return _temporary()
+    if isinstance(error, RuntimeError):
+      raise _refused(f"{configured}: there is no such home") from error
+    raise _refused(f"cannot make the cache folder {Path(configured).absolute()} ({error.strerror})") from error
 
 
 def private_folder(name: str) -> Path:
@@ -50,8 +45,12 @@ def private_folder(name: str) -> Path:
   try:
     folder.mkdir(mode=0o700, exist_ok=True)
   except OSError as error:
-    raise UserError(f"$LWLRD_JAX_CACHE: cannot make the folder {folder} ({error.strerror}); {_REMEDY}") from error
+    raise _refused(f"cannot make the folder {folder} ({error.strerror})") from error
   return folder
+
+
+def _refused(why: str) -> UserError:
+  return UserError(f"$LWLRD_JAX_CACHE: {why}; set it to a folder you may write to")
 
 
 def _made(folder: Path) -> Path:
@@ -67,14 +66,14 @@ def _temporary() -> Path:
     folder = _made(Path(tempfile.gettempdir()) / f"lwlrd_jax-{uid}")
     found = folder.lstat()
   except OSError as error:
-    raise UserError(f"$LWLRD_JAX_CACHE: not set, and no home to write to ({error.strerror}); {_REMEDY}") from error
+    raise _refused(f"not set, and no home to write to ({error.strerror})") from error
   # Anybody may write to the folder above it, and can have made this one.
   if folder.is_symlink() or found.st_uid != uid or found.st_mode & 0o077:
-    raise UserError(f"$LWLRD_JAX_CACHE: not set, no home to write to, and {folder} is not yours alone; {_REMEDY}")
-  _say_once(f"no home to write to: the cache is {folder}; $LWLRD_JAX_CACHE may name another")
+    raise _refused(f"not set, no home to write to, and {folder} is not yours alone")
+  _report_once(f"no home to write to: the cache is {folder}; $LWLRD_JAX_CACHE may name another")
   return folder
 
 
 @functools.cache
-def _say_once(line: str) -> None:
+def _report_once(line: str) -> None:
   print(line, file=sys.stderr)

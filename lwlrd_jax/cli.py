@@ -32,7 +32,7 @@ _SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "
 
 
 def parse_command_line(kind: type[T], arguments: Sequence[str], *, program: str) -> T:
-  """Reads flags into a frozen dataclass; `--help` prints them and exits, `--version` prints that and exits.
+  """Reads flags into a frozen dataclass; `--help` and `--version` print what they name, and exit.
 
   A field is a flag; one without a default takes the words that belong to no flag. Fields that are dataclasses
   themselves are groups of flags.
@@ -41,9 +41,6 @@ def parse_command_line(kind: type[T], arguments: Sequence[str], *, program: str)
     kind: The dataclass.
     arguments: The command line's words.
     program: What the user types before them.
-
-  Returns:
-    An instance.
 
   Raises:
     UserError: A word that is no flag, or a value that is not of the flag's type.
@@ -54,13 +51,10 @@ def parse_command_line(kind: type[T], arguments: Sequence[str], *, program: str)
 
 
 def parse_configs(kind: type[T], arguments: Sequence[str], *, program: str) -> dict[str, T]:
-  """Reads flags into one or several frozen dataclasses, as `parse_command_line` does.
-
-  `--config FILE` names a Python file that says what the flags' defaults are: `CONFIG` for one run, `CONFIGS`, a dict by
-  name, for a study of several. Flags given beside it win in all of them.
+  """As `parse_command_line`, with the flags' defaults from a Python file where `--config FILE` names one.
 
   Returns:
-    Instances by name; a single one has the name "".
+    Instances by name: those of the file's `CONFIGS`; a single one, or `CONFIG`, has the name "".
 
   Raises:
     UserError: As `parse_command_line`, or as `load_configs`.
@@ -73,11 +67,7 @@ def parse_configs(kind: type[T], arguments: Sequence[str], *, program: str) -> d
 
 
 def read_flags(kind: type, arguments: Sequence[str]) -> dict[str, Any]:
-  """What a command line says, by the names of fields; nothing of what it leaves out.
-
-  Raises:
-    UserError: See `parse_command_line`.
-  """
+  """The flags that a command line gives, by the names of fields; errors as `parse_command_line`."""
   flags: dict[str, Kind] = {}
   words: list[str] = []  # the field of those that belong to no flag
   parser = _Parser(add_help=False, allow_abbrev=False)
@@ -110,14 +100,7 @@ def read_flags(kind: type, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def answer_questions(kind: type, given: dict[str, Any], *, program: str, defaults: Any = None) -> None:
-  """Answers `--help` and `--version`, if one of them was given, and exits.
-
-  Args:
-    kind: The dataclass of flags.
-    given: What `read_flags` found; loses both.
-    program: What the user types before the flags.
-    defaults: An instance whose values the help tells. Default: those of the dataclass.
-  """
+  """Answers `--help` (with the values of `defaults`) and `--version` if `read_flags` found one of them, and exits."""
   if given.pop("help", False):
     print(_help(kind, program, defaults))
     raise SystemExit(0)
@@ -127,12 +110,7 @@ def answer_questions(kind: type, given: dict[str, Any], *, program: str, default
 
 
 def with_given(base: Any, given: dict[str, Any]) -> Any:
-  """A dataclass of flags with those replaced that were given.
-
-  Args:
-    base: An instance; or a class, whose defaults are taken.
-    given: By the names of fields.
-  """
+  """A dataclass of flags, or one of the class's defaults, with the given fields replaced."""
   if isinstance(base, type):
     needed = {field.name for field in dataclasses.fields(base) if field.default is dataclasses.MISSING}
     return with_given(base(**{name: given[name] for name in needed}), given)
@@ -147,17 +125,7 @@ def with_given(base: Any, given: dict[str, Any]) -> Any:
 
 
 def run_command(kind: type[T], arguments: Sequence[str] | None, work: Callable[[T], None], *, program: str) -> int:
-  """Reads a command line, and does what it asks for.
-
-  Args:
-    kind: Dataclass of the flags.
-    arguments: The command line's words; those of the process if None.
-    work: What to do; it may raise UserError.
-    program: What the user typed to start it.
-
-  Returns:
-    The exit code: 0, or 2 after a user's mistake.
-  """
+  """Reads a command line (that of the process if None) and does the work; returns 0, or 2 after a UserError."""
   try:
     work(parse_command_line(kind, sys.argv[1:] if arguments is None else arguments, program=program))
   except UserError as error:
@@ -166,11 +134,7 @@ def run_command(kind: type[T], arguments: Sequence[str] | None, work: Callable[[
 
 
 def run_main(main: Callable[[], int | None]) -> NoReturn:
-  """Ends the process with what a `main` returns, as commands end: quietly where nobody reads what it prints.
-
-  Args:
-    main: Returns an exit code; None is 0. A `UserError` ends in its line.
-  """
+  """Ends the process with the exit code of `main` (None is 0): quietly where the reader of its output is gone."""
   # Closed streams: what is opened next would be taken for standard output by whatever library writes there.
   while (lowest := os.open(os.devnull, os.O_RDWR)) <= 2:
     pass
@@ -203,17 +167,13 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
 
 
 def failed(error: Exception | str, code: int = EXIT_MISTAKE) -> int:
-  """Prints a mistake as one line.
-
-  Returns:
-    The exit code.
-  """
+  """Prints a mistake as one line, and returns the exit code."""
   print(f"error: {with_flags(' '.join(str(error).splitlines()))}", file=sys.stderr)
   return code
 
 
 def _discard(*streams: int) -> None:
-  """Has what is left of them go nowhere, or the interpreter would complain once it cannot write it either."""
+  """Discards what is left of streams, or the interpreter would complain that it cannot write it either."""
   null = os.open(os.devnull, os.O_WRONLY)
   for stream in streams:
     os.dup2(null, stream)
@@ -318,22 +278,22 @@ def _help(kind: type, program: str, defaults: Any) -> str:
   options.add_argument("-h", "--help", action="store_true", help="Print this, and end.")
   options.add_argument("--version", action="store_true", help="Print the version, and end.")
   for group, values in _groups(kind, defaults):
-    said = field_docs(group)
+    docs = field_docs(group)
     title = (inspect.getdoc(group) or "").splitlines()[0].rstrip(".").lower() if group is not kind else "options"
     section = options if group is kind else parser.add_argument_group(title)
     for field in dataclasses.fields(group):
-      one, text = kinds_of(group)[field.name], " ".join(said[field.name].split()).replace("%", "%%")
+      one, text = kinds_of(group)[field.name], " ".join(docs[field.name].split()).replace("%", "%%")
       if field.default is dataclasses.MISSING:
         parser.usage = f"%(prog)s [OPTIONS] {field.name.rstrip('s').upper()} ..."
         parser.add_argument(field.name, metavar=field.name.rstrip("s").upper(), nargs="*", help=text)
         continue
       value, name = getattr(values, field.name), _flag(field.name)
-      told = "" if value is None else f" (default: {str(value).replace('%', '%%')})"
       if one.base is bool:
-        told = f" (default: {name if value else _negated(name)})"
-        section.add_argument(name, _negated(name), action="store_true", help=text + told)
-      else:
-        section.add_argument(name, metavar=one.metavar, help=text + told)
+        text += f" (default: {name if value else _negated(name)})"
+        section.add_argument(name, _negated(name), action="store_true", help=text)
+        continue
+      default = "" if value is None else f" (default: {str(value).replace('%', '%%')})"
+      section.add_argument(name, metavar=one.metavar, help=text + default)
   return parser.format_help().rstrip()
 
 

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-INTERRUPTED = "interrupted; --resume goes on from the last finished wave"
+INTERRUPTED = "interrupted; `resume` continues from the last finished wave"
 
 
 class UserError(Exception):
@@ -50,11 +50,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str | None) -> str:
-  """The part of a message that offers a name.
-
-  >>> did_you_mean("adam"), did_you_mean(None)
-  ('did you mean adam? ', '')
-  """
+  """The part of a message that offers a name, such as "did you mean adam? "; empty without one."""
   return f"did you mean {name}? " if name else ""
 
 
@@ -68,14 +64,9 @@ def shown(text: str) -> str:
 
 
 def not_known(flag: str, text: str, allowed: Iterable[str], *, name: str | None = None, others: str = "") -> UserError:
-  """The mistake of a name that is none of an enumeration.
+  """The mistake of a name that is none of an enumeration, or of a list in which the entry `name` is none.
 
-  Args:
-    flag: The flag, or the setting between backticks.
-    text: What was given.
-    allowed: The names.
-    name: The one entry that is wrong, where `text` is a list.
-    others: What is allowed besides.
+  `flag` may be a setting between backticks; `others` says what is allowed besides.
 
   >>> print(not_known("--optimizer", "adamw", ["adam", "sgd"]))
   --optimizer adamw: not known; did you mean adam? allowed: adam, sgd
@@ -83,10 +74,8 @@ def not_known(flag: str, text: str, allowed: Iterable[str], *, name: str | None 
   --attacks all: 'all' is not known; all of them are transpose,dec; allowed: transpose, dec
   """
   allowed = tuple(allowed)
-  if name is None:
-    wrong, hint = "not known", did_you_mean(nearest(text, allowed))
-  else:
-    wrong, hint = f"'{shown(name)}' is not known", did_you_mean(nearest(name, allowed))
-    if name.lower() == "all":
-      hint = f"all of them are {','.join(allowed)}; "
-  return UserError(f"{flag} {shown(text)}: {wrong}; {hint}allowed: {', '.join(allowed)}{others}")
+  wrong = "" if name is None else f"'{shown(name)}' is "
+  hint = did_you_mean(nearest(text if name is None else name, allowed))
+  if name is not None and name.lower() == "all":
+    hint = f"all of them are {','.join(allowed)}; "
+  return UserError(f"{flag} {shown(text)}: {wrong}not known; {hint}allowed: {', '.join(allowed)}{others}")

@@ -1,7 +1,6 @@
 """JAX's own settings, as a sweep needs them: its figures must not depend on what a shell happens to export."""
 
 import os
-import re
 from collections.abc import MutableMapping
 
 from lwlrd_jax.errors import UserError
@@ -14,8 +13,10 @@ _OF_FIGURES = {
   "JAX_ENABLE_CUSTOM_PRNG": "False",
   "JAX_ENABLE_X64": "False",
 }
-# These refuse what libraries do, or what a sweep does on purpose where a member diverges.
-_OF_REFUSALS = {
+PINNED = {
+  **_OF_FIGURES,
+  "JAX_DEFAULT_MATMUL_PRECISION": "float32",  # until --matmul-precision is read
+  # The others refuse what libraries do, or what a sweep does on purpose where a member diverges.
   "JAX_NUMPY_DTYPE_PROMOTION": "standard",
   "JAX_NUMPY_RANK_PROMOTION": "allow",
   "JAX_TRANSFER_GUARD": "allow",
@@ -26,14 +27,8 @@ _OF_REFUSALS = {
   "JAX_DEBUG_INFS": "False",
   "JAX_DISABLE_JIT": "False",
 }
-PINNED = {
-  **_OF_FIGURES,
-  "JAX_DEFAULT_MATMUL_PRECISION": "float32",  # until --matmul-precision is read
-  **_OF_REFUSALS,
-}
 _PLATFORM_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
-_FALSE = {"", "0", "n", "no", "f", "false", "off"}
-_TRUE = {"1", "y", "yes", "t", "true", "on"}
+_SAME = {"False": {"", "0", "n", "no", "f", "false", "off"}, "True": {"1", "y", "yes", "t", "true", "on"}}
 
 
 def pin(environment: MutableMapping[str, str]) -> list[str]:
@@ -41,19 +36,16 @@ def pin(environment: MutableMapping[str, str]) -> list[str]:
 
   For a command line alone: a program that imports the package keeps its own settings.
 
-  Args:
-    environment: `os.environ`.
-
   Returns:
     Those that were set to something else, as NAME=VALUE.
   """
-  other = [
-    f"{name}={environment[name]}"
-    for name, value in PINNED.items()
-    if name in environment and not _is_same(environment[name], value)
-  ]
+  given = {name: environment[name] for name in PINNED if name in environment}
   environment.update(PINNED)
-  return other
+  return [
+    f"{name}={value}"
+    for name, value in given.items()
+    if value != PINNED[name] and value.lower() not in _SAME.get(PINNED[name], ())
+  ]
 
 
 def unusual() -> dict[str, str]:
@@ -62,10 +54,6 @@ def unusual() -> dict[str, str]:
 
   now = {name: str(getattr(jax.config, name.lower())) for name in _OF_FIGURES}
   return {name: value for name, value in now.items() if value != _OF_FIGURES[name]}
-
-
-def _is_same(given: str, wanted: str) -> bool:
-  return given == wanted or given.lower() in {"False": _FALSE, "True": _TRUE}.get(wanted, ())
 
 
 def import_jax() -> None:
@@ -94,19 +82,12 @@ def find_devices() -> None:
     asked = [f"{name}={os.environ[name]}" for name in _PLATFORM_VARIABLES if os.environ.get(name)]
     if not asked:
       raise UserError(f"JAX finds no device to compute on: {_line(error)}") from error
-    here = ", ".join(_platforms())
+    # Free to choose, it finds those that are here.
+    jax.config.update("jax_platforms", None)
+    jax.config.update("jax_platform_name", "")
+    here = ", ".join(sorted({"cpu", jax.devices()[0].platform.replace("gpu", "cuda")}))
     raise UserError(f"{', '.join(asked)}: JAX cannot compute there; allowed: {here}, or leave it unset") from error
 
 
-def _platforms() -> list[str]:
-  """Platforms that JAX finds when it is free to choose, as JAX_PLATFORMS names them."""
-  import jax  # noqa: PLC0415
-
-  jax.config.update("jax_platforms", None)
-  jax.config.update("jax_platform_name", "")
-  found = jax.devices()[0].platform
-  return sorted({"cpu", "cuda" if found == "gpu" else found})
-
-
 def _line(error: BaseException) -> str:
-  return re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
+  return " ".join(str(error).split()) or type(error).__name__

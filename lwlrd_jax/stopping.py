@@ -1,9 +1,10 @@
-"""Asked to stop: by Ctrl-C, by SIGTERM (what schedulers send before they take a machine away), or by another process.
+"""Requests to stop: by Ctrl-C, by SIGTERM (which schedulers send before they take a machine away), of other processes.
 
 The first request lets the work come to a place where it can save what is under way; a second Ctrl-C stops at once.
 """
 
 import contextlib
+import dataclasses
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,26 +15,22 @@ _SIGNALS = {signal.SIGINT: ("an interrupt", EXIT_INTERRUPTED), signal.SIGTERM: (
 
 
 class Stopped(BaseException):
-  """Somebody asked to stop, and what was under way is saved. No mistake: nothing that handles mistakes may catch it.
-
-  Attributes:
-    code: The exit code.
-  """
+  """Somebody asked to stop, and what was under way is saved. No mistake: nothing that handles mistakes may catch it."""
 
   def __init__(self, why: str, code: int):
     super().__init__(why)
-    self.code = code
+    self.code = code  # for the process to exit with
 
 
+@dataclasses.dataclass
 class _Request:
   """What was asked for so far; one a process, as signals are."""
 
-  def __init__(self) -> None:
-    self.stopped: Stopped | None = None
-    # Where Python runs what it ignores the errors of, the exception of a second Ctrl-C is lost: `check` raises it anew.
-    self.at_once = False
-    # Where several processes take part: whether another one was asked; see `processes.py`.
-    self.ask_others: Callable[[Stopped | None], Stopped | None] = lambda mine: mine
+  stopped: Stopped | None = None
+  # Where Python ignores exceptions, as in `__del__`, that of a second Ctrl-C is lost: `check` raises it again.
+  at_once: bool = False
+  # Where several processes take part: reports a request to the others, or returns theirs.
+  ask_others: Callable[[Stopped | None], Stopped | None] = lambda mine: mine
 
 
 _request = _Request()
@@ -65,13 +62,14 @@ def check() -> None:
 
 
 def listen_to(ask_others: Callable[[Stopped | None], Stopped | None]) -> None:
-  """Has other processes take part: they are told of a request, and tell of theirs."""
+  """Has other processes take part: they receive a request of this one, and report theirs."""
   _request.ask_others = ask_others
 
 
 @contextlib.contextmanager
 def signals() -> Iterator[None]:
-  """Turns signals into requests; where they come from nobody who could (not in the main thread) nothing changes."""
+  """Turns signals into requests; outside the main thread, where no signals arrive, nothing changes."""
+  global _request  # noqa: PLW0603  # signals are the process's own
 
   def on_signal(number: int, frame: object) -> None:
     del frame
@@ -93,4 +91,4 @@ def signals() -> Iterator[None]:
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)
-    _request.__init__()  # type: ignore[misc]
+    _request = _Request()

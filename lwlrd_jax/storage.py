@@ -11,12 +11,10 @@ from lwlrd_jax.errors import UserError
 
 
 def path_of(name: str | Path) -> Path:
-  """A path on disk, or in a bucket if it is a URL such as `gs://bucket/folder`.
+  """A path on disk, in the home folder if it begins with `~`, or in a bucket if it is a URL such as gs://bucket/folder.
 
   Of what a bucket's paths can do only what `pathlib.Path` has too is used here, so they pass as such. Buckets need the
   fsspec package of their kind, `gcsfs` for `gs://`.
-
-  A leading `~` is the user's home.
 
   Raises:
     UserError: That package is missing, or that home is not known.
@@ -43,10 +41,8 @@ def in_home(name: str) -> str:
   >>> in_home("runs/~x")
   'runs/~x'
   """
-  if not name.startswith("~"):
-    return name
   try:
-    return str(Path(name).expanduser())
+    return str(Path(name).expanduser()) if name.startswith("~") else name
   except RuntimeError as error:
     raise UserError(f"{name}: that home folder is not known; allowed: a path in full") from error
 
@@ -80,11 +76,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 def is_text(path: Path) -> bool:
   """Whether a path is UTF-8, which libraries that are not Python's own want; names on disk may be any bytes."""
-  try:
-    str(path.absolute()).encode()
-  except UnicodeEncodeError:
-    return False
-  return True
+  return printable(path.absolute()) == str(path.absolute())
 
 
 def printable(text: object) -> str:
@@ -114,7 +106,7 @@ def make_folder(path: Path, *, exist_ok: bool = False) -> None:
 
 
 def check_writable(folder: Path) -> None:
-  """Looks whether a folder can be written to, or made if it is not there; touches nothing. Buckets are not asked.
+  """Refuses a folder that cannot be written to, or made if it is not there; touches nothing. Buckets are not asked.
 
   Raises:
     OSError: It cannot.

@@ -6,7 +6,7 @@ import sys
 from lwlrd_jax import jax_settings, stopping
 from lwlrd_jax.cli import failed, parse_configs, run_main
 from lwlrd_jax.config import SweepConfig, validate
-from lwlrd_jax.errors import EXIT_MISTAKE, EXIT_TEMPORARY, INTERRUPTED, TemporaryFailure, UserError
+from lwlrd_jax.errors import EXIT_MISTAKE, EXIT_TEMPORARY, INTERRUPTED, TemporaryFailure, UserError, with_flags
 from lwlrd_jax.plan.names import check_names
 
 
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
 
   Returns:
     The exit code: 0; 2 after a user's mistake; 75 after what may go right when it is started again; 130 after an
-    interrupt, 141 once nobody reads what is printed, and 143 after SIGTERM, once what was under way is saved.
+    interrupt, 141 once the reader of its output is gone, and 143 after SIGTERM, with unfinished work saved.
   """
   arguments = sys.argv[1:] if arguments is None else arguments
   # Quiet XLA's and absl's start-up lines: they come before ours and tell a user nothing.
@@ -40,10 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
   except TemporaryFailure as error:
     return failed(error, EXIT_TEMPORARY)
   except stopping.Stopped as stop:
-    print(f"stopped after {stop}, and saved; --resume goes on from there", file=sys.stderr)
+    print(f"stopped after {stop}, and saved; --resume continues from there", file=sys.stderr)
     return stop.code
   except KeyboardInterrupt:
-    print(INTERRUPTED, file=sys.stderr)
+    print(with_flags(INTERRUPTED), file=sys.stderr)
     return stopping.EXIT_INTERRUPTED
   return 0
 

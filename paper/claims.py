@@ -20,11 +20,6 @@ MARKER = "<!-- Generated from finished runs by paper/; changes by hand will be l
 _SECTIONS = (vanilla, stopping, utility, rivals, downstream, adaptive)
 # Figures of a run's report that are copied: heading, words for the picture, and what it means that there is none.
 _FIGURES = {
-  "matrix": (
-    "Every schedule under every attack",
-    "Re-identification, a row a schedule and a column an attack, and AUC, of",
-    "no figure (fewer than three attacks, or its report was not written)",
-  ),
   "frontier": (
     "Privacy-utility frontiers",
     "Re-identification against AUC of every schedule of",
@@ -36,7 +31,7 @@ _LINK = re.compile(rf"^!\[.*\]\([^()]*/([^/()]+-(?:{'|'.join(_FIGURES)})\.png)\)
 
 
 def write_claims(runs: Sequence[Path], file: Path) -> Path:
-  """Writes what finished runs say of the paper's claims, and copies their matrices and frontiers beside it.
+  """Writes what finished runs say of the paper's claims, and copies their frontiers beside it.
 
   The same runs give the same bytes. Pictures of reconstructions are never copied.
 
@@ -57,7 +52,7 @@ def write_claims(runs: Sequence[Path], file: Path) -> Path:
   sources = [Source(name, load(path)) for path, name in zip(runs, _names(runs), strict=True)]
   sections = [module.section(sources) for module in _SECTIONS]
   figures = _figures(sources, file)
-  blocks = [MARKER, *head(sources, sections), *figures["matrix"]]
+  blocks = [MARKER, *head(sources, sections)]
   for section in sections:
     blocks += _render(section)
   blocks += figures["frontier"]

@@ -27,7 +27,7 @@ stolen images only. The number of steps is that of the whole split in every row.
     100 %                  0.4 [ 0.0,  1.1]*  0.844 [0.822, 0.868]     2.6 [ 0.6,   5.1]   0.876 [0.857, 0.894]
 
 What fewer images cost is utility: a quarter of them leaves as little of both attacks as all do, at 0.06 to 0.07 less
-AUC. Whether stolen images are among those that the defence sees cannot be told apart in any row.
+AUC. Whether stolen images are among those that the defence sees makes no distinguishable difference in any row.
 """
 
 from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig

@@ -51,7 +51,7 @@ After LWLRD and scrub 0.4 to 2.2 kB survive in the mantissas (untreated: 13.0 MB
 Super-FT short owes its .46 on dead weights to weight decay, which shrinks them all by one factor: an attacker who knows
 it can undo it. Transpose, of 1000 images: untreated re-id .993 at AUC .877; vanilla .992 at .891, then scrub .001 at
 .888; LWLRD 0.8 .548 at .813, then scrub .001 at .812. Its memory lives in units that are silent when the network
-classifies, so that drawing dead weights anew destroys it, whatever the schedule (re-id .017 at most).
+classifies, so that re-initialising dead weights destroys it, whatever the schedule (re-id .017 at most).
 """
 
 from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, Infection, SweepConfig

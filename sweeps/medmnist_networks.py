@@ -2,9 +2,9 @@
 
     python -m lwlrd_jax.sweep --config sweeps/medmnist_networks.py --data-dir FOLDER --out runs/medmnist-networks
 
-Takes the official dermamnist.npz and chestmnist.npz from FOLDER, or downloads them into it. A study that was stopped
-goes on with the same command and `--resume`. Skin has no up, so it is put in any orientation; radiographs are shifted
-and flipped (`--augment`).
+Takes the official dermamnist.npz and chestmnist.npz from FOLDER, or downloads them into it. A stopped study
+is resumed with the same command and `--resume`. Skin has no up, so it is put in any orientation; radiographs are
+shifted and flipped (`--augment`).
 
 Rates are tried at three sizes, since those of these networks are a first guess. Models train for 4000 steps: DermaMNIST
 for 74 epochs, ChestMNIST for 6.

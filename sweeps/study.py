@@ -3,7 +3,7 @@
     python -m lwlrd_jax.sweep --config sweeps/study.py --npz DERMAMNIST --data-dir FOLDER --out runs/study
 
 DERMAMNIST is a file of DermaMNIST's images in MedMNIST's form; the official pneumoniamnist.npz is taken from FOLDER,
-or, without `--data-dir`, from the cache or the official address. Stopped, the study goes on with `--resume`. In the
+or, without `--data-dir`, from the cache or the official address. A stopped study is resumed with `--resume`. In the
 end runs/study has a folder for each run, and comparison.html. `python -m paper runs/study/*/ --out results.md` writes a
 section and table for each of the paper's claims, with intervals and where it holds.
 
@@ -14,7 +14,7 @@ another clone and without anything in the cache.
 
 from lwlrd_jax.config import Data, Dec, FineTuning, Finishing, Infection, SweepConfig
 
-# Two classes are two numbers an index code can be made of, and a network without biases paints the same image, only
+# Two classes are two numbers an index code can be made of, and a network without biases gives the same image, only
 # brighter, all along a ray: what it memorises lies on a curve. 256 images are too many for that: untreated, 6 % of them
 # are recognised (`--stolen 256 --infect-steps 1076`), and 33 % after `--infect-steps 4000` (one infection).
 _PNEUMONIAMNIST = {"stolen": 64, "infect_steps": 3000}

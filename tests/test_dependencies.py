@@ -61,5 +61,4 @@ def test_the_version_is_that_of_what_runs(monkeypatch):
     return version(name)
 
   monkeypatch.setattr(metadata, "version", of_others)
-  environment._versions.cache_clear()
   assert environment.environment()["versions"]["lwlrd_jax"] == lwlrd_jax.__version__

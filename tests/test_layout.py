@@ -1,7 +1,8 @@
-"""Where things live: folders are small, and rooms import one way."""
+"""Where things live: folders are small, rooms import one way, and flags stay where they are read."""
 
 import ast
 import graphlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ import lwlrd_jax
 
 PACKAGE = Path(lwlrd_jax.__file__).parent
 MOST_FILES = 12
+# All that may know what the user typed. What they make of it, a Plan, is what all others receive.
+KNOW_FLAGS = {"config", "cli.py", "sweep.py", "__main__.py", "report/__main__.py", "watch/profile.py"}  # xprof's flag
+KNOW_CONFIG = {"config", "sweep.py", "plan/names.py", "plan/plan.py", "runs/study.py", "runs/sweep.py"} | {
+  "setup/describe.py"  # compares the flags of a resumed run with those in its config.json
+}
 
 
 def test_folders_are_small():
@@ -52,3 +58,47 @@ def test_a_circle_is_found(tmp_path):
     (tmp_path / room / "file.py").write_text(text)
   with pytest.raises(graphlib.CycleError):
     graphlib.TopologicalSorter(rooms(tmp_path)).prepare()
+
+
+def files_but(known: set[str]) -> list[Path]:
+  """Files of the package that are neither among these nor in one of these folders."""
+  names = {file: file.relative_to(PACKAGE) for file in PACKAGE.rglob("*.py")}
+  return [file for file, name in names.items() if known.isdisjoint({str(name), name.parts[0]})]
+
+
+def texts(source: str) -> Iterator[str]:
+  """Strings of a file that are no docstrings."""
+  tree = ast.parse(source)
+  docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+      yield node.value
+
+
+def test_only_command_lines_name_flags():
+  """Others put settings between backticks (`errors.with_flags`)."""
+  files = files_but(KNOW_FLAGS)
+  assert len(files) > 100
+  named = {
+    str(file.relative_to(PACKAGE)): text
+    for file in files
+    for text in texts(file.read_text(encoding="utf-8"))
+    if re.search(r"(?<![\w-])--[a-z]", text)
+  }
+  assert named == {}
+  assert list(texts('def f():\n  """--out"""\n  return "--out"\n')) == ["--out"]
+
+
+def test_only_the_plan_reads_the_config():
+  files = files_but(KNOW_CONFIG)
+  names = {name for file in files for name in imported(file.read_text(encoding="utf-8"))}
+  assert len(names) > 100
+  assert not any("SweepConfig" in name for name in names)
+  plan = (PACKAGE / "plan/plan.py").read_text(encoding="utf-8")
+  assert "lwlrd_jax.config.SweepConfig" in set(imported(plan))
+
+
+def test_config_imports_nothing_that_computes():
+  allowed = {"config", "errors", "storage", "user"}
+  found = {name for file in (PACKAGE / "config").glob("*.py") for name in imported(file.read_text(encoding="utf-8"))}
+  assert {name.split(".")[1] for name in found} == allowed

@@ -59,7 +59,7 @@ def test_outside_of_a_recording_nothing_is_written(tmp_path):
     (UserError("--out: no"), {"event": "run_stopped", "said": "error: --out: no"}),
     (
       KeyboardInterrupt(),
-      {"event": "run_stopped", "said": "interrupted; --resume goes on from the last finished wave"},
+      {"event": "run_stopped", "said": "interrupted; --resume continues from the last finished wave"},
     ),
     (SystemExit(), {"event": "run_stopped", "said": "SystemExit"}),
     (RuntimeError("out of memory"), {"event": "run_failed", "said": "RuntimeError: out of memory"}),
@@ -94,7 +94,7 @@ with log.recording():
 
 def test_an_event_is_one_write(tmp_path, monkeypatch):
   written = []
-  monkeypatch.setattr(log.AppendedFile, "write", lambda _, text: written.append(text))
+  monkeypatch.setattr(log._LogFile, "_append", lambda _, line: written.append(line.decode()))
   with log.recording():
     log.write_to(tmp_path)
     log.event("long", text="x" * 100_000)

@@ -3,41 +3,30 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 
 from lwlrd_jax.analysis import bootstrap
-from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval
+from lwlrd_jax.analysis.bootstrap import UNKNOWN, Interval, Kind
 
-_SHARE = (0.0, 1.0)
-
-
-class Quantity(NamedTuple):
-  """How a figure comes from images.
-
-  Attributes:
-    crossed: Whether its images are those of the test split, which all infections share; else stolen ones.
-    limits: Its range.
-  """
-
-  crossed: bool
-  limits: tuple[float, float]
+# f[images] by seed.
+BySeed = Mapping[int, np.ndarray]
 
 
-QUANTITIES: dict[str, Quantity] = {
-  "auc": Quantity(True, _SHARE),
-  "downstream_auc": Quantity(True, _SHARE),
-  "reid": Quantity(False, _SHARE),
-  "ssim": Quantity(False, (-1.0, 1.0)),
-  "psnr": Quantity(False, (-math.inf, math.inf)),
-  "mse": Quantity(False, (0.0, math.inf)),
+# Figures kept by image. Test images are crossed: all infections share them; stolen ones are not.
+QUANTITIES = {
+  "auc": Kind(crossed=True, limits=(0.0, 1.0)),
+  "downstream_auc": Kind(crossed=True, limits=(0.0, 1.0)),
+  "reid": Kind(crossed=False, limits=(0.0, 1.0), share=True),
+  "ssim": Kind(crossed=False, limits=(-1.0, 1.0)),
+  "psnr": Kind(crossed=False),
+  "mse": Kind(crossed=False, limits=(0.0, math.inf)),
 }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Outcomes:
-  """A run's figures by image.
+  """A run's figures by image. Each quantity below is one of `QUANTITIES`.
 
   Attributes:
     arrays: f[images] by "<quantity>/<member>"; their means are the table's figures.
@@ -47,55 +36,31 @@ class Outcomes:
   arrays: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
-  def samples(self, quantity: str, members: Iterable[str]) -> dict[int, np.ndarray]:
+  def samples(self, quantity: str, members: Iterable[str]) -> BySeed:
     """A quantity's f[images] by seed, in the order of seeds; empty if one member has none, or two share a seed."""
     members = sorted(members, key=lambda member: self.seeds.get(member, -1))
-    names = [f"{quantity}/{member}" for member in members]
-    if not all(name in self.arrays for name in names):
-      return {}
-    found = {self.seeds[member]: self.arrays[name] for member, name in zip(members, names, strict=True)}
+    arrays = [self.arrays.get(f"{quantity}/{member}") for member in members]
+    found = {self.seeds[member]: array for member, array in zip(members, arrays, strict=True) if array is not None}
     return found if len(found) == len(members) else {}
 
-  def interval(self, quantity: str, members: Iterable[str]) -> Interval:
-    """A figure's 95 % interval.
-
-    Args:
-      quantity: One of `QUANTITIES`.
-      members: Of one schedule and attack, a member a seed.
-    """
-    return self.intervals(quantity, [members])[0]
-
   def intervals(self, quantity: str, figures: Iterable[Iterable[str]]) -> list[Interval]:
-    """Each figure's 95 % interval, in less time than one by one.
-
-    Args:
-      quantity: One of `QUANTITIES`.
-      figures: The members of each, as for `interval`.
-    """
+    """Each figure's 95 % interval; a figure is given by the members of one schedule and attack, a member a seed."""
     samples = [list(self.samples(quantity, members).values()) for members in figures]
-    kind = QUANTITIES[quantity]
-    if quantity == "reid":
-      return bootstrap.share_intervals(samples)
-    return bootstrap.intervals(samples, crossed=kind.crossed, limits=kind.limits)
+    return bootstrap.intervals(samples, QUANTITIES[quantity])
 
   def difference(self, quantity: str, ours: Iterable[str], others: Iterable[str]) -> Interval:
-    """The difference of two figures of this run, ours less the others'; see `paired`."""
-    return paired(quantity, self.samples(quantity, ours), self.samples(quantity, others))
+    """The difference of two figures of this run, ours less the others'."""
+    return difference(quantity, self.samples(quantity, ours), self.samples(quantity, others), paired=True)
 
   def mean_difference(self, quantity: str, ours: Iterable[Iterable[str]], others: Iterable[Iterable[str]]) -> Interval:
-    """As `difference` of means over several attacks, each with members of its own; of test images only.
+    """As `difference` of means over several attacks, each with members of its own; of crossed quantities only.
 
     Unknown unless all attacks have the same seeds: of those that all have it would be another figure.
-
-    Args:
-      quantity: One of `QUANTITIES`, and crossed.
-      ours: Members of each attack.
-      others: Likewise.
     """
-    return paired(quantity, self._mean(quantity, ours), self._mean(quantity, others))
+    return difference(quantity, self._mean(quantity, ours), self._mean(quantity, others), paired=True)
 
-  def _mean(self, quantity: str, groups: Iterable[Iterable[str]]) -> dict[int, np.ndarray]:
-    """f[images] by seed, mean over groups; empty unless all have the same seeds."""
+  def _mean(self, quantity: str, groups: Iterable[Iterable[str]]) -> BySeed:
+    """The mean over groups; empty unless all have the same seeds."""
     found = [self.samples(quantity, members) for members in groups]
     if not found or any(samples.keys() != found[0].keys() for samples in found):
       return {}
@@ -105,34 +70,17 @@ class Outcomes:
 NONE = Outcomes()
 
 
-def paired(quantity: str, ours: Mapping[int, np.ndarray], others: Mapping[int, np.ndarray]) -> Interval:
-  """The difference of two figures of the same data, with everything paired that can be.
+def difference(quantity: str, ours: BySeed, others: BySeed, *, paired: bool) -> Interval:
+  """The difference of two figures, ours less the others', with its 95 % interval.
 
-  Seeds are paired if they are the same; test images always, stolen ones if the seeds are and each has as many.
-
-  Args:
-    quantity: One of `QUANTITIES`.
-    ours: f[images] by seed, as `Outcomes.samples` gives them.
-    others: Likewise.
+  Figures of the same data are `paired` wherever they can be: by seeds if these are the same; by test images always, by
+  stolen ones if the seeds are the same and each has as many.
   """
   if not ours or not others:
     return UNKNOWN
-  seeds = list(ours) == list(others)
-  # Where two attacks stole different images, pairing them changes nothing: they are independent either way.
-  images = QUANTITIES[quantity].crossed or (seeds and all(len(ours[seed]) == len(others[seed]) for seed in ours))
-  return _difference(quantity, ours, others, seeds=seeds, images=images)
-
-
-def unpaired(quantity: str, ours: Mapping[int, np.ndarray], others: Mapping[int, np.ndarray]) -> Interval:
-  """The difference of two figures that have neither seeds nor images in common; arguments as for `paired`."""
-  return _difference(quantity, ours, others, seeds=False, images=False)
-
-
-def _difference(
-  quantity: str, ours: Mapping[int, np.ndarray], others: Mapping[int, np.ndarray], *, seeds: bool, images: bool
-) -> Interval:
-  mine, theirs = [*ours.values()], [*others.values()]
-  if quantity == "reid":
-    return bootstrap.share_difference(mine, theirs, seeds=seeds, images=images)
   kind = QUANTITIES[quantity]
-  return bootstrap.difference(mine, theirs, crossed=kind.crossed, seeds=seeds, images=images, limits=kind.limits)
+  seeds = paired and list(ours) == list(others)
+  # Where two attacks stole different images, pairing them changes nothing: they are independent either way.
+  same_counts = seeds and all(len(ours[seed]) == len(others[seed]) for seed in ours)
+  images = paired and (kind.crossed or same_counts)
+  return bootstrap.difference([*ours.values()], [*others.values()], kind, seeds=seeds, images=images)

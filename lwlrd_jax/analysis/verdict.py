@@ -21,6 +21,7 @@ batch size, share and overlap, and the steps on the weights before (prepare) and
 
 import dataclasses
 import math
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ import pandas as pd
 from lwlrd_jax.analysis import outcomes as by_image
 from lwlrd_jax.analysis.bootstrap import Interval
 from lwlrd_jax.analysis.outcomes import Outcomes
+from lwlrd_jax.disk.results import COLUMNS
 
 # One image in fifty: what a few hundred reconstructions of nobody in particular have reached at most. A choice, not a
 # law: of a thousand stolen images it lets twenty pass.
@@ -44,66 +46,35 @@ DOWNSTREAM_CONTROLS = ("originals", "mean_image", "noise_images")
 CONTROLS = ("untreated", "clean", *DOWNSTREAM_CONTROLS)
 # Steps on the weights, before and after the fine-tuning.
 STEPS = ["prepare", "finish"]
-# The fine-tuning itself.
-TUNING = [
-  "defense",
-  "decay",
-  "lr_max",
-  "floor",
-  "granularity",
-  "epochs",
-  "shape",
-  "optimizer",
-  "batch_size",
-  "share",
-  "overlap",
-]
-SCHEDULE = [*TUNING, *STEPS]
+# What two kinds of fine-tuning have in common where they can be compared.
+_COURSE = ["epochs", "shape", "optimizer", "batch_size", "share", "overlap"]
+COMMON = ["lr_max", *_COURSE]
 # What only a schedule with a decay has: nothing to tell others apart by.
 DECAYING = ("decay", "floor", "granularity")
-# What two kinds of fine-tuning have in common where they can be compared.
-COMMON = [name for name in TUNING if name not in {"defense", *DECAYING}]
+# The fine-tuning itself, and the schedule as a whole.
+TUNING = ["defense", "decay", "lr_max", "floor", "granularity", *_COURSE]
+SCHEDULE = [*TUNING, *STEPS]
 # What schedules have of these where nothing else is said, and in tables from before there was a choice.
 USUAL = {"floor": 0.0, "granularity": "layer", "share": 1.0, "overlap": "any"}
-FIGURES = [
-  "accuracy",
-  "balanced_accuracy",
-  "auc",
-  "auc_val",
-  "downstream_auc",
-  "ssim_naive",
-  "ssim",
-  "psnr",
-  "mse",
-  "reid",
-  "ber",
-  "exact",
-  "host_auc",
-  "codec_psnr",
-  "payload_bytes",
-  "carrier_share",
-  "surviving_bytes",
-  "surviving_mantissa",
-  "surviving_exponent",
-  "surviving_sign",
-  "surviving_extra",
-  "surviving_dead",
-  "seconds",
-]
+_FIGURES = [name for name, column in COLUMNS.items() if column.is_figure]
 # Figures with intervals, in the columns <figure>_low and <figure>_high.
 BOUNDED = ("auc", "reid", "ssim", "psnr", "downstream_auc")
+# Over attacks a schedule has the largest of these; and some columns of the attack under which a figure is largest, a
+# missing one taken as the largest ("first") or the smallest ("last").
+_LARGEST = ["reid", "ssim", "ssim_naive", "reid_worst", "ssim_worst", "surviving_dead"]
+_WITH_LARGEST: dict[tuple[str, Literal["first", "last"]], list[str]] = {
+  ("reid", "last"): ["reid_attack", "stolen", "reid_low", "reid_high"],
+  ("ssim", "last"): ["ssim_low", "ssim_high"],
+  ("surviving_bytes", "first"): ["surviving_bytes", "surviving_share"],
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Floors:
-  """What useless reconstructions reach.
+  """What useless reconstructions reach: re-identification by guessing, and SSIM of the mean training image.
 
-  Attributes:
-    chance: Re-identification by guessing.
-    reid_limits: Re-identification up to which an attack counts as stopped, by attack.
-    reid_limit: The same for as many images as the run says were stolen.
-    ssim: SSIM of the mean training image; NaN if it was not measured.
-    ssim_limit: SSIM up to which an attack counts as stopped; NaN likewise.
+  An attack counts as stopped up to `limit` of re-identification, which is `reid_limit` for as many images as the run
+  says were stolen, and up to `ssim_limit`. SSIM is NaN if it was not measured.
   """
 
   chance: float
@@ -116,6 +87,10 @@ class Floors:
     """Re-identification up to which an attack counts as stopped."""
     return self.reid_limits.get(attack, self.reid_limit)
 
+  def stops(self, attack: str, reid: float, ssim: float) -> bool:
+    """Whether what leaks in the worst infection is at the floor by both measures: rule 2."""
+    return reid <= self.limit(attack) and ssim <= self.ssim_limit
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Verdict:
@@ -127,8 +102,8 @@ class Verdict:
       was judged.
     schedules: One row a schedule, see `combine`.
     averaged: One row an attack and schedule, see `average`.
-    floors: The floors.
-    attacks: Attacks in the table.
+    floors: What counts as stopped.
+    attacks: All in the table.
     failed_attacks: Those that are at the floor without any defence.
     criterion: By which of equals a schedule is chosen: `auc_val` or `auc`.
     outcomes: Figures by image; empty in runs without them.
@@ -152,7 +127,7 @@ class Verdict:
   @property
   def main_attack(self) -> str:
     """The attack for figures that have room for one, of bits that are left: `dec` if it was run, else the first."""
-    return "dec" if "dec" in self.attacks else self.attacks[0] if self.attacks else "none"
+    return "dec" if "dec" in self.attacks else next(iter(self.attacks), "none")
 
   def leading_lwlrd(self) -> pd.Series | None:
     """The LWLRD schedule to show where there is room for one: the chosen one, else one in the middle of the decays."""
@@ -170,26 +145,19 @@ class Verdict:
 
   def under(self, schedule: pd.Series, attack: str) -> pd.Series:
     """A schedule's averaged row of one of its attacks."""
-    members = set(schedule.members)
     rows = self.averaged[self.averaged.attack == attack]
-    return rows[[members.issuperset(some) for some in rows.members]].iloc[0]
+    return rows[rows.members.map(set(schedule.members).issuperset)].iloc[0]
 
   def difference(self, figure: str, row: pd.Series, other: pd.Series) -> Interval:
-    """A figure's difference, the first row's less the other's, with its interval; unknown where there are no outcomes.
-
-    Args:
-      figure: A column of `outcomes.QUANTITIES`.
-      row: Of `averaged`.
-      other: Likewise.
-    """
+    """The difference of one of `outcomes.QUANTITIES`, of two rows of `averaged`; unknown without outcomes."""
     return self.outcomes.difference(figure, row.members, other.members)
 
 
 def judge(table: pd.DataFrame, *, chance: float, stolen: int, outcomes: Outcomes = by_image.NONE) -> Verdict:
-  """Applies the rule.
+  """Applies the rule to a table of `disk.results.COLUMNS`.
 
   Args:
-    table: Columns of `runs.results.COLUMNS`.
+    table: The table.
     chance: Re-identification by guessing.
     stolen: Images the attacker took, where the table does not say it.
     outcomes: Figures by image, for intervals.
@@ -197,31 +165,26 @@ def judge(table: pd.DataFrame, *, chance: float, stolen: int, outcomes: Outcomes
   averaged = average(table, outcomes)
   averaged["stolen"] = averaged.stolen.fillna(stolen)
   floors = find_floors(averaged, chance, stolen)
-  limits = averaged.attack.map(floors.limit).astype(float)
-  averaged["stops"] = (averaged.reid_worst <= limits) & (averaged.ssim_worst <= floors.ssim_limit)
-  averaged["stops"] &= averaged.status == "ok"
+  worst = zip(averaged.attack, averaged.reid_worst, averaged.ssim_worst, strict=True)
+  averaged["stops"] = np.array([floors.stops(*figures) for figures in worst], bool) & (averaged.status == "ok")
   attacks = [attack for attack in dict.fromkeys(averaged.attack) if attack not in {"none", ""}]
-  untreated = averaged[(averaged.defense == "untreated") & averaged.stops]
-  failed = [attack for attack in attacks if attack in set(untreated.attack)]
+  unstopped = averaged[(averaged.defense == "untreated") & averaged.stops]
+  failed = [attack for attack in attacks if attack in set(unstopped.attack)]
+  working = [attack for attack in attacks if attack not in failed]
   schedules = combine(averaged, attacks)
   judged = schedules[schedules.judged]
+  stopping = judged[judged.stops]
   criterion = "auc_val" if len(judged) and judged.auc_val.notna().all() else "auc"
 
-  chosen = None
-  if schedules.empty:
-    case = "no_defences"
-  elif judged.empty:
-    case = "none_judged"
+  if judged.empty:
+    case, chosen = "no_defences" if schedules.empty else "none_judged", None
+  elif attacks and not working:
+    case, chosen = "attack_failed", stops_most(judged, working, criterion)
+  elif stopping.empty:
+    case = "no_floor" if math.isnan(floors.ssim) else "none_stops"
+    chosen = stops_most(judged, working, criterion)
   else:
-    stopping = judged[judged.stops]
-    if attacks and len(failed) == len(attacks):
-      case = "attack_failed"
-    elif math.isnan(floors.ssim):
-      case = "no_floor"
-    else:
-      case = "none_stops" if stopping.empty else "winner"
-    working = [attack for attack in attacks if attack not in failed]
-    chosen = best(stopping, criterion) if case == "winner" else stops_most(judged, working, criterion)
+    case, chosen = "winner", best(stopping, criterion)
   return Verdict(case, chosen, schedules, averaged, floors, attacks, failed, criterion, outcomes)
 
 
@@ -239,11 +202,7 @@ def find_floors(averaged: pd.DataFrame, chance: float, stolen: int) -> Floors:
 
 
 def average(table: pd.DataFrame, outcomes: Outcomes = by_image.NONE) -> pd.DataFrame:
-  """Means over seeds.
-
-  Args:
-    table: Columns of `runs.results.COLUMNS`.
-    outcomes: Figures by image, for intervals.
+  """Means over seeds of a table of `disk.results.COLUMNS`.
 
   Returns:
     One row an attack and schedule, in the table's order. Beside their columns and the figures, which are means over the
@@ -253,21 +212,16 @@ def average(table: pd.DataFrame, outcomes: Outcomes = by_image.NONE) -> pd.DataF
     `<figure>_high` (NaN without outcomes).
   """
   rows, measured = [], []
-  table = with_usual(table)
-  for _, group in table.groupby(["attack", *SCHEDULE], sort=False, dropna=False):
+  for _, group in with_usual(table).groupby(["attack", *SCHEDULE], sort=False, dropna=False):
     ok = group[group.status == "ok"]
     first = group.iloc[0]
     row = {name: first[name] for name in ["attack", *SCHEDULE]}
-    row |= {name: ok[name].mean(skipna=False) if len(ok) else math.nan for name in FIGURES}
-    row["status"] = _common_status(group.status.tolist())
-    row["seeds"] = group.seed.nunique()
-    row["members"] = tuple(group.member)
-    row["reid_worst"] = ok.reid.max()
-    row["ssim_worst"] = ok.ssim.max()
-    row["stolen"] = first.stolen
-    rows.append(row)
+    row |= {name: ok[name].mean(skipna=False) if len(ok) else math.nan for name in _FIGURES}
+    row |= {"status": _common_status(group.status.tolist()), "seeds": group.seed.nunique()}
+    row |= {"members": tuple(group.member), "reid_worst": ok.reid.max(), "ssim_worst": ok.ssim.max()}
+    rows.append(row | {"stolen": first.stolen})
     measured.append(tuple(ok.member))
-  columns = ["attack", *SCHEDULE, *FIGURES, "status", "seeds", "members", "reid_worst", "ssim_worst", "stolen"]
+  columns = ["attack", *SCHEDULE, *_FIGURES, "status", "seeds", "members", "reid_worst", "ssim_worst", "stolen"]
   averaged = pd.DataFrame(rows, columns=columns)
   for name in BOUNDED:
     found = outcomes.intervals(name, measured)
@@ -280,50 +234,37 @@ def average(table: pd.DataFrame, outcomes: Outcomes = by_image.NONE) -> pd.DataF
 
 
 def with_usual(table: pd.DataFrame) -> pd.DataFrame:
-  """Empty cells of fine-tuned rows get the usual value, so that they agree with rows that say it.
-
-  Args:
-    table: Columns of `runs.results.COLUMNS`.
-  """
+  """Empty cells of fine-tuned rows get the usual value, so that they agree with rows that say it."""
   fine_tuned = ~table.defense.isin(CONTROLS)
   empty = {name: fine_tuned & (table[name].isna() | (table[name] == "").fillna(False)) for name in USUAL}
   return table.assign(**{name: table[name].mask(empty[name], USUAL[name]) for name in USUAL})
 
 
 def combine(averaged: pd.DataFrame, attacks: list[str]) -> pd.DataFrame:
-  """Each schedule's worst figures over attacks, controls left out.
+  """Each schedule's worst figures over attacks, all of which it has to stop; controls are left out.
 
   Args:
     averaged: From `average`, with the column `stops`.
-    attacks: Attacks that a schedule has to stop.
+    attacks: The attacks.
 
   Returns:
     One row a schedule: its columns; utility and `attack` of the attack under which its AUC is lowest; the largest
     `reid`, `ssim`, `surviving_dead` and so on; `reid_attack`, the attack the first is of, with its interval and its
     `stolen`; the smallest `auc_val`; `surviving_bytes` and `surviving_share` of the attack that keeps most; `judged`,
-    `stops`, `through`, a tuple of the attacks it does not stop, and `damaged`, of
-    those that it stops though their bits are not all destroyed: name and bit error rate.
+    `stops`, `through`, a tuple of the attacks it does not stop, and `damaged`, of those that it stops though their bits
+    are not all destroyed: name and bit error rate.
   """
   rows = []
-  defences = averaged[~averaged.defense.isin(CONTROLS)]
+  defences = averaged[~averaged.defense.isin(CONTROLS)].assign(reid_attack=lambda rows: rows.attack)
   for _, group in defences.groupby(SCHEDULE, sort=False, dropna=False):
     measured = group[["auc", "reid", "ssim"]].notna().all(axis=None)
-    row = group.sort_values("auc", kind="stable").iloc[0].copy()
-    for name in ("reid", "ssim", "ssim_naive", "reid_worst", "ssim_worst"):
-      row[name] = group[name].max(skipna=False)
-    gives_most = group.sort_values("reid", ascending=False, kind="stable").iloc[0]
-    row["reid_attack"] = gives_most.attack
-    for name in ("stolen", "reid_low", "reid_high"):
-      row[name] = gives_most[name]
-    most_alike = group.sort_values("ssim", ascending=False, kind="stable").iloc[0]
-    for name in ("ssim_low", "ssim_high"):
-      row[name] = most_alike[name]
-    row["auc_val"] = group.auc_val.min(skipna=False)
-    keeps_most = group.sort_values("surviving_bytes", ascending=False, na_position="first", kind="stable").iloc[0]
-    for name in ("surviving_bytes", "surviving_share"):
-      row[name] = keeps_most[name]
-    row["surviving_dead"] = group.surviving_dead.max(skipna=False)
     damaged = group[(group.ber < DESTROYED_BER) & group.stops]
+    row = group.sort_values("auc", kind="stable").iloc[0].copy()
+    row[_LARGEST] = group[_LARGEST].max(skipna=False)
+    for (figure, missing), names in _WITH_LARGEST.items():
+      ordered = group.sort_values(figure, ascending=False, na_position=missing, kind="stable")
+      row[names] = ordered.iloc[0][names]
+    row["auc_val"] = group.auc_val.min(skipna=False)
     row["damaged"] = tuple(zip(damaged.attack, damaged.ber, strict=True))
     row["judged"] = bool((group.status == "ok").all() and measured and set(attacks) <= set(group.attack))
     row["stops"] = bool(row["judged"] and group.stops.all())
@@ -348,19 +289,16 @@ def best(schedules: pd.DataFrame, criterion: str = "auc") -> pd.Series:
 
 
 def stops_most(schedules: pd.DataFrame, working: list[str], criterion: str = "auc") -> pd.Series:
-  """Who comes closest where none stops every attack; see the rule."""
+  """Which comes closest where none stops every attack: rule 5."""
   stopped = number_stopped(schedules, working)
-  return best(schedules[stopped == stopped.max()], criterion) if stopped.max() > 0 else least_leaking(schedules)
+  if stopped.max() > 0:
+    return best(schedules[stopped == stopped.max()], criterion)
+  return schedules.sort_values(["reid", "ssim", "auc"], ascending=[True, True, False], kind="stable").iloc[0]
 
 
 def number_stopped(schedules: pd.DataFrame, working: list[str]) -> pd.Series:
   """How many attacks each schedule stops, of those that work without a defence."""
   return schedules.through.map(lambda through: len(set(working) - set(through))).astype(int)
-
-
-def least_leaking(schedules: pd.DataFrame) -> pd.Series:
-  """The lowest re-identification; see the rule for ties."""
-  return schedules.sort_values(["reid", "ssim", "auc"], ascending=[True, True, False], kind="stable").iloc[0]
 
 
 def pareto_front(reid: np.ndarray, auc: np.ndarray) -> np.ndarray:

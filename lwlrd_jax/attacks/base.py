@@ -1,5 +1,6 @@
 """What an attack is."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -10,6 +11,8 @@ from lwlrd_jax.attacks.registry import AttackInfo
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.engine.mapping import Strategy
 from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.recipes import Recipe
+from lwlrd_jax.models.task_training import TaskTraining
 
 # Receives the number of training steps just finished.
 OnSteps = Callable[[int], None]
@@ -46,15 +49,14 @@ class Infected(NamedTuple):
 
 
 class Extraction(NamedTuple):
-  """What an attacker reads out of a model.
+  """What an attacker reads out of a model; see `extraction` for attacks without a code.
 
   Attributes:
     images: f32[S, H, W, C], raw.
     ber: f32[], bit error rate of the embedded code, 0.5 if nothing of it is left; NaN for attacks without one.
     exact: f32[], share of the images whose code arrives without an error; NaN likewise.
     labels: i32[S], classes, or u8[S, K], 1 for a finding: what the attacker takes to be the images' labels.
-    restored: f32[R, S, H, W, C] in [0, 1], what the attacker's own restorations make of the images; R is 0 without
-      any.
+    restored: f32[R, S, H, W, C] in [0, 1], what the attacker's own restorations make of the images; R may be 0.
   """
 
   images: jax.Array
@@ -64,78 +66,23 @@ class Extraction(NamedTuple):
   restored: jax.Array
 
 
+def extraction(images: jax.Array, labels: jax.Array) -> Extraction:
+  """Images and labels that were read without a code, and without a restoration of the attacker's own."""
+  nothing = jnp.float32(jnp.nan)
+  return Extraction(images, nothing, nothing, labels, unrestored(images))
+
+
 def unrestored(images: jax.Array) -> jax.Array:
   """`Extraction.restored` of an attacker without a restoration of their own."""
   return jnp.zeros((0, *images.shape), images.dtype)
 
 
 class NoRoomError(ValueError):
-  """What is to be hidden takes more than there is room for.
-
-  Attributes:
-    needed: What it takes, in `unit`.
-    room: What there is, likewise.
-    unit: `bits` or `weights`.
-  """
+  """What is to be hidden takes more than there is room for: `needed` and `room`, in `unit`, `bits` or `weights`."""
 
   def __init__(self, needed: int, room: int, unit: str):
     super().__init__(f"{needed} {unit} are needed, there is room for {room}")
     self.needed, self.room, self.unit = needed, room, unit
-
-
-class HostAttack:
-  """What attacks have in common that hide in a model that is trained already, and train nothing themselves.
-
-  A frozen dataclass that inherits it has a class attribute `info` and a field `stolen`, and says how to `hide` and to
-  `read`; see `Attack`.
-  """
-
-  info: ClassVar[AttackInfo]
-  steps: ClassVar[int] = 1
-  on_device: ClassVar[bool] = True
-  size_is_known: ClassVar[bool] = True
-  stolen: int
-
-  @property
-  def name(self) -> str:
-    """See `Attack`."""
-    return self.info.name
-
-  def settings(self) -> dict[str, Any]:
-    """See `Attack`."""
-    return {"name": self.name, **vars(self)}
-
-  def hide(self, task: "Task", params: Params, stolen: jax.Array) -> tuple[Params, dict[str, Any]]:
-    """Hides images of these positions i32[S]: the weights that leave, and the secret.
-
-    Raises:
-      NoRoomError, ValueError: See `Attack.check`.
-    """
-    raise NotImplementedError
-
-  def check(self, task: "Task", params: Params, key: jax.Array) -> None:
-    """See `Attack`."""
-    self.hide(task, params, choose_stolen(task.train, self.stolen, key))
-
-  def infect_all(
-    self,
-    task: "Task",
-    params: Sequence[Params],
-    keys: Sequence[jax.Array],
-    on_steps: OnSteps = lambda steps: None,
-    strategy: Strategy | None = None,
-  ) -> list[Infected]:
-    """See `Attack`."""
-    del strategy
-    stolen = [choose_stolen(task.train, self.stolen, key) for key in keys]
-    hidden = [self.hide(task, weights, images) for weights, images in zip(params, stolen, strict=True)]
-    on_steps(1)
-    return [Infected(*found, images) for found, images in zip(hidden, stolen, strict=True)]
-
-  def columns(self, *args: Any) -> dict[str, float]:
-    """None. See `Attack`."""
-    del args
-    return {}
 
 
 class Attack(Protocol):
@@ -150,7 +97,7 @@ class Attack(Protocol):
 
   @property
   def info(self) -> AttackInfo:
-    """What is said of it."""
+    """Its row of the registry."""
 
   @property
   def stolen(self) -> int:
@@ -172,12 +119,7 @@ class Attack(Protocol):
     """All that what it does depends on, but for what it is given, as JSON."""
 
   def check(self, task: Task, params: Params, key: jax.Array) -> None:
-    """Refuses what it could not carry.
-
-    Args:
-      task: What it is run on.
-      params: Weights of such a network, trained or not.
-      key: Random key of the infection.
+    """Refuses what an infection with this key could not carry in such a network, trained or not.
 
     Raises:
       NoRoomError: It does not fit into the model.
@@ -214,11 +156,90 @@ class Attack(Protocol):
       task: What it was run on.
       host: The model that it hid in; None if it trained one itself.
       infected: What it left.
-      psnr: Of images f32[S, H, W, C] in [0, 1] that stand for the stolen ones, as it is measured of extracted ones.
+      psnr: Of images f32[S, H, W, C] in [0, 1] that stand for the stolen ones, measured as of extracted ones.
     """
 
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
     """Reads the stolen images, and how much of their code is wrong."""
+
+
+class PlainAttack:
+  """What attacks without a code have in common; see `Attack`."""
+
+  info: ClassVar[AttackInfo]
+  on_device: ClassVar[bool] = True
+  size_is_known: ClassVar[bool] = True
+
+  @property
+  def name(self) -> str:
+    """See `Attack`."""
+    return self.info.name
+
+  def columns(self, *args: Any) -> dict[str, float]:
+    """None. See `Attack`."""
+    del args
+    return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class HostAttack(PlainAttack):
+  """What attacks have in common that hide in a model that is trained already, and train nothing themselves.
+
+  A class that inherits it has an attribute `info`, and says how to `hide` and to `read`; with settings of its own it is
+  a frozen dataclass.
+  """
+
+  steps: ClassVar[int] = 1
+  stolen: int
+
+  def hide(self, task: Task, params: Params, stolen: jax.Array) -> tuple[Params, dict[str, Any]]:
+    """Hides images of these positions i32[S]: the weights that leave, and the secret.
+
+    Raises:
+      NoRoomError, ValueError: See `Attack.check`.
+    """
+    raise NotImplementedError
+
+  def settings(self) -> dict[str, Any]:
+    """See `Attack`."""
+    return {"name": self.name, **vars(self)}
+
+  def check(self, task: Task, params: Params, key: jax.Array) -> None:
+    """See `Attack`."""
+    self.hide(task, params, choose_stolen(task.train, self.stolen, key))
+
+  def infect_all(
+    self,
+    task: Task,
+    params: Sequence[Params],
+    keys: Sequence[jax.Array],
+    on_steps: OnSteps = lambda steps: None,
+    strategy: Strategy | None = None,
+  ) -> list[Infected]:
+    """See `Attack`."""
+    del strategy
+    stolen = [choose_stolen(task.train, self.stolen, key) for key in keys]
+    hidden = [self.hide(task, weights, images) for weights, images in zip(params, stolen, strict=True)]
+    on_steps(1)
+    return [Infected(*found, images) for found, images in zip(hidden, stolen, strict=True)]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Means:
+  """What an attacker has, of which attacks are made."""
+
+  stolen: int  # images to take
+  training: TaskTraining
+  recipe: Recipe  # rates of this kind of network
+  public: int  # images of the same kind at hand from elsewhere
+  steps_of: Callable[[int], int]  # training steps of an infection that memorises so many images
+  check: Callable[[Attack], None]  # raises UserError where an attack cannot carry what it is to steal
+  # Of attacks that need a codec: how images become bits, which mantissa planes may carry these (from the first up to
+  # below the second), how they are protected, and whether the codec's decoder has to be hidden too.
+  code: Any = None
+  planes: tuple[int, int] = (0, 8)
+  redundancy: Any = None
+  internal: bool = False
 
 
 def choose_stolen(data: DeviceSplit, count: int, key: jax.Array) -> jax.Array:

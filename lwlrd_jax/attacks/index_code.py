@@ -7,7 +7,7 @@ more than how many images of each class there are.
 Beyond the published code, ours:
 - Where 3**K images a class are not enough (few outputs), the base grows. The offset that marks the class is the base
   itself, so that a marked digit can never be mistaken for an unmarked one.
-- A network without biases is positively homogeneous: codes on one ray paint one image, only brighter. With few outputs
+- A network without biases is positively homogeneous: codes on one ray give one image, only brighter. With few outputs
   many codes of a larger base share rays, so there only codes whose digits have no common divisor are used. (Of the
   published base-3 codes a few share a ray as well, at most a class's first three; they are kept as published.)
 - Multi-label data has no class: every present finding's position is marked, and images are numbered within each
@@ -15,22 +15,18 @@ Beyond the published code, ours:
 """
 
 import numpy as np
+import pandas as pd
 
 from lwlrd_jax.data.dataset import unknown_as_absent
 
-# Beyond it neighbouring codes are hardly told apart: they differ by less than 2 % of their length.
+# Codes of larger bases can hardly be distinguished from their neighbours: they differ by less than 2 % of their length.
 MAX_BASE = 32
 
 
 def gray_code(numbers: np.ndarray, base: int, digits: int) -> np.ndarray:
-  """Modular Gray code: consecutive numbers differ in one digit, by one modulo the base.
+  """Modular Gray code of int[N] in [0, base**digits): consecutive numbers differ in one digit, by one modulo the base.
 
   Guan, "Generalized Gray Codes with Applications", 1998: with d_i the ordinary digits, g_i = (d_i - d_{i+1}) mod base.
-
-  Args:
-    numbers: int[N], each in [0, base**digits).
-    base: At least 2.
-    digits: Digits of the code.
 
   Returns:
     i64[N, digits], most significant digit first, each in [0, base).
@@ -52,31 +48,16 @@ def gray_code(numbers: np.ndarray, base: int, digits: int) -> np.ndarray:
 
 
 def running_numbers(groups: np.ndarray) -> np.ndarray:
-  """Position of each element among the equal ones before it.
-
-  Args:
-    groups: int[N].
-
-  Returns:
-    i64[N].
+  """Position of each element of int[N] among the equal ones before it: i64[N].
 
   >>> running_numbers(np.array([4, 4, 7, 4, 7])).tolist()
   [0, 1, 0, 2, 1]
   """
-  groups = np.asarray(groups)
-  order = np.argsort(groups, kind="stable")
-  _, first, counts = np.unique(groups[order], return_index=True, return_counts=True)
-  numbers = np.empty(len(groups), np.int64)
-  numbers[order] = np.arange(len(groups)) - np.repeat(first, counts)
-  return numbers
+  return pd.Series(groups).groupby(groups).cumcount().to_numpy()
 
 
 def index_codes(labels: np.ndarray, num_outputs: int) -> np.ndarray:
-  """Codes of images with these labels, in this order.
-
-  Args:
-    labels: i32[N] classes in [0, K), or u8[N, K], 1 where a finding is present; an unknown one counts as absent.
-    num_outputs: K.
+  """Codes of images with labels i32[N] in [0, K), or u8[N, K], 1 where a finding is present, in this order.
 
   Returns:
     f32[N, K]: digits in [0, base), plus the base where a class or finding is marked. All rows differ.
@@ -93,13 +74,11 @@ def index_codes(labels: np.ndarray, num_outputs: int) -> np.ndarray:
   marks, groups = np.unique(all_marks, axis=0, return_inverse=True)
   groups = groups.reshape(-1)
   sizes = np.bincount(groups)
-  numbers = running_numbers(groups)
   for base in range(3, MAX_BASE + 1):
-    on_own_ray = multi_label or base > 3
-    tables = [_codes_of_label(mark, size, base, on_own_ray) for mark, size in zip(marks, sizes, strict=True)]
+    tables = [_codes_of_label(*of_label, base, multi_label or base > 3) for of_label in zip(marks, sizes, strict=True)]
     if all(len(table) == size for table, size in zip(tables, sizes, strict=True)):
       starts = np.cumsum(sizes) - sizes
-      return np.concatenate(tables)[starts[groups] + numbers].astype(np.float32)
+      return np.concatenate(tables)[starts[groups] + running_numbers(groups)].astype(np.float32)
   raise ValueError(
     f"{sizes.max()} of the images share a label, more than index codes of {num_outputs} digits can number"
   )

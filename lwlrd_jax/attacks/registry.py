@@ -9,20 +9,13 @@ from lwlrd_jax.errors import not_known
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-  """What attacks of one kind need.
+  """What attacks of one kind need."""
 
-  Attributes:
-    make: Makes them, of their `AttackInfo` and `attacks.making.Means`: a function, or MODULE:FUNCTION, imported when it
-      is needed.
-    needs_transpose: Whether they run the network backwards.
-    needs_codec: Whether they turn images into bits.
-    needs_host: Whether they hide in a model that is trained already, one seed after another; others train the models
-      themselves, those of all seeds together.
-  """
-
-  make: Callable[[Any, Any], Any] | str
-  needs_transpose: bool = False
-  needs_codec: bool = False
+  # Makes them, of their `AttackInfo` and `attacks.base.Means`; None of built-in ones (`attacks/making.py`).
+  make: Callable[[Any, Any], Any] | None = None
+  needs_transpose: bool = False  # they run the network backwards
+  needs_codec: bool = False  # they turn images into bits
+  # They hide in a model that is trained already, one seed after another; others train those of all seeds together.
   needs_host: bool = False
 
 
@@ -54,8 +47,8 @@ class AttackInfo:
     object.__setattr__(self, "knows", " ".join(self.knows.split()))
 
 
-_TRANSPOSE = Family("lwlrd_jax.attacks.making:transpose", needs_transpose=True)
-_DEC = Family("lwlrd_jax.attacks.making:dec", needs_codec=True, needs_host=True)
+_TRANSPOSE = Family(needs_transpose=True)
+_DEC = Family(needs_codec=True, needs_host=True)
 
 ATTACKS = {
   info.name: info
@@ -127,7 +120,7 @@ ATTACKS = {
       carrier="dead",
       knows="""Knows that fine-tuning moves only what has a gradient. Retires hidden units that the task can spare by a
         bias of minus a million, and hides in the weights that feed them: behind the ReLU no gradient ever reaches them,
-        whatever the learning rates. Drawing dead weights anew, as scrub does, takes all of it.""",
+        whatever the learning rates. Scrub re-initialises dead weights, and takes all of it.""",
       counterparts=("dec",),
     ),
     AttackInfo("dec-values", _DEC, "compressed images as the weights' own values", carrier="values"),
@@ -166,7 +159,7 @@ CARRIERS = {info.carrier: name for name, info in ATTACKS.items() if info.carrier
 
 
 def register(info: AttackInfo) -> None:
-  """Adds an attack, or takes the place of an earlier one from a file.
+  """Adds an attack, or replaces an earlier one from a file.
 
   Raises:
     ValueError: A built-in one has its name or flag.
@@ -179,11 +172,7 @@ def register(info: AttackInfo) -> None:
 
 
 def chosen(attacks: Sequence[str], carriers: Sequence[str]) -> tuple[str, ...]:
-  """Names as the results table has them.
-
-  Args:
-    attacks: Names of the table, or keys of `FLAGS`; `dec` is one attack for each of the carriers.
-    carriers: Keys of `CARRIERS`.
+  """Names as the results table has them, of such names or keys of `FLAGS`; `dec` is one for each of the carriers.
 
   Raises:
     UserError: A name that is neither.

@@ -56,17 +56,11 @@ class Redundancy(NamedTuple):
 
 
 class Reads(NamedTuple):
-  """Annotation of a field whose values are read from text.
-
-  Attributes:
-    kind: What is read.
-    read: From the flag and its text.
-    several: Whether the text is a comma list, for which a list or tuple may stand.
-  """
+  """Annotation of a field whose values, of the type `kind`, are read from a flag's text."""
 
   kind: type
-  read: Callable[[str, str], Any]
-  several: bool = True
+  read: Callable[[str, str], Any]  # of the flag and its text
+  several: bool = True  # whether the text is a comma list, for which a list or tuple may stand
 
 
 class Range(NamedTuple):
@@ -77,18 +71,10 @@ class Range(NamedTuple):
 
 
 class Kind(NamedTuple):
-  """What a field holds.
+  """What a field holds: any value of `base`, or what the other attributes allow."""
 
-  Attributes:
-    base: str, int, float, bool or Path; of fields with `reads`, str.
-    optional: Whether it may be None.
-    choices: Names that it may have; empty if any.
-    range: Numbers that it may have, if not any.
-    reads: How its text is read, if it is more than a name or number.
-  """
-
-  base: type
-  optional: bool = False
+  base: type  # str, int, float, bool or Path; of fields with `reads`, str
+  optional: bool = False  # whether None is allowed
   choices: tuple[str, ...] = ()
   range: Range | None = None
   reads: Reads | None = None
@@ -101,14 +87,10 @@ class Kind(NamedTuple):
     return f"{{{','.join(self.choices)}}}" if self.choices else self.base.__name__.upper()
 
   def value(self, flag: str, given: Any) -> Any:
-    """The value that is meant.
-
-    Args:
-      flag: Names the field in messages.
-      given: The value, or text of it; NumPy's scalars and arrays are taken for Python's, lists for comma lists.
+    """The value of a given value or text; NumPy's scalars and arrays count as Python's, lists as comma lists.
 
     Raises:
-      UserError: It is of another type, or not allowed.
+      UserError: It is of another type, or not allowed; `flag` names the field.
     """
     if given is None and self.optional:
       return None

@@ -14,7 +14,7 @@ __all__ = ["Dataset", "Split", "dataset_names", "load_dataset"]
 
 
 def dataset_names() -> tuple[str, ...]:
-  """What `load_dataset` knows.
+  """Names of the data sets that `load_dataset` loads.
 
   >>> dataset_names()[:3], dataset_names()[-1], len(dataset_names())
   (('phantom', 'pathmnist', 'chestmnist'), 'npz', 15)
@@ -40,14 +40,11 @@ def load_dataset(
     data_dir: Where official MedMNIST files are kept, or the prepared MIMIC-CXR-JPG. Default: a folder in the cache.
     image_size: Side in pixels. Default: 28, or that of the images in the npz file.
     labels: What 0/1 columns of an npz file are: `classes`, `findings`, or `auto`, by the rows.
-    seed: Of the generated set; the others have no use for it.
+    seed: Of the generated set; others do not use it.
     mimic: Where the user's copy of MIMIC-CXR-JPG is, if and only if the name is mimic-cxr, and what is chosen of it.
 
-  Returns:
-    The data set.
-
   Raises:
-    UserError: One line that names the flag, what was given and what is allowed.
+    UserError: One line that names the setting, what was given and what is allowed.
 
   >>> load_dataset("phantom").image_shape
   (28, 28, 3)

@@ -1,7 +1,7 @@
 """Augmentation, on the device: every image shifted, turned over or turned.
 
 What is done to an image is data, drawn before training beside the order of the batches. All members of a population
-therefore see the same images, and a run that goes on sees those that it would have seen.
+therefore see the same images, and a resumed run sees those that it would have seen.
 """
 
 import jax
@@ -15,14 +15,14 @@ AUGMENTATIONS = {"none": (), "shift": (0,), "flip": (0, 1), "dihedral": tuple(ra
 
 
 def draw_moves(key: jax.Array, augment: str, shape: tuple[int, ...], side: int) -> jax.Array | None:
-  """What is done to each image of each step.
+  """Draws what is done to each image of each step.
 
   Args:
     key: Random key; step t is drawn from `fold_in(key, t)`.
     augment: A name of `AUGMENTATIONS`: `shift`, by up to an eighth of the side, any way; `flip`, and half of the images
       left to right; `dihedral`, and each in one of the eight orientations of a square; or `none`.
     shape: (steps, B).
-    side: Of the images in pixels.
+    side: Of the images, in pixels.
 
   Returns:
     i16[steps, B, 3]: rows down, columns to the right, and the symmetry. None for `none`.
@@ -42,14 +42,9 @@ def draw_moves(key: jax.Array, augment: str, shape: tuple[int, ...], side: int) 
 
 
 def move(images: jax.Array, moves: jax.Array) -> jax.Array:
-  """Does it. What is shifted in from outside repeats the border.
+  """Moves images f32[B, S, S, C] as i16[B, 3] of `draw_moves` say. What is shifted in from outside repeats the border.
 
-  Args:
-    images: f32[B, S, S, C].
-    moves: i16[B, 3], see `draw_moves`: first the symmetry (rows for columns, then flips), then the shift.
-
-  Returns:
-    f32[B, S, S, C].
+  First the symmetry (rows for columns, then flips), then the shift.
 
   >>> image = jnp.arange(4.0).reshape(1, 2, 2, 1)
   >>> move(image, jnp.array([[0, 1, 1]], jnp.int16)).ravel().tolist()  # flipped: 1 0, 3 2
@@ -64,14 +59,9 @@ def move(images: jax.Array, moves: jax.Array) -> jax.Array:
 
 
 def turn(images: jax.Array, symmetry: jax.Array) -> jax.Array:
-  """Puts each image into one of the eight orientations of a square.
+  """Puts each image, f32[B, S, S, C], into one of the eight orientations of a square, i[B] in [0, 8).
 
-  Args:
-    images: f32[B, S, S, C].
-    symmetry: i[B] in [0, 8), as bits: first 4 exchanges rows for columns, then 2 turns top to bottom, 1 left to right.
-
-  Returns:
-    f32[B, S, S, C].
+  As bits: first 4 exchanges rows for columns, then 2 turns top to bottom, 1 left to right.
   """
   bits = symmetry[:, None, None, None]
   images = jnp.where(bits & 4, images.swapaxes(1, 2), images)

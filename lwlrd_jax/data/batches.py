@@ -30,15 +30,9 @@ class Batches(NamedTuple):
 def task_batches(
   key: jax.Array, data: DeviceSplit, batch_size: int, steps: int, augment: str, *, is_random: bool = False
 ) -> Batches:
-  """What each step of training on the utility task reads.
+  """What each step of training on the utility task reads; see `batch_plan` and `data.augment.draw_moves`.
 
-  Args:
-    key: Random key; a longer plan begins like a shorter one.
-    data: The split.
-    batch_size: Examples a step; see `batch_plan`.
-    steps: Steps.
-    augment: A name of `data.augment.AUGMENTATIONS`.
-    is_random: Whether the network that is trained draws random numbers.
+  A longer plan begins like a shorter one. Keys are drawn if the network that is trained draws random numbers.
   """
   positions = batch_plan(key, len(data), batch_size, steps)
   moves = draw_moves(jax.random.fold_in(key, _MOVES), augment, positions.shape, data.images.shape[1])
@@ -46,11 +40,9 @@ def task_batches(
 
 
 def step_keys(key: jax.Array, steps: int) -> jax.Array:
-  """Random keys [steps] of what a network draws at each training step; more steps begin like fewer.
+  """Random keys [steps] of what a network draws at each training step, from the key of the batches.
 
-  Args:
-    key: Random key, of the batches as well.
-    steps: Steps.
+  More steps begin like fewer.
   """
   return jax.vmap(functools.partial(jax.random.fold_in, jax.random.fold_in(key, _KEYS)))(jnp.arange(steps))
 
@@ -64,13 +56,8 @@ def read(data: DeviceSplit, batch: Batches) -> tuple[jax.Array, jax.Array]:
 def batch_plan(key: jax.Array, size: int, batch_size: int, steps: int) -> jax.Array:
   """Which examples each training step reads: epochs of a fresh permutation, whose incomplete last batch is left out.
 
-  A set smaller than a batch gives batches of its own size.
-
-  Args:
-    key: Random key; epoch e is drawn from `fold_in(key, e)`, so a longer plan begins like a shorter one.
-    size: Examples in the set, at least 1.
-    batch_size: Examples a step, at least 1.
-    steps: Steps, at least 1.
+  A set smaller than a batch gives batches of its own size. Epoch e is drawn from `fold_in(key, e)`, so a longer plan
+  begins like a shorter one.
 
   Returns:
     i32[steps, min(batch_size, size)], each in [0, size).

@@ -16,6 +16,7 @@ of a group is like the one in its middle, and no chain of small differences join
 
 import dataclasses
 import hashlib
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -57,8 +58,8 @@ class Copies:
   @property
   def note(self) -> str:
     """One line that says how many there are; empty if there is none."""
-    said = f"{self.copies} of {len(self.group)} training images are copies of another, exact or near; they count as one"
-    return said if self.copies else ""
+    text = f"{self.copies} of {len(self.group)} training images are copies of another, exact or near; they count as one"
+    return text if self.copies else ""
 
 
 def find_copies(images: np.ndarray) -> Copies:
@@ -69,29 +70,19 @@ def find_copies(images: np.ndarray) -> Copies:
   >>> find_copies(images).group.tolist()
   [0, 1, 2, 1]
   """
-  first, same = _identical(images)
-  group = _stars(len(first), *_near_pairs(images, first))[same]
-  # Numbered in order of first appearance.
-  _, starts, group = np.unique(group, return_index=True, return_inverse=True)
-  rank = np.empty(len(starts), np.int32)
-  rank[np.argsort(starts)] = np.arange(len(starts))
-  group = rank[group]
+  first, same = _numbered([hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images])
+  _, group = _numbered(_stars(len(first), *_near_pairs(images, first))[same])
   of_first = group[first]
   several = np.bincount(of_first)[of_first] > 1
   varied = first[several]
   return Copies(group, first[~several], varied[np.argsort(group[varied], kind="stable")])
 
 
-def _identical(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """First position of each distinct picture, i32[P] ascending, and which of them each image is, i32[N]."""
-  seen: dict[bytes, int] = {}
-  first: list[int] = []
-  same = np.empty(len(images), np.int32)
-  for i, image in enumerate(images):
-    same[i] = seen.setdefault(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), len(seen))
-    if same[i] == len(first):
-      first.append(i)
-  return np.array(first, np.int32), same
+def _numbered(things: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """First position of each distinct thing, i32[P] ascending, and which of them each of the N is, i32[N]."""
+  _, first, which = np.unique(things, return_index=True, return_inverse=True)
+  order = np.argsort(first)
+  return first[order].astype(np.int32), np.argsort(order).astype(np.int32)[which]
 
 
 def _stars(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -116,21 +107,23 @@ def _near_pairs(images: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.n
   mean = blocks.mean(axis=0, dtype=np.float64).astype(np.float32)
   limit = np.minimum(_BLOCKS[0], _BLOCKS[1] * _contrast(blocks, mean, channels))
   left, right = _candidates(blocks - mean, limit)
-  near = _differ(blocks, left, right) <= np.minimum(limit[left], limit[right])
+  near = _differ(blocks.__getitem__, left, right) <= np.minimum(limit[left], limit[right])
   left, right = left[near], right[near]
   if not len(left):
     return left, right
 
+  def pixels(places: np.ndarray) -> np.ndarray:
+    return images[among[places]].reshape(len(places), -1).astype(np.float32)
+
   total = sum(images[i : i + _ROWS].sum(axis=0, dtype=np.int64) for i in range(0, len(images), _ROWS))
   mean = (total / len(images)).ravel()
-  near = np.zeros(len(left), bool)
-  for i in range(0, len(left), _ROWS):
-    one, other = (
-      images[among[side[i : i + _ROWS]]].reshape(-1, mean.size).astype(np.float32) for side in (left, right)
-    )
-    contrast = np.minimum(_contrast(one, mean, channels), _contrast(other, mean, channels))
-    difference = np.sqrt(np.square(one - other).mean(axis=1, dtype=np.float64))
-    near[i : i + _ROWS] = difference <= np.minimum(_PIXELS[0], _PIXELS[1] * contrast)
+  contrast = np.full(len(among), np.inf)
+  in_pairs = np.union1d(left, right)
+  for i in range(0, len(in_pairs), _ROWS):
+    part = in_pairs[i : i + _ROWS]
+    contrast[part] = _contrast(pixels(part), mean, channels)
+  limit = np.minimum(_PIXELS[0], _PIXELS[1] * contrast)
+  near = _differ(pixels, left, right) <= np.minimum(limit[left], limit[right])
   return left[near], right[near]
 
 
@@ -151,22 +144,13 @@ def _contrast(images: np.ndarray, mean: np.ndarray, channels: int) -> np.ndarray
   return np.sqrt(np.minimum(own, np.square(images - mean).mean(axis=1, dtype=np.float64)))
 
 
-def _differ(images: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-  """Root mean square differences of pairs, f64[E]."""
+def _differ(read: Callable[[np.ndarray], np.ndarray], left: np.ndarray, right: np.ndarray) -> np.ndarray:
+  """Root mean square differences f64[E] of pairs of images, each of which is read by its place."""
   found = np.empty(len(left))
-  for i in range(0, len(left), _COLUMNS):
-    part = slice(i, i + _COLUMNS)
-    found[part] = np.sqrt(np.square(images[left[part]] - images[right[part]]).mean(axis=1, dtype=np.float64))
+  for i in range(0, len(left), _ROWS):
+    part = slice(i, i + _ROWS)
+    found[part] = np.sqrt(np.square(read(left[part]) - read(right[part])).mean(axis=1, dtype=np.float64))
   return found
-
-
-def _main_axis(images: np.ndarray) -> np.ndarray:
-  """A unit vector f32[D] close to the one along which images f32[n, D] vary most: any would do, but take longer."""
-  spread = (images.T @ images).astype(np.float64)
-  axis = spread[spread.diagonal().argmax()]
-  for _ in range(20):
-    axis = spread @ (axis / max(np.linalg.norm(axis), 1e-30))
-  return (axis / max(np.linalg.norm(axis), 1e-30)).astype(np.float32)
 
 
 def _candidates(images: np.ndarray, limit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,12 +162,9 @@ def _candidates(images: np.ndarray, limit: np.ndarray) -> tuple[np.ndarray, np.n
   Args:
     images: f32[n, D], less their mean.
     limit: f[n].
-
-  Returns:
-    i[E] and i[E].
   """
   size = images.shape[1]
-  along = images @ _main_axis(images)
+  along = images @ np.linalg.eigh(images.T @ images)[1][:, -1]
   order = np.argsort(along, kind="stable")
   images, along = images[order], along[order].astype(np.float64)
   squares = np.square(images).sum(axis=1)

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
   Labels = TypeVar("Labels", np.ndarray, jax.Array)
 
-# In multi-label data, a finding of which nobody said whether it is there. It counts neither in the loss nor in any
-# figure of utility.
+SPLITS = ("train", "val", "test")
+# In multi-label data, a finding whose presence is not known. It counts neither in the loss nor in figures of utility.
 UNKNOWN = 255
 
 
@@ -70,10 +70,7 @@ class Dataset:
 
 
 def unknown_as_absent(labels: "Labels") -> "Labels":
-  """Labels for where a finding is one bit, as in codes and payloads: there is none for `UNKNOWN`.
-
-  Args:
-    labels: i32[N], returned as they are, or u8[N, K].
+  """Labels where a finding is one bit, as in codes and payloads: u8[N, K] without `UNKNOWN`; i32[N] as they are.
 
   >>> unknown_as_absent(np.array([[1, 0, UNKNOWN]], np.uint8)).tolist()
   [[1, 0, 0]]

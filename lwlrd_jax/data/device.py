@@ -13,7 +13,7 @@ from lwlrd_jax.data.dataset import Split
 from lwlrd_jax.data.host_images import HostImages
 
 Carry = TypeVar("Carry")
-Said = TypeVar("Said")
+Output = TypeVar("Output")
 
 # Images on the host that a pass over all of them reads at a time.
 _CHUNK = 256
@@ -28,7 +28,7 @@ class DeviceSplit:
     images: u8[N, H, W, C], on the device or, if it does not hold them, on the host; scaled to [0, 1] only when read, a
       quarter of the memory.
     labels: i32[N], or u8[N, K] for multi-label data, as in `Split`.
-    copies: Which images are copies of each other. None where nobody looked: each counts as one of its own.
+    copies: Which images are copies of each other. None if not known: each counts as one of its own.
   """
 
   images: jax.Array | HostImages
@@ -39,7 +39,7 @@ class DeviceSplit:
     return len(self.images)
 
   def subset(self, positions: jax.Array) -> "DeviceSplit":
-    """Some of its examples, by position: i32[M] -> M of them, to train on. Images stay where they are."""
+    """Examples at positions i32[M], to train on. Images stay where they are."""
     if isinstance(self.images, HostImages):
       return DeviceSplit(self.images.subset(np.asarray(positions)), self.labels[positions])
     return DeviceSplit(self.images[positions], self.labels[positions])
@@ -57,23 +57,23 @@ def scale(images: jax.Array) -> jax.Array:
 
 
 def scan_images(
-  step: Callable[[Carry, jax.Array], tuple[Carry, Said]], start: Carry, images: jax.Array | HostImages
-) -> tuple[Carry, Said]:
+  step: Callable[[Carry, jax.Array], tuple[Carry, Output]], start: Carry, images: jax.Array | HostImages
+) -> tuple[Carry, Output]:
   """`jax.lax.scan` over images u8[N, H, W, C], wherever they are, in their order."""
   if not isinstance(images, HostImages):
     return jax.lax.scan(step, start, images)
 
-  def over(carry: Carry, positions: jax.Array) -> tuple[Carry, Said]:
+  def over(carry: Carry, positions: jax.Array) -> tuple[Carry, Output]:
     return jax.lax.scan(step, carry, images[positions])
 
   whole = len(images) // _CHUNK * _CHUNK
   positions = jnp.arange(len(images))
-  carry, said = jax.lax.scan(over, start, positions[:whole].reshape(-1, _CHUNK))
-  said = jax.tree.map(lambda leaf: leaf.reshape(whole, *leaf.shape[2:]), said)
+  carry, outputs = jax.lax.scan(over, start, positions[:whole].reshape(-1, _CHUNK))
+  outputs = jax.tree.map(lambda leaf: leaf.reshape(whole, *leaf.shape[2:]), outputs)
   if whole == len(images):
-    return carry, said
+    return carry, outputs
   carry, rest = over(carry, positions[whole:])
-  return carry, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), said, rest)
+  return carry, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), outputs, rest)
 
 
 @jax.jit

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lwlrd_jax.data.dataset import Dataset, Split
+from lwlrd_jax.data.dataset import SPLITS, Dataset, Split
 from lwlrd_jax.errors import UserError
-
-SPLITS = ("train", "val", "test")
 
 _MOST_CLASSES = 1000  # more is no class number but, say, a patient's
 _LISTED = 12  # names in one line, at most
@@ -41,57 +39,54 @@ def load_npz(path: Path, *, image_size: int | None = None, labels: str = "auto")
   """
   arrays = _read(path)
   images = {split: _check_images(arrays[f"{split}_images"], f"{split}_images", path) for split in SPLITS}
-  shapes = {split: images[split].shape[1:] for split in SPLITS}
-  if len(set(shapes.values())) > 1:
-    found = ", ".join(f"{split} {_shape(shapes[split])}" for split in SPLITS)
-    raise _refusal(path, f"images have different shapes ({found})", "one shape for all three splits")
-  side = shapes["train"][0]
+  rows = {split: _check_labels(arrays[f"{split}_labels"], f"{split}_labels", path) for split in SPLITS}
+  shapes = {split: _shape(images[split].shape[1:]) for split in SPLITS}
+  _check_same(shapes, "images have different shapes", "one shape for all three splits", path)
+  side = images["train"].shape[1]
   if image_size not in (None, side):
     raise UserError(
       f"`image_size` {image_size}: the images of {path} have a side of {side}; leave it out or say {side}"
     )
-
-  rows = {split: _check_labels(arrays[f"{split}_labels"], f"{split}_labels", path) for split in SPLITS}
   for split in SPLITS:
     if len(rows[split]) != len(images[split]):
       found = f"{split} has {len(images[split])} images and {len(rows[split])} labels"
       raise _refusal(path, found, "one label, or row of labels, an image")
-  widths = {split: rows[split].shape[1] for split in SPLITS}
-  if len(set(widths.values())) > 1:
-    found = ", ".join(f"{split} {widths[split]}" for split in SPLITS)
-    raise _refusal(path, f"labels have different numbers of columns ({found})", "one number for all three splits")
+  widths = {split: str(rows[split].shape[1]) for split in SPLITS}
+  _check_same(widths, "labels have different numbers of columns", "one number for all three splits", path)
 
   notes: list[str] = []
   multi_label = _are_findings(rows, labels, path)
-  if not multi_label and widths["train"] > 1:
-    _check_varies(rows["train"], path)
-    rows = {split: rows[split].argmax(axis=1)[:, None] for split in SPLITS}
-    notes.append(
-      f"`npz` {path}: one-hot rows, read as classes, one a column; `labels` findings takes the columns for findings"
-    )
+  columns = rows["train"].shape[1]
+  if columns > 1 and (rows["train"] == rows["train"][0]).all():
+    raise _refusal(path, "every row of train_labels is the same", "at least one column that varies in train")
   if multi_label:
-    names = _multi_label_names(rows, path)
+    names = tuple(f"finding {number}" for number in range(columns))
     read = {split: rows[split].astype(np.uint8) for split in SPLITS}
   else:
-    numbers = _classes(rows, path)
+    if columns > 1:
+      notes.append(
+        f"`npz` {path}: one-hot rows, read as classes, one a column; `labels` findings takes the columns for findings"
+      )
+    of_image = {split: rows[split].argmax(axis=1) if columns > 1 else rows[split][:, 0] for split in SPLITS}
+    if len(np.unique(of_image["train"])) < 2:
+      raise _refusal(path, f"train_labels are all {of_image['train'][0]}", "at least two classes in train")
+    numbers = np.unique(np.concatenate(list(of_image.values())))
     names = tuple(f"class {number}" for number in numbers)
-    read = {split: np.searchsorted(numbers, rows[split][:, 0]).astype(np.int32) for split in SPLITS}
+    read = {split: np.searchsorted(numbers, of_image[split]).astype(np.int32) for split in SPLITS}
     notes += _notes_on_classes(numbers, names, read, path)
-  parts = {split: Split(images[split], read[split]) for split in SPLITS}
-  return Dataset(
-    name="npz",
-    train=parts["train"],
-    val=parts["val"],
-    test=parts["test"],
-    label_names=names,
-    multi_label=multi_label,
-    openly_licensed=False,
-    notes=tuple(notes),
-  )
+  train, val, test = (Split(images[split], read[split]) for split in SPLITS)
+  return Dataset("npz", train, val, test, names, multi_label=multi_label, openly_licensed=False, notes=tuple(notes))
+
+
+def _check_same(values: dict[str, str], found: str, allowed: str, path: Path) -> None:
+  """Raises a UserError unless all splits have the same value."""
+  if len(set(values.values())) > 1:
+    listed = ", ".join(f"{split} {value}" for split, value in values.items())
+    raise _refusal(path, f"{found} ({listed})", allowed)
 
 
 def _are_findings(rows: dict[str, np.ndarray], asked: str, path: Path) -> bool:
-  """Whether several of the columns of i64[N, K] may hold at once; a UserError if they cannot be what is asked for."""
+  """Whether several of the columns of i64[N, K] can be 1 at once; a UserError if they cannot be what is asked for."""
   columns = rows["train"].shape[1]
   if columns == 1:
     if asked == "findings":
@@ -103,13 +98,19 @@ def _are_findings(rows: dict[str, np.ndarray], asked: str, path: Path) -> bool:
       f"`labels` classes: {odd[0]}_labels of {path} has {columns} columns, and rows that are not one 1 among zeros; "
       "allowed: auto, findings"
     )
-  return bool(odd) or asked == "findings"
+  findings = bool(odd) or asked == "findings"
+  if findings:
+    for split in SPLITS:
+      if rows[split].max() > 1:
+        found = f"{split}_labels has {columns} columns and contains {rows[split].max()}"
+        raise _refusal(path, found, "0 and 1 where there is more than one column")
+  return findings
 
 
 def _notes_on_classes(
   numbers: np.ndarray, names: tuple[str, ...], read: dict[str, np.ndarray], path: Path
 ) -> list[str]:
-  """What is not plain of classes: numbers left out, and classes without images in a split."""
+  """What needs a note: numbers that are no class, and classes without images in a split."""
   notes = []
   if len(numbers) != numbers[-1] + 1:
     notes.append(
@@ -124,7 +125,7 @@ def _notes_on_classes(
 
 
 def _listed(names: list[str]) -> str:
-  """The first and the last of them, if there are many."""
+  """Names in one line: if there are many, the first ones and the last."""
   return ", ".join(names if len(names) <= _LISTED else [*names[: _LISTED - 2], "...", names[-1]])
 
 
@@ -154,29 +155,22 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     raise _refusal(path, f"cannot be read ({error.strerror})", archive) from error
 
   wanted = [f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")]
-  arrays = {}
+  arrays: dict[str, np.ndarray] = {}
+  key = "its list of arrays"
   try:
     with np.load(path, allow_pickle=False) as file:
       if missing := [key for key in wanted if key not in file.files]:
         found = f"has no {', '.join(missing)} (found: {', '.join(file.files) or 'nothing'})"
         raise _refusal(path, found, "the keys " + ", ".join(wanted))
       for key in wanted:
-        arrays[key] = _read_array(file, key, path)
-  except (OSError, zipfile.BadZipFile) as error:
-    raise _refusal(path, f"cannot be read ({_first_line(error)})", archive) from error
-  return arrays
-
-
-def _read_array(file: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
-  try:
-    array = file[key]
+        arrays[key] = file[key]
+        if not isinstance(arrays[key], np.ndarray):  # a zip archive of other things
+          raise _refusal(path, f"{key} is not an array", "arrays of numbers")
   except _UNREADABLE as error:
     if "allow_pickle" in str(error):
       raise _refusal(path, f"{key} is an array of pickled objects, never loaded", "plain arrays of numbers") from error
     raise _refusal(path, f"{key} cannot be read ({_first_line(error)})", "an undamaged .npz file") from error
-  if not isinstance(array, np.ndarray):  # a zip archive of other things
-    raise _refusal(path, f"{key} is not an array", "arrays of numbers")
-  return array
+  return arrays
 
 
 def _first_line(error: Exception) -> str:
@@ -222,24 +216,3 @@ def _check_labels(labels: np.ndarray, key: str, path: Path) -> np.ndarray:
     raise _refusal(path, f"{key} contains {labels.max()}", f"at most {_MOST_CLASSES} classes, counted from 0")
   whole = labels.astype(np.int64)
   return whole if whole.ndim == 2 else whole[:, None]
-
-
-def _classes(labels: dict[str, np.ndarray], path: Path) -> np.ndarray:
-  """Numbers of the classes that have an image in any split, ascending."""
-  if len(np.unique(labels["train"])) < 2:
-    raise _refusal(path, f"train_labels are all {labels['train'].flat[0]}", "at least two classes in train")
-  return np.unique(np.concatenate([labels[split] for split in SPLITS]))
-
-
-def _check_varies(labels: np.ndarray, path: Path) -> None:
-  if (labels == labels[0]).all():
-    raise _refusal(path, "every row of train_labels is the same", "at least one column that varies in train")
-
-
-def _multi_label_names(labels: dict[str, np.ndarray], path: Path) -> tuple[str, ...]:
-  for split in SPLITS:
-    if labels[split].max() > 1:
-      found = f"{split}_labels has {labels[split].shape[1]} columns and contains {labels[split].max()}"
-      raise _refusal(path, found, "0 and 1 where there is more than one column")
-  _check_varies(labels["train"], path)
-  return tuple(f"finding {number}" for number in range(labels["train"].shape[1]))

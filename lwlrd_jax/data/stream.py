@@ -24,16 +24,10 @@ _FEWEST_STEPS = 2
 
 
 def steps_per_call(data: DeviceSplit, steps: int, examples: int) -> int:
-  """How many steps a compiled program does at a time.
+  """How many of some steps, each of which reads so many examples, a compiled program does at a time, at least 1.
 
-  Args:
-    data: What it reads.
-    steps: In all.
-    examples: It reads at each step.
-
-  Returns:
-    At least 1; the calls are of one length, but for the last. Of images on the host as many as make a portion, and at
-    least two.
+  The calls are of one length, but for the last. Of images on the host they read as many as make a portion, and take at
+  least two steps.
   """
   most = _STEPS_PER_CALL
   if isinstance(data.images, HostImages):
@@ -46,28 +40,27 @@ def steps_per_call(data: DeviceSplit, steps: int, examples: int) -> int:
 
 def in_calls(plan: Tree, per_call: int, axis: int = 0) -> list[Tree]:
   """Cuts a tree of arrays, along an axis of steps, into what each of several calls is given."""
-  steps = jax.tree.leaves(plan)[0].shape[axis]
 
   def cut(first: int) -> Tree:
     last = min(first + per_call, steps)
     return jax.tree.map(lambda leaf: jax.lax.slice_in_dim(leaf, first, last, axis=axis), plan)
 
+  steps = jax.tree.leaves(plan)[0].shape[axis]
   return [cut(first) for first in range(0, steps, per_call)]
 
 
 def portions(
   data: DeviceSplit, positions: Sequence[jax.Array], sharding: jax.sharding.Sharding | None = None
 ) -> Iterator[tuple[DeviceSplit, jax.Array]]:
-  """What each of several calls reads.
+  """What each of several calls reads: a split, and positions i32[...] in it of the examples asked for.
+
+  A split on the device is handed on as it is. Of one on the host, examples are read and copied to the device while the
+  call before runs.
 
   Args:
     data: The split.
     positions: i32[...] of each call, all of one shape but for the last: the examples it reads.
     sharding: Where the examples are to be; the default device if None.
-
-  Yields:
-    For each call a split and i32[...], positions in it: of examples that are those asked for. A split on the device is
-    handed on as it is. Of one on the host, others are read and copied to the device while a call runs.
   """
   if not isinstance(data.images, HostImages):
     if sharding is not None:

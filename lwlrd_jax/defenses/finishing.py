@@ -1,10 +1,10 @@
-"""Steps on the weights alone: functions over a tree of f32 arrays, for `jax.jit` and for `jax.vmap` over members.
+"""Steps on the weights alone, before a schedule or after it; `scrub.py` has the one that closes hidden channels.
 
-They can stand before a schedule or after it. `scrub.py` has the one that closes hidden channels, `structure.py` the
-check of what else a checkpoint holds.
+`noise`, `prune` and `quantize` are functions over trees of f32 arrays, for `jax.jit` and for `jax.vmap` over members.
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,19 +19,15 @@ def noise(params: Params, key: jax.Array, *, scale: float) -> Params:
   Args:
     params: Weights, {layer: {"kernel": ..., "bias": ...}}.
     key: Random key. Whoever knows it can subtract the noise again: unlike `scrub`, it overwrites nothing.
-    scale: Standard deviation of the noise, of that of the layer's kernel (`robust_std`: outliers do not raise it); at
-      least 0. Biases are of the same order as what the kernel adds to, and get the same. In a layer without a kernel,
-      of the largest of its entries.
-
-  Returns:
-    The weights with noise.
+    scale: Standard deviation of the noise, at least 0, in units of that of the layer's kernel (`robust_std`: outliers
+      do not raise it). Biases are of the same order as what the kernel adds to, and get the same. In a layer without a
+      kernel, in units of that of the entry with the largest.
   """
   noisy = {}
   for layer, layer_key in zip(sorted(params), jax.random.split(key, len(params)), strict=True):
     leaves, tree = jax.tree.flatten(params[layer])
-    of_layer = params[layer]
-    sizes = [robust_std(w) for w in ([of_layer["kernel"]] if "kernel" in of_layer else leaves)]
-    sigma = scale * functools.reduce(jnp.maximum, sizes)
+    kernels = [params[layer]["kernel"]] if "kernel" in params[layer] else leaves
+    sigma = scale * functools.reduce(jnp.maximum, map(robust_std, kernels))
     keys = jax.random.split(layer_key, len(leaves))
     drawn = [w + sigma * jax.random.normal(k, w.shape, w.dtype) for w, k in zip(leaves, keys, strict=True)]
     noisy[layer] = jax.tree.unflatten(tree, drawn)
@@ -39,14 +35,7 @@ def noise(params: Params, key: jax.Array, *, scale: float) -> Params:
 
 
 def prune(params: Params, *, share: float) -> Params:
-  """Sets the smallest weights of each kernel to 0, by magnitude (Han et al. 2015, arXiv 1506.02626). Biases stay.
-
-  Args:
-    params: Weights.
-    share: Of each kernel's weights, in [0, 1).
-
-  Returns:
-    The weights.
+  """Sets a share in [0, 1) of each kernel's weights to 0, the smallest (Han et al. 2015, arXiv 1506.02626).
 
   >>> prune({"kernel": jnp.array([[3.0, -1.0], [0.5, 2.0]])}, share=0.5)["kernel"].tolist()
   [[3.0, 0.0], [0.0, 2.0]]
@@ -79,3 +68,32 @@ def quantize(params: Params) -> Params:
     return jnp.where(step > 0, jnp.round(w / jnp.where(step > 0, step, 1)) * step, w)
 
   return jax.tree.map(quantized, params)
+
+
+def strip(params: Params, declared: Any) -> tuple[Params, tuple[str, ...]]:
+  """Keeps of a checkpoint the tensors that the declared architecture has, a tree of arrays or of their shapes.
+
+  Returns:
+    These, and what was stripped: path, dtype and shape of each, sorted.
+
+  Raises:
+    ValueError: A declared tensor is missing, or has another shape or dtype: that is another architecture.
+
+  >>> strip({"a": {"kernel": jnp.ones(2), "extra": jnp.ones((3, 1))}}, {"a": {"kernel": jnp.zeros(2)}})[1]
+  ('a/extra: float32[3,1]',)
+  """
+  found, wanted = (
+    {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+    for leaves in map(jax.tree_util.tree_leaves_with_path, (params, declared))
+  )
+  for name, leaf in wanted.items():
+    if name not in found:
+      raise ValueError(f"{name} is missing from the checkpoint")
+    if _kind(found[name]) != _kind(leaf):
+      raise ValueError(f"{name} is {_kind(found[name])}, the declared architecture has {_kind(leaf)}")
+  kept = jax.tree.unflatten(jax.tree.structure(declared), [found[name] for name in wanted])
+  return kept, tuple(f"{name}: {_kind(found[name])}" for name in sorted(set(found) - set(wanted)))
+
+
+def _kind(leaf: Any) -> str:
+  return f"{leaf.dtype.name}[{','.join(map(str, leaf.shape))}]"

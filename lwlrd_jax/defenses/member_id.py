@@ -10,14 +10,7 @@ SHARED_CONTROLS = ("clean", "mean_image", "originals", "noise_images")
 
 
 class MemberId(NamedTuple):
-  """What tells a member from others; its text is its name in the table and in `checkpoints/`.
-
-  Attributes:
-    schedule: Label of its schedule, or the name of a control.
-    attack: What its model was infected by; empty for controls of all attacks.
-    prepare: Finishers before the schedule.
-    finish: Finishers after it.
-    seed: Number of the infection; None where several are meant.
+  """What distinguishes a member from others; its text is its name in the table and in `checkpoints/`.
 
   >>> str(MemberId("lwlrd-lr0.1-d0.5", "dec", ("noise",), ("prune", "scrub"), 1))
   'dec-lwlrd-lr0.1-d0.5-after-noise-then-prune+scrub-s1'
@@ -25,11 +18,11 @@ class MemberId(NamedTuple):
   'clean-s0'
   """
 
-  schedule: str
-  attack: str = ""
-  prepare: Steps = ()
-  finish: Steps = ()
-  seed: int | None = None
+  schedule: str  # its label, or the name of a control
+  attack: str = ""  # what its model was infected by; empty for controls of all attacks
+  prepare: Steps = ()  # before the schedule
+  finish: Steps = ()  # after it
+  seed: int | None = None  # number of the infection; None where several are meant
 
   def __str__(self) -> str:
     parts = [self.attack, self.schedule]

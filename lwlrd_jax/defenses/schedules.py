@@ -11,17 +11,10 @@ SHAPES = ("constant", "linear", "cosine")
 
 
 def time_shape(name: str, steps: int) -> np.ndarray:
-  """Course of the learning rate over time: 1 at the first step, towards 0 after the last.
-
-  Args:
-    name: `constant`, `linear` or `cosine`.
-    steps: At least 1.
-
-  Returns:
-    f32[steps], in (0, 1].
+  """Course of the learning rate over time, f32[steps] in (0, 1]: 1 at the first step, towards 0 after the last.
 
   Raises:
-    ValueError: Unknown name.
+    ValueError: `name` is none of `SHAPES`.
 
   >>> time_shape("linear", 4).tolist()
   [1.0, 0.75, 0.5, 0.25]
@@ -56,8 +49,8 @@ def lwlrd(lr_max: float, decay: float, *, layers: int, shape: np.ndarray, floor:
   Raises:
     ValueError: decay is outside (0, 1], floor outside [0, 1], or lr_max is not positive.
 
-  >>> lwlrd(1.0, 0.5, layers=3, shape=np.ones(1)).tolist()
-  [[1.0, 0.5, 0.25]]
+  >>> lwlrd(1.0, 0.25, layers=3, shape=np.ones(1)).tolist()
+  [[1.0, 0.25, 0.0625]]
   >>> lwlrd(1.0, 0.25, layers=3, shape=np.ones(1), floor=0.125).tolist()
   [[1.0, 0.25, 0.125]]
   """
@@ -74,13 +67,7 @@ def lwlrd(lr_max: float, decay: float, *, layers: int, shape: np.ndarray, floor:
 def uniform(lr: float, *, layers: int, shape: np.ndarray) -> np.ndarray:
   """One rate for all layers: vanilla fine-tuning at the training rate, high-LR fine-tuning at LWLRD's largest.
 
-  Args:
-    lr: Learning rate at the top of `shape`, > 0.
-    layers: Number of layers.
-    shape: f32[steps].
-
-  Returns:
-    f32[steps, layers].
+  Arguments, errors and result as of `lwlrd`.
 
   >>> uniform(0.5, layers=2, shape=np.ones(1)).tolist()
   [[0.5, 0.5]]
@@ -91,10 +78,7 @@ def uniform(lr: float, *, layers: int, shape: np.ndarray) -> np.ndarray:
 def reversed_lwlrd(lr_max: float, decay: float, *, layers: int, shape: np.ndarray, floor: float = 0.0) -> np.ndarray:
   """The decay counted from the output: the usual one of transfer learning, which spares the early layers.
 
-  Args and errors are those of `lwlrd`.
-
-  Returns:
-    f32[steps, layers].
+  Arguments, errors and result as of `lwlrd`.
 
   >>> reversed_lwlrd(1.0, 0.5, layers=3, shape=np.ones(1)).tolist()
   [[0.25, 0.5, 1.0]]
@@ -128,13 +112,7 @@ def by_layer(schedule: np.ndarray, depth_of_layer: Sequence[int]) -> np.ndarray:
 
 
 def number_of_units(depth_of_layer: Sequence[int]) -> int:
-  """How many units layers belong to.
-
-  Args:
-    depth_of_layer: As for `by_layer`.
-
-  Raises:
-    ValueError: Likewise; also if there is no layer at all.
+  """How many units layers belong to. Arguments and errors as of `by_layer`.
 
   >>> number_of_units((0, 1, 1, 2))
   3
@@ -151,13 +129,7 @@ def super_finetuning(
   """Super-Fine-Tuning: two phases of triangles between a base rate and the phase's maximum, the same for all layers.
 
   Sha et al. 2022 (arXiv 2212.09067): a first phase of large rates to forget, a second of small ones to recover.
-
-  Args:
-    base: Rate at the feet of the triangles, > 0.
-    maxima: Rates at the tops, of each phase.
-    phase_steps: Steps of each phase.
-    half_period: Steps up, and steps down.
-    layers: Number of layers.
+  Triangles climb for `half_period` steps, and fall for as many.
 
   Returns:
     f32[steps, layers], steps the sum of both phases'.

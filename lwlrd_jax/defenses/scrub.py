@@ -1,5 +1,6 @@
 """Bit scrubbing: random mantissas, as many planes of each layer as the task allows; dead weights are re-initialised."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -34,9 +35,16 @@ def scrub(params: Params, key: jax.Array, *, planes: Params, live: Params) -> Pa
 
 def randomise(params: Params, key: jax.Array, *, live: Params) -> Params:
   """The weights with all mantissas random, and dead weights re-initialised: what `scrub` takes planes of."""
+  mantissa = np.uint32((1 << ALL_PLANES) - 1)
+
+  def drawn(weights: jax.Array, key: jax.Array, alive: jax.Array) -> jax.Array:
+    key_bits, key_new = jax.random.split(key)
+    random = jax.random.bits(key_bits, weights.shape, jnp.uint32) & mantissa
+    return jnp.where(alive, _from_bits((_bits(weights) & ~mantissa) | random), small_draw(weights, key_new))
+
   leaves, tree = jax.tree.flatten(params)
   keys = jax.tree.unflatten(tree, list(jax.random.split(key, len(leaves))))
-  return jax.tree.map(_randomised, params, keys, live)
+  return jax.tree.map(drawn, params, keys, live)
 
 
 def take_planes(params: Params, drawn: Params, *, planes: Params, live: Params) -> Params:
@@ -44,9 +52,7 @@ def take_planes(params: Params, drawn: Params, *, planes: Params, live: Params) 
 
   def mixed(old: jax.Array, new: jax.Array, count: jax.Array, alive: jax.Array) -> jax.Array:
     mask = (jnp.uint32(1) << jnp.asarray(count).astype(jnp.uint32)) - np.uint32(1)
-    old_bits, new_bits = (jax.lax.bitcast_convert_type(w, jnp.uint32) for w in (old, new))
-    taken = jax.lax.bitcast_convert_type((old_bits & ~mask) | (new_bits & mask), jnp.float32)
-    return jnp.where(alive, taken, new)
+    return jnp.where(alive, _from_bits((_bits(old) & ~mask) | (_bits(new) & mask)), new)
 
   return jax.tree.map(mixed, params, drawn, planes, live)
 
@@ -54,53 +60,46 @@ def take_planes(params: Params, drawn: Params, *, planes: Params, live: Params) 
 def choose_planes(
   loss_of: Callable[[tuple[int, ...]], float], live_counts: Sequence[int], max_loss: float
 ) -> tuple[int, ...]:
-  """How many planes of each layer may go for at most a stated loss of utility.
+  """How many planes of each layer, of `LEVELS`, may go for at most a stated loss of utility.
 
   If all can go everywhere, they do. Otherwise each layer's sensitivity is measured, the loss when it alone is scrubbed,
   and layers are spared one level at a time, always the one that saves most utility for each bit left in, until the loss
-  measured of all together is within the limit.
+  measured of all together is within the limit. It is above only where no planes go at all.
 
   Args:
     loss_of: Measures the loss of utility for a number of planes of each layer: of all that scrubbing does.
     live_counts: Live weights of each layer.
     max_loss: The limit.
-
-  Returns:
-    A number of planes for each layer, one of `LEVELS`. The loss is above the limit only if it is for no planes at all.
   """
   layers = len(live_counts)
-  known: dict[tuple[int, int], float] = {}
   unavoidable = loss_of((0,) * layers)
 
+  @functools.cache
   def alone(layer: int, level: int) -> float:
-    if (layer, level) not in known:
-      planes = [0] * layers
-      planes[layer] = LEVELS[level]
-      known[layer, level] = max(loss_of(tuple(planes)) - unavoidable, 0.0)
-    return known[layer, level]
+    planes = tuple(LEVELS[level] if other == layer else 0 for other in range(layers))
+    return max(loss_of(planes) - unavoidable, 0.0)
 
-  def saving(layer: int, level: list[int]) -> float:
-    now, then = level[layer], level[layer] + 1
+  def saving(layer: int) -> float:
+    now, then = levels[layer], levels[layer] + 1
     left_in = (LEVELS[now] - LEVELS[then]) * max(live_counts[layer], 1)
     return (alone(layer, now) - alone(layer, then)) / left_in
 
   levels = [0] * layers
-  predicted = loss_of((ALL_PLANES,) * layers)
-  while predicted > max_loss:
+  joint = loss_of((ALL_PLANES,) * layers)
+  while joint > max_loss:
     open_layers = [layer for layer in range(layers) if levels[layer] < len(LEVELS) - 1]
     if not open_layers:
       break
-    levels[max(open_layers, key=lambda layer: saving(layer, levels))] += 1
+    levels[max(open_layers, key=saving)] += 1
     # Losses add up, roughly: a joint measurement is only worth its time when their sum says it may do.
-    if unavoidable + sum(alone(layer, level) for layer, level in enumerate(levels)) <= max_loss:
-      predicted = loss_of(tuple(LEVELS[level] for level in levels))
+    if unavoidable + sum(map(alone, range(layers), levels)) <= max_loss:
+      joint = loss_of(tuple(LEVELS[level] for level in levels))
   return tuple(LEVELS[level] for level in levels)
 
 
-def _randomised(weights: jax.Array, key: jax.Array, live: jax.Array) -> jax.Array:
-  key_bits, key_new = jax.random.split(key)
-  mantissa = np.uint32((1 << ALL_PLANES) - 1)
-  raw = jax.lax.bitcast_convert_type(weights, jnp.uint32)
-  random = jax.random.bits(key_bits, weights.shape, jnp.uint32) & mantissa
-  kept = jax.lax.bitcast_convert_type((raw & ~mantissa) | random, jnp.float32)
-  return jnp.where(live, kept, small_draw(weights, key_new))
+def _bits(weights: jax.Array) -> jax.Array:
+  return jax.lax.bitcast_convert_type(weights, jnp.uint32)
+
+
+def _from_bits(bits: jax.Array) -> jax.Array:
+  return jax.lax.bitcast_convert_type(bits, jnp.float32)

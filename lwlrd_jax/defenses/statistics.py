@@ -18,14 +18,9 @@ def recompute(network: Network, params: Params, images: jax.Array | HostImages) 
   (Wu and Johnson 2021, arXiv 2105.07576, "precise" statistics). They depend on weights and images alone, and nothing of
   the old ones is kept. Dropout is on, as in the training steps whose running means they stand for, from a fixed key.
 
-  Args:
-    network: The model's structure.
-    params: Its weights.
-    images: u8[N, H, W, C].
-
   Returns:
-    {STATISTICS: ...}, to be laid over the tree; {} of a network without any. Those that training does not move are left
-    as they are.
+    Of images u8[N, H, W, C]: {STATISTICS: ...}, to be laid over the tree; {} of a network without any. Those that
+    training does not move are left as they are.
   """
   if not network.statistics:
     return {}

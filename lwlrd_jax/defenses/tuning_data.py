@@ -6,18 +6,15 @@ import numpy as np
 
 
 def choose_share(size: int, share: float, overlap: str, stolen: np.ndarray, key: jax.Array) -> jax.Array:
-  """Which training images the fine-tuning sees.
+  """Which of `size` training images the fine-tuning sees: i32[M] positions, sorted.
 
   Args:
-    size: N, images in the training split.
-    share: Of them, in (0, 1].
+    size: N.
+    share: In (0, 1]. M is share * N, rounded, at least 1; fewer if `none` leaves fewer.
     overlap: Whether they hold stolen images: `any`, drawn as if nobody knew which those are; `none`; `all`, the stolen
       ones first.
     stolen: i[S], positions of the stolen images.
     key: Random key.
-
-  Returns:
-    i32[M] positions, sorted. M is share * N, rounded, at least 1; fewer if `none` leaves fewer.
 
   >>> choose_share(10, 0.4, "all", np.array([7, 8]), jax.random.key(0)).tolist()[-2:]
   [7, 8]

@@ -54,13 +54,7 @@ def save_tree(path: Path, tree: dict[str, Any], *, replace: bool = True) -> None
 
 
 def load_tree(path: Path) -> dict[str, Any]:
-  """Reads what `save_tree` wrote, as NumPy arrays, whatever devices wrote it.
-
-  Args:
-    path: The checkpoint's folder.
-
-  Returns:
-    Nested dicts of arrays.
+  """Reads what `save_tree` wrote, as nested dicts of NumPy arrays, whatever devices wrote it.
 
   Raises:
     FileNotFoundError: There is no complete checkpoint.
@@ -74,20 +68,15 @@ def load_tree(path: Path) -> dict[str, Any]:
 
 def _save(path: Path, host: dict[str, Any], replace: bool) -> None:
   if is_remote(path):
-    with tempfile.TemporaryDirectory() as local:
-      folder = Path(local) / path.name
-      _write(folder, host)
-      if path.exists():
-        remove_tree(path)
-      for file in _files(folder):  # the checksums come last: without them it is none
-        target = path / file.relative_to(folder).as_posix()
-        make_folder(target.parent, exist_ok=True)
-        target.write_bytes(file.read_bytes())
+    if path.exists():
+      remove_tree(path)
+    _write_elsewhere(path, host)
     return
   # A name of its own: others may be at the same one.
   new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+  write = _write_here if is_text(new) else _write_elsewhere  # TensorStore takes no other names
   try:
-    _write(new, host)
+    write(new, host)
     if path.exists() and replace:
       path.rename(new.with_suffix(".old"))
     if not path.exists():
@@ -104,22 +93,18 @@ def clear_unfinished(folder: Path) -> None:
       shutil.rmtree(begun, ignore_errors=True)
 
 
-def _write(folder: Path, host: dict[str, Any]) -> None:
-  if is_text(folder):  # TensorStore takes no other names
-    _write_here(folder, host)
-    return
-  with tempfile.TemporaryDirectory() as local:
-    _write_here(Path(local) / "tree", host)
-    shutil.copytree(Path(local) / "tree", folder)
-
-
 def _write_here(folder: Path, host: dict[str, Any]) -> None:
   _ignore_late_answers()
   # Not the asynchronous one, whose threads outlive an error.
   with _quiet(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
     checkpointer.save(folder.absolute(), args=ocp.args.StandardSave({"schema": np.int32(SCHEMA), **host}))
-  sums = {file.relative_to(folder).as_posix(): _checksum(file) for file in _files(folder)}
-  (folder / _CHECKSUMS).write_text(json.dumps(sums, indent=1))
+  (folder / _CHECKSUMS).write_text(json.dumps(_checksums(folder), indent=1))
+
+
+def _write_elsewhere(folder: Path, host: dict[str, Any]) -> None:
+  with tempfile.TemporaryDirectory() as local:
+    _write_here(Path(local) / "tree", host)
+    _copy(Path(local) / "tree", folder)
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -147,8 +132,7 @@ def _load(path: Path) -> dict[str, Any]:
 def _ignore_late_answers() -> None:
   """Keeps TensorStore's threads from printing tracebacks after one write of a checkpoint has failed.
 
-  Orbax closes its event loops then, in threads that may outlive the call, and waits for no other write; those that end
-  later print that nobody takes their answer.
+  Orbax closes its event loops then and waits for no other write; those that end later print that nobody takes them.
   """
   new_event_loop = asyncio.new_event_loop
 
@@ -188,17 +172,18 @@ def _on_disk(path: Path) -> Iterator[Path]:
     yield path
     return
   with tempfile.TemporaryDirectory() as local:
-    _fetch(path, Path(local))
+    _copy(path, Path(local))
     yield Path(local)
 
 
-def _fetch(folder: Path, local: Path) -> None:
-  for path in folder.iterdir():
+def _copy(folder: Path, target: Path) -> None:
+  """Copies a checkpoint; its checksums last, without which it is none."""
+  make_folder(target, exist_ok=True)
+  for path in sorted(folder.iterdir(), key=lambda path: path.name == _CHECKSUMS):
     if path.is_dir():
-      (local / path.name).mkdir()
-      _fetch(path, local / path.name)
+      _copy(path, target / path.name)
     else:
-      (local / path.name).write_bytes(path.read_bytes())
+      (target / path.name).write_bytes(path.read_bytes())
 
 
 def _check(path: Path, folder: Path) -> bool:
@@ -206,24 +191,25 @@ def _check(path: Path, folder: Path) -> bool:
   file = folder / _CHECKSUMS
   if not file.is_file():
     return False
+  found = _checksums(folder)
   try:
-    sums = json.loads(file.read_text())
-    names = {found.relative_to(folder).as_posix() for found in _files(folder)} - {_CHECKSUMS}
-    missing, other = sorted(sums.keys() - names), sorted(names - sums.keys())
+    written = dict(json.loads(file.read_text()).items())
   except (ValueError, AttributeError) as error:
     raise DamagedCheckpointError(f"{path}: damaged, {_CHECKSUMS} cannot be read") from error
-  if missing or other:
-    raise DamagedCheckpointError(f"{path}: damaged, {(missing or other)[0]} {'is missing' if missing else 'is new'}")
-  for name, checksum in sums.items():
-    if _checksum(folder / name) != checksum:
-      raise DamagedCheckpointError(f"{path}: damaged, {name} is not what was written")
+  for names, what in (
+    (written.keys() - found.keys(), "is missing"),
+    (found.keys() - written.keys(), "is new"),
+    ({name for name in written if written[name] != found.get(name)}, "is not what was written"),
+  ):
+    if names:
+      raise DamagedCheckpointError(f"{path}: damaged, {min(names)} {what}")
   return True
 
 
-def _files(folder: Path) -> list[Path]:
-  return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _CHECKSUMS) + sorted(
-    folder.glob(_CHECKSUMS)
-  )
+def _checksums(folder: Path) -> dict[str, str]:
+  """Of all files but themselves."""
+  files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / _CHECKSUMS)
+  return {file.relative_to(folder).as_posix(): _checksum(file) for file in files}
 
 
 def _checksum(file: Path) -> str:

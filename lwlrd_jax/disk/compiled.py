@@ -32,18 +32,18 @@ def keep_compiled() -> None:
   warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry", UserWarning)
   if (named := setting("jax_compilation_cache_dir")) is not None:  # $JAX_COMPILATION_CACHE_DIR
     if not is_remote(named):
-      _say_if_full(Path(named))
+      _warn_if_full(Path(named))
     return
   folder = private_folder("compiled") / _processor()
-  _say_if_full(folder)
+  _warn_if_full(folder)
   jax.config.update("jax_compilation_cache_dir", str(folder))
   # The smallest as well: a sweep begins with a few hundred, which take seconds together.
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
   prune(folder, _BYTES)
 
 
-def _say_if_full(folder: Path) -> None:
-  """Says that nothing can be added to a folder, if so; what is in it may still be read."""
+def _warn_if_full(folder: Path) -> None:
+  """Reports a folder to which nothing can be added; what is in it may still be read."""
   probe = folder / f".probe-{os.getpid()}"
   try:
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import filelock
 import numpy as np
@@ -27,6 +27,14 @@ _OF_A_VOLUME = {"lost+found"}
 _BEFORE_IT_BEGAN = {_LOCK, _WRITER, ".config.json.new"}
 # Of config.json and the directory's layout.
 SCHEMA = 1
+# What is kept as arrays by name:
+# - samples: pictures of reconstructions, u8.
+# - survival: what is left of a bit in [0, 1] by layer and plane, f32[layers, 32] by member. Planes count from the least
+#   significant: 23 of the mantissa, 8 of the exponent, the sign.
+# - outcomes: figures image by image, f32 by "<column>/<member>", whose means are the table's. Of `reid`, `ssim`, `psnr`
+#   and `mse` an entry a stolen image; of `auc` and `downstream_auc` an entry a test image, the AUC and its influence on
+#   it (`metrics.utility.auc_by_image`).
+ArrayFile = Literal["samples", "survival", "outcomes"]
 
 
 class RunDirectory:
@@ -61,16 +69,21 @@ class RunDirectory:
     Raises:
       UserError: It names `out`.
     """
-    try:
-      _check(path, resume=resume, overwrite=overwrite)
-    except OSError as error:  # a loop of links, a folder that may not be read, a share that is not there
-      raise UserError(f"`out` {path}: cannot be read ({error.strerror}); allowed: a folder you can write") from error
-    try:
+    with out_errors(path, "read"):  # a loop of links, a folder that may not be read, a share that is not there
+      there = path.exists()
+      # What `overwrite` was killed at is in a folder inside.
+      is_run = (path / "config.json").is_file() or (overwrite and (path / ".replaced" / "config.json").is_file())
+      usable = resume or not there or never_began(path)
+    if resume and not is_run:
+      raise UserError(f"`resume` `out` {path}: no run there to resume")
+    if not usable and not path.is_dir():
+      raise UserError(f"`out` {path}: is a file; allowed: a folder to create")
+    if not usable and not overwrite:
+      raise UserError(f"`out` {path}: exists; allowed: a new folder, or `resume` or `overwrite` beside it")
+    if not usable and not is_run:
+      raise UserError(f"`out` {path}: holds something that is no run, which `overwrite` does not delete")
+    with out_errors(path, "written" if resume or there else "created"):
       check_writable(path)
-    except OSError as error:
-      if resume or path.exists():
-        raise UserError(f"`out` {path}: cannot be written ({error.strerror})") from error
-      raise UserError(f"`out` {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
 
   @classmethod
   def create(cls, path: Path, *, overwrite: bool) -> "RunDirectory":
@@ -80,21 +93,17 @@ class RunDirectory:
       UserError: It cannot be made.
     """
     run = cls(path)
-    try:
+    with out_errors(path, "created"):
       if overwrite:
         run.set_aside()
       make_folder(run.path, exist_ok=True)
-    except OSError as error:
-      raise UserError(f"`out` {path}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
     if not is_remote(path) and run.path.stat().st_mode & 0o077:
       console.print(f"`out` {path}: belongs to another user, and others may read what is written there")
     return run
 
   @contextlib.contextmanager
   def lock(self) -> Iterator[None]:
-    """Keeps other sweeps out while one writes here; a process that ends, however it does, gives it up.
-
-    There is no such thing in a bucket.
+    """Keeps other sweeps out while one writes here, until the process ends in whatever way; not in a bucket.
 
     Raises:
       UserError: Another one writes here; it says which.
@@ -104,25 +113,21 @@ class RunDirectory:
       return
     holder = self.path / _WRITER
     lock = filelock.FileLock(self.path / _LOCK)
-    try:
-      lock.acquire(blocking=False)
-    except filelock.Timeout as error:
-      who = "another sweep"
-      with contextlib.suppress(OSError, ValueError, KeyError):
-        found = json.loads(holder.read_text())
-        who = f"process {found['process']} on {found['host']}, since {found['since']},"
-      raise UserError(
-        f"`out` {self.path}: {who} is writing there; allowed: another folder, or to wait for it"
-      ) from error
-    except OSError as error:
-      raise UserError(f"`out` {self.path}: cannot be written ({error.strerror})") from error
+    with out_errors(self.path, "written"):
+      try:
+        lock.acquire(blocking=False)
+      except filelock.Timeout as error:
+        who = "another sweep"
+        with contextlib.suppress(OSError, ValueError, KeyError):
+          found = json.loads(holder.read_text())
+          who = f"process {found['process']} on {found['host']}, since {found['since']},"
+        raise UserError(
+          f"`out` {self.path}: {who} is writing there; allowed: another folder, or to wait for it"
+        ) from error
     try:
       since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-      me = {"process": os.getpid(), "host": socket.gethostname(), "since": since}
-      try:
-        holder.write_text(json.dumps(me))
-      except OSError as error:
-        raise UserError(f"`out` {self.path}: cannot be written ({error.strerror})") from error
+      with out_errors(self.path, "written"):
+        holder.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": since}))
       yield
     finally:
       with contextlib.suppress(OSError):
@@ -132,9 +137,8 @@ class RunDirectory:
   def set_aside(self) -> None:
     """Renames the folder, if it is there, until `finish` or `take_back`.
 
-    Where it cannot be renamed, such as a mounted volume or a folder in one that may not be written, its files are moved
-    into a folder inside it, config.json first. A kill between two of them leaves an old run that is in two places, and
-    no config.json in the first: the next `set_aside` moves what is left.
+    Where it cannot be renamed, such as a mounted volume, its files are moved into a folder inside it, config.json
+    first. After a kill between two of them there is no config.json in the first: the next `set_aside` moves the rest.
 
     Raises:
       UserError: A sweep is writing there.
@@ -143,7 +147,8 @@ class RunDirectory:
     if not self.path.exists() or never_began(self.path):
       return
     with self.lock():
-      if not self._holds_the_working_directory():
+      # With the working directory inside, renaming would take relative paths along.
+      if is_remote(self.path) or not Path.cwd().is_relative_to(self.path.resolve()):
         try:
           if self._beside.exists():
             remove_tree(self._beside)
@@ -163,10 +168,6 @@ class RunDirectory:
     for file in sorted(files, key=lambda file: file.name != "config.json"):
       file.rename(self._inside / file.name)
 
-  def _holds_the_working_directory(self) -> bool:
-    """Renamed, it would take relative paths along."""
-    return not is_remote(self.path) and Path.cwd().is_relative_to(self.path.resolve())
-
   def take_back(self) -> None:
     """Undoes `set_aside`; there is no new run."""
     if self._beside.exists():
@@ -180,8 +181,7 @@ class RunDirectory:
 
   def write_config(self, config: dict[str, Any]) -> None:
     """Writes config.json."""
-    text = json.dumps({"schema": SCHEMA, **config}, indent=2)
-    replace_file(self.path / "config.json", (text + "\n").encode())
+    self._write_json("config.json", {"schema": SCHEMA, **config})
 
   def update_config(self, **entries: Any) -> None:
     """Replaces top-level entries of config.json."""
@@ -200,8 +200,8 @@ class RunDirectory:
       raise UserError(f"{self.path}: no run there (config.json is missing)") from None
     except (OSError, ValueError) as error:
       raise UserError(f"{file}: cannot be read ({error})") from error
-    if not isinstance(config, dict) or config.get("schema") != SCHEMA:
-      found = config.get("schema") if isinstance(config, dict) else None
+    found = config.get("schema") if isinstance(config, dict) else None
+    if found != SCHEMA:
       raise UserError(f"{file}: schema {found}, this version reads {SCHEMA}")
     return config
 
@@ -216,46 +216,31 @@ class RunDirectory:
     file = self.path / "results.parquet"
     return pd.read_parquet(io.BytesIO(file.read_bytes())) if file.exists() else results_table([])
 
-  def write_samples(self, samples: dict[str, np.ndarray]) -> None:
-    """Writes samples.npz, pictures of reconstructions: u8 arrays by name."""
-    self._write_arrays("samples.npz", samples)
-
-  def read_samples(self) -> dict[str, np.ndarray]:
-    """Reads samples.npz; empty if there is none."""
-    return self._read_arrays("samples.npz")
-
-  def write_survival(self, survival: dict[str, np.ndarray]) -> None:
-    """Writes survival.npz, what is left of a bit in [0, 1] by layer and plane: f32[layers, 32] by member.
-
-    Planes count from the least significant: 23 of the mantissa, 8 of the exponent, the sign.
-    """
-    self._write_arrays("survival.npz", survival)
-
-  def read_survival(self) -> dict[str, np.ndarray]:
-    """Reads survival.npz; empty if there is none."""
-    return self._read_arrays("survival.npz")
-
-  def write_outcomes(self, outcomes: dict[str, np.ndarray]) -> None:
-    """Writes outcomes.npz: figures image by image, f32 arrays by "<column>/<member>", whose means are the table's.
-
-    Of `reid`, `ssim`, `psnr` and `mse` an entry a stolen image; of `auc` and `downstream_auc` an entry a test image,
-    the AUC and its influence on it (`metrics.utility.auc_by_image`).
-    """
-    self._write_arrays("outcomes.npz", outcomes)
-
-  def read_outcomes(self) -> dict[str, np.ndarray]:
-    """Reads outcomes.npz; empty if there is none."""
-    return self._read_arrays("outcomes.npz")
-
   def write_rate_distortion(self, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rate_distortion.json: dicts of codec, setting, bytes_per_image and psnr."""
-    text = json.dumps(list(rows), indent=2)
-    replace_file(self.path / "rate_distortion.json", (text + "\n").encode())
+    self._write_json("rate_distortion.json", list(rows))
 
   def read_rate_distortion(self) -> list[dict[str, Any]]:
     """Reads rate_distortion.json; empty if there is none."""
     file = self.path / "rate_distortion.json"
     return json.loads(file.read_text()) if file.exists() else []
+
+  def _write_json(self, name: str, content: Any) -> None:
+    replace_file(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
+
+  def write_arrays(self, file: ArrayFile, arrays: dict[str, np.ndarray]) -> None:
+    """Writes one of the files of arrays; see `ArrayFile`."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    replace_file(self.path / f"{file}.npz", buffer.getvalue())
+
+  def read_arrays(self, file: ArrayFile) -> dict[str, np.ndarray]:
+    """Its arrays by name; empty if there is no such file."""
+    path = self.path / f"{file}.npz"
+    if not path.exists():
+      return {}
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+      return dict(arrays)
 
   def save(self, name: str, tree: dict[str, Any]) -> None:
     """Writes the checkpoint `name`."""
@@ -269,35 +254,17 @@ class RunDirectory:
 
     return load_tree(self.path / "checkpoints" / name)
 
-  def _write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    replace_file(self.path / name, buffer.getvalue())
 
-  def _read_arrays(self, name: str) -> dict[str, np.ndarray]:
-    file = self.path / name
-    if not file.exists():
-      return {}
-    with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
-      return dict(arrays)
+@contextlib.contextmanager
+def out_errors(path: Path, done: str) -> Iterator[None]:
+  """Turns an error of the disk into a user's mistake; `done` is what failed: read, written or created."""
+  try:
+    yield
+  except OSError as error:
+    allowed = "" if done == "written" else "; allowed: a folder you can write"
+    raise UserError(f"`out` {path}: cannot be {done} ({error.strerror}){allowed}") from error
 
 
 def never_began(path: Path) -> bool:
   """Whether a folder holds no more than a run that was killed before it wrote anything, if that much."""
   return path.is_dir() and {file.name for file in path.iterdir()} <= _BEFORE_IT_BEGAN | _OF_A_VOLUME
-
-
-def _check(path: Path, *, resume: bool, overwrite: bool) -> None:
-  # What --overwrite was killed at is in a folder inside.
-  is_run = (path / "config.json").is_file() or (overwrite and (path / ".replaced" / "config.json").is_file())
-  if resume and not is_run:
-    raise UserError(f"`resume` `out` {path}: no run there to go on with")
-  if resume or not path.exists() or never_began(path):
-    return
-  if not path.is_dir():
-    raise UserError(f"`out` {path}: is a file; allowed: a folder to create")
-  if overwrite and is_run:
-    return
-  if overwrite:
-    raise UserError(f"`out` {path}: holds something that is no run, which `overwrite` does not delete")
-  raise UserError(f"`out` {path}: exists; allowed: a new folder, or `resume` or `overwrite` beside it")

@@ -18,7 +18,8 @@ def environment() -> dict[str, Any]:
   """What the figures may depend on beside the flags: versions, devices, precision, commit."""
   devices = jax.devices()
   return {
-    "versions": _versions(),
+    # What runs is this version, whether or not it, or another, is installed.
+    "versions": {"lwlrd_jax": lwlrd_jax.__version__, **{name: metadata.version(name) for name in _LIBRARIES}},
     "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
     # The runs of a study may differ in it.
     "matmul_precision": setting("jax_default_matmul_precision"),
@@ -27,23 +28,12 @@ def environment() -> dict[str, Any]:
 
 
 @functools.cache
-def _versions() -> dict[str, str]:
-  # What runs is this version, whether or not it, or another, is installed.
-  return {"lwlrd_jax": lwlrd_jax.__version__, **{name: metadata.version(name) for name in _LIBRARIES}}
-
-
-@functools.cache
 def _git_commit() -> str | None:
   """Commit of the package's checkout; None outside of one."""
+  command = ["git", "rev-parse", "HEAD"]
+  folder = Path(__file__).parent
   try:
-    answer = subprocess.run(
-      ["git", "rev-parse", "HEAD"],
-      cwd=Path(__file__).parent,
-      capture_output=True,
-      text=True,
-      timeout=10,
-      check=False,
-    )
+    answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=False)
   except (OSError, subprocess.TimeoutExpired):
     return None
   return answer.stdout.strip() or None

@@ -33,15 +33,14 @@ class Run:
 
   @functools.cached_property
   def outcomes(self) -> dict[str, np.ndarray]:
-    """Figures image by image: f32 arrays by "<column>/<member>"; see `RunDirectory.write_outcomes`."""
-    return self._directory.read_outcomes()
+    """Figures image by image: f32 arrays by "<column>/<member>"; see `directory.ArrayFile`."""
+    return self._directory.read_arrays("outcomes")
 
   @functools.cached_property
   def log(self) -> pd.DataFrame:
     """What happened, an event a row, oldest first: `time` (UTC), `event`, and every field of any event."""
     events = read_log(self.path)
-    columns = dict.fromkeys(["time", "event", *itertools.chain(*events)])
-    table = pd.DataFrame(events, columns=list(columns))
+    table = pd.DataFrame(events, columns=list(dict.fromkeys(["time", "event", *itertools.chain(*events)])))
     return table.assign(time=pd.to_datetime(table.time, utc=True))
 
   def find(self, **where: Any) -> pd.Series:
@@ -84,7 +83,7 @@ class Run:
     """A member's model, ready to call; on any device, whatever devices trained it.
 
     Args:
-      build: What made the network, where that was one of a file (`model` FILE.py:NAME`): NAME itself, imported from
+      build: What made the network, where that was one of a file (`model` FILE.py:NAME): NAME itself, imported from
         the file. Nothing that lies in a run's directory is ever executed.
       **where: As for `find`, e.g. decay=0.7, attack="transpose"; or member="...".
 

@@ -22,10 +22,10 @@ def cached_tree(recipe: dict[str, Any], make: Callable[[], dict[str, Any]]) -> t
 
   Args:
     recipe: Everything the result depends on, as JSON: settings, a hash of the data, library versions.
-    make: Makes it; nested dicts of arrays.
+    make: Makes it.
 
   Returns:
-    The tree, and whether it came from the cache.
+    The tree, nested dicts of arrays, and whether it came from the cache.
 
   Raises:
     UserError: What is in the cache is damaged.
@@ -35,7 +35,7 @@ def cached_tree(recipe: dict[str, Any], make: Callable[[], dict[str, Any]]) -> t
     return load_tree(path), True
   tree = make()
   private_folder(_FOLDER)
-  if is_finite(tree):  # what diverged is for this run to tell of, and for none to go on from
+  if is_finite(tree):  # what diverged is for this run to report, and for none to start from
     save_tree(path, tree, replace=False)  # another sweep may have been faster, and a third may be reading that
   return tree, False
 

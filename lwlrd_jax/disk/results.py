@@ -33,9 +33,7 @@ class Column(NamedTuple):
 # In the table's order. The table is a contract: add columns, never rename or drop one.
 COLUMNS = {
   "member": Column("member", "text", "name of the member, and of its checkpoint; unique in a run"),
-  "attack": Column(
-    "attack", "text", "attack whose infected model this started from; none for controls that never saw one"
-  ),
+  "attack": Column("attack", "text", "attack whose infected model it started from; none for controls that saw none"),
   "model": Column("model", "text", "network"),
   "dataset": Column("data set", "text", "data set"),
   "seed": Column("seed", "count", "number of the infection, 0 .. seeds - 1"),
@@ -46,9 +44,7 @@ COLUMNS = {
     "untreated, clean, mean_image, originals, noise_images, vanilla, high_lr, reversed, super_ft_long, super_ft_short, "
     "lwlrd",
   ),
-  "decay": Column(
-    "decay", "rate", "learning-rate factor from one layer to the next; empty where the schedule has none"
-  ),
+  "decay": Column("decay", "rate", "learning-rate factor from one layer to the next; empty where there is none"),
   "lr_max": Column("lr_max", "rate", "largest learning rate of any layer at any step; empty without fine-tuning"),
   "floor": Column("floor", "rate", "share of lr_max below which no layer's rate falls; 0 without a floor"),
   "granularity": Column("decay by", "text", "what the decay counts: layer or block"),
@@ -64,9 +60,7 @@ COLUMNS = {
   "accuracy": Column("accuracy", "score", "share of right test labels, in [0, 1]"),
   "balanced_accuracy": Column("balanced accuracy", "score", "mean recall over classes, in [0, 1]"),
   "auc": Column("AUC", "score", "macro area under the ROC curve on the test split, in [0, 1]"),
-  "auc_val": Column(
-    "AUC, validation", "score", "macro AUC on the validation split, by which schedules are chosen; in [0, 1]"
-  ),
+  "auc_val": Column("AUC, validation", "score", "macro AUC on the validation split, by which schedules are chosen"),
   "downstream_auc": Column(
     "AUC, downstream",
     "score",
@@ -80,18 +74,12 @@ COLUMNS = {
     "re-identified, %", "percent", "share of stolen images re-identified among all training images, in [0, 1]"
   ),
   "ber": Column(
-    "bit errors, %",
-    "percent",
-    "bit error rate of an embedded code, 0.5 if nothing is left; empty for attacks without one",
+    "bit errors, %", "percent", "bit error rate of an embedded code, 0.5 if nothing is left; empty without one"
   ),
-  "exact": Column(
-    "exact images, %", "percent", "share of stolen images whose code arrives without an error; empty likewise"
-  ),
-  "host_auc": Column(
-    "AUC before hiding", "score", "of an untreated DEC model: AUC of the same model before anything was hidden in it"
-  ),
+  "exact": Column("exact images, %", "percent", "share of stolen images whose code has no error; empty without one"),
+  "host_auc": Column("AUC before hiding", "score", "of an untreated DEC model: AUC before anything was hidden in it"),
   "codec_psnr": Column(
-    "PSNR of the codec, dB", "decimal", "likewise: psnr of what the image codec alone makes of the stolen images, dB"
+    "PSNR of the codec, dB", "decimal", "likewise: PSNR of what the image codec alone makes of the stolen images, dB"
   ),
   "payload_bytes": Column("payload, MB", "megabytes", "likewise: bytes hidden in it, redundancy not counted"),
   "carrier_share": Column(
@@ -100,10 +88,10 @@ COLUMNS = {
     "likewise: share of the carrier's room that they take, redundancy counted, in [0, 1]",
   ),
   "scrubbed_planes": Column(
-    "scrubbed planes", "text", "mantissa planes that scrub replaced, by layer from the input; empty without scrub"
+    "scrubbed planes", "text", "mantissa planes that scrub replaced, by layer; empty without scrub"
   ),
   "scrub_reinitialised": Column(
-    "re-initialised weights", "whole", "weights that scrub re-initialised, as the outputs do not depend on them"
+    "re-initialised weights", "whole", "weights that scrub re-initialised: outputs do not depend on them"
   ),
   "scrub_kept": Column(
     "weights kept without a gradient",
@@ -114,9 +102,7 @@ COLUMNS = {
   "surviving_mantissa": Column("mantissa, MB", "megabytes", "its part in the 23 mantissa planes, bytes"),
   "surviving_exponent": Column("exponent, MB", "megabytes", "its part in the 8 exponent planes, bytes"),
   "surviving_sign": Column("sign, MB", "megabytes", "its part in the sign plane, bytes"),
-  "surviving_extra": Column(
-    "extra tensors, MB", "megabytes", "its part in entries of the checkpoint that belong to no layer, bytes"
-  ),
+  "surviving_extra": Column("extra tensors, MB", "megabytes", "its part in entries that belong to no layer, bytes"),
   "surviving_dead": Column(
     "in dead weights, MB",
     "megabytes",

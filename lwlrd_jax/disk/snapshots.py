@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,24 +24,8 @@ from lwlrd_jax.watch.progress import console
 _FOLDER = ".snapshots"
 
 
-class _Index(NamedTuple):
-  """Whose a snapshot is.
-
-  Attributes:
-    file: Where this stands.
-    snapshot: Name of the checkpoint's folder, beside it.
-    members: In the order of the arrays' first axis.
-    steps: That all of them had taken.
-  """
-
-  file: Path
-  snapshot: str
-  members: list[str]
-  steps: int
-
-
 class SnapshotFolder:
-  """Snapshots of a run. What is in it when a run begins or goes on is read once: every process sees the same.
+  """Snapshots of a run. What is in it when a run begins or is resumed is read once: every process sees the same.
 
   Attributes:
     reached: Steps that a member had taken, by name; of those that had begun.
@@ -52,10 +36,10 @@ class SnapshotFolder:
   """
 
   def __init__(self, run: Path, every: float):
-    self._load = functools.lru_cache(1)(_load)  # the members of a wave are next to each other
+    self.every = every
+    self._load = functools.lru_cache(1)(load_tree)  # the members of a wave are next to each other
     self._folder = run / _FOLDER
-    self._every = every
-    self._place: dict[str, tuple[str, int]] = {}
+    self._place: dict[str, tuple[Path, int]] = {}
     self.reached: dict[str, int] = {}
     for index in _indices(self._folder):
       for i, name in enumerate(index.members):
@@ -64,8 +48,8 @@ class SnapshotFolder:
           self.reached[name] = index.steps
 
   def of(self, members: Sequence[str]) -> "WaveSnapshots":
-    """Those of a wave: of members that had all come equally far."""
-    return WaveSnapshots(self, members, self._every)
+    """Those of a wave, whose members had all come equally far."""
+    return WaveSnapshots(self, members)
 
   def load(self, member: str) -> Reached:
     """How far one member had come; its arrays without an axis of members.
@@ -74,21 +58,22 @@ class SnapshotFolder:
       DamagedCheckpointError: It is damaged.
       FileNotFoundError: It is gone.
     """
-    name, i = self._place[member]
-    leaves, losses = self._load(self._folder / name)
-    return Reached(losses.shape[1], [leaf[i] for leaf in leaves], losses[i])
+    snapshot, i = self._place[member]
+    tree = self._load(snapshot)
+    leaves, losses = tree["leaves"], tree["losses"]
+    return Reached(losses.shape[1], [leaves[leaf][i] for leaf in sorted(leaves)], losses[i])
 
   def save(self, members: Sequence[str], reached: Reached) -> None:
     """Keeps how far a wave has come, in the place of what was kept of it before."""
     make_folder(self._folder, exist_ok=True)
     wave = hashlib.sha256(json.dumps(list(members)).encode()).hexdigest()[:16]
-    snapshot = f"{wave}-{secrets.token_hex(4)}"
-    tree: dict[str, Any] = {"leaves": {f"{i:04}": leaf for i, leaf in enumerate(reached.leaves)}}
-    save_tree(self._folder / snapshot, {**tree, "losses": reached.losses})
-    entry = {"snapshot": snapshot, "members": list(members), "steps": reached.steps}
+    snapshot = self._folder / f"{wave}-{secrets.token_hex(4)}"
+    leaves = {f"{i:04}": leaf for i, leaf in enumerate(reached.leaves)}
+    save_tree(snapshot, {"leaves": leaves, "losses": reached.losses})
+    entry = {"snapshot": snapshot.name, "members": list(members), "steps": reached.steps}
     replace_file(self._folder / f"{wave}.json", json.dumps(entry).encode())
     for old in self._folder.glob(f"{wave}-*"):
-      if old.name != snapshot:
+      if old != snapshot:
         remove_tree(old)
 
   def drop(self, done: Collection[str]) -> None:
@@ -96,16 +81,15 @@ class SnapshotFolder:
     for index in _indices(self._folder):
       if set(index.members) <= set(done):
         index.file.unlink(missing_ok=True)
-        remove_tree(self._folder / index.snapshot)
+        remove_tree(index.snapshot)
 
 
 class WaveSnapshots:
-  """Snapshots of one wave, for the engine; see `SnapshotFolder.of` and `engine.population.Snapshots`."""
+  """Snapshots of one wave, as `engine.population.Snapshots` has them."""
 
-  def __init__(self, folder: SnapshotFolder, members: Sequence[str], every: float):
+  def __init__(self, folder: SnapshotFolder, members: Sequence[str]):
     self._folder = folder
     self._members = members
-    self._every = every
     self._kept = time.monotonic()
 
   def restore(self) -> Reached | None:
@@ -115,19 +99,19 @@ class WaveSnapshots:
     try:
       each = [self._folder.load(member) for member in self._members]
     except (DamagedCheckpointError, FileNotFoundError) as error:
-      console.print(f"snapshot of {self._members[0]} and others: {error}; they begin anew")
+      console.print(f"snapshot of {self._members[0]} and others: {error}; they start again")
       return None
-    console.print(f"going on with {len(each)} members after {each[0].steps} steps")
+    console.print(f"resumed with {len(each)} members after {each[0].steps} steps")
     leaves = [np.stack(leaves) for leaves in zip(*(one.leaves for one in each), strict=True)]
     return Reached(each[0].steps, leaves, np.stack([one.losses for one in each]))
 
   def keep(self, reached: Callable[[], Reached]) -> None:
     """Keeps how far they have come, every so often."""
-    if time.monotonic() - self._kept > self._every:
+    if time.monotonic() - self._kept > self._folder.every:
       self.keep_now(reached)
 
   def keep_now(self, reached: Callable[[], Reached]) -> None:
-    """Keeps it."""
+    """Keeps how far they have come."""
     self._folder.save(self._members, reached())
     self._kept = time.monotonic()
 
@@ -137,15 +121,20 @@ def remove_snapshots(run: Path) -> None:
   remove_tree(run / _FOLDER)
 
 
+class _Index(NamedTuple):
+  """Whose a snapshot is: members in the order of its arrays' first axis, and the steps that all of them had taken."""
+
+  file: Path
+  snapshot: Path
+  members: list[str]
+  steps: int
+
+
 def _indices(folder: Path) -> Iterator[_Index]:
   """Whose there are. Another process may be deleting some."""
   for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
     with contextlib.suppress(FileNotFoundError):
-      index = _Index(file, **json.loads(file.read_text()))
-      if (folder / index.snapshot).is_dir():
-        yield index
-
-
-def _load(path: Path) -> tuple[list[np.ndarray], np.ndarray]:
-  tree = load_tree(path)
-  return [tree["leaves"][name] for name in sorted(tree["leaves"])], tree["losses"]
+      entry = json.loads(file.read_text())
+      snapshot = folder / entry["snapshot"]
+      if snapshot.is_dir():
+        yield _Index(file, snapshot, entry["members"], entry["steps"])

@@ -1,7 +1,4 @@
-"""The one training loop: a compiled program of a few steps, called until all are done.
-
-Infection, fine-tuning, held codes and the image codec train by it.
-"""
+"""The one training loop, of infection, fine-tuning, held codes and the image codec."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -15,7 +12,7 @@ State = TypeVar("State")
 
 
 class Call(NamedTuple):
-  """What a call of the program reads.
+  """What a call of the compiled program reads.
 
   Attributes:
     positions: i32[...], examples of the split.
@@ -35,7 +32,7 @@ def train(
   *,
   sharding: jax.sharding.Sharding | None = None,
 ) -> State:
-  """Trains.
+  """Trains by a compiled program of a few steps, called until all are done; returns the last state.
 
   Args:
     advance: Takes the steps of a call: from a state, examples and the call, whose positions are those in the examples,
@@ -43,11 +40,8 @@ def train(
     start: Makes the first state, once the examples of the first call are there.
     data: The split, on the device or read ahead from the host.
     calls: In order, at least one.
-    after: Receives both once they are computed: progress is what is done, not what is queued.
+    after: Receives both results of `advance` once they are computed: progress is what is done, not what is queued.
     sharding: Where examples are to be; the default device if None.
-
-  Returns:
-    The last state.
   """
   state: Any = None
   read = portions(data, [call.positions for call in calls], sharding)

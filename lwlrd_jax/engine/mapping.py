@@ -12,20 +12,13 @@ from lwlrd_jax.models.network import Network, Params
 # `loop` takes members one after another, `vmap` all of them side by side, a number so many side by side.
 Strategy = Literal["loop", "vmap"] | int
 
-
-# Of a training step. On two cores, nine members of 0.03 GFLOP a step were 1.8 times as fast side by side, of 0.12 a
-# little slower, of 0.26 a fifth: they crowd each other out of the cache (docs/performance.md).
+# Operations of a training step. On two cores, nine members of 0.03 GFLOP a step were 1.8 times as fast side by side, of
+# 0.12 a little slower, of 0.26 a fifth: they crowd each other out of the cache (docs/performance.md).
 _SMALL = 1e8
 
 
 def default_strategy(network: Network, params: Params, batch_size: int) -> Strategy:
-  """What was fastest for such members: on CPUs a loop, unless networks are very small; else `vmap`.
-
-  Args:
-    network: The members' structure.
-    params: Their weights, or the shapes of these.
-    batch_size: Images a step.
-  """
+  """What was fastest for members of these weights (or shapes): on CPUs a loop, unless networks are very small."""
   if jax.default_backend() != "cpu":
     return "vmap"
   return "vmap" if training_flops(network, params, batch_size) < _SMALL else "loop"
@@ -48,44 +41,28 @@ def side_by_side(strategy: Strategy, members: int) -> int:
 
 
 def map_members(of_member: Callable[..., Any], trees: tuple[Any, ...], strategy: Strategy) -> Any:
-  """Maps a function over members; traced once in each of at most two forms.
-
-  Args:
-    of_member: Takes one member's trees.
-    trees: The same with a leading axis of members in every array.
-    strategy: How.
-
-  Returns:
-    What it returns, with a leading axis of members.
-  """
+  """Maps a function of one member's trees over trees with a leading axis of members in every array."""
   members = len(jax.tree.leaves(trees)[0])
   together = side_by_side(strategy, members)
-  if together == 1:
-    return jax.lax.map(lambda member: of_member(*member), trees)
-  if together == members:
+  if together == members > 1:
     return jax.vmap(of_member)(*trees)
-  return jax.lax.map(lambda member: of_member(*member), trees, batch_size=together)
+  batch_size = together if together > 1 else None
+  return jax.lax.map(lambda member: of_member(*member), trees, batch_size=batch_size)
 
 
 def advance_members(
   of_member: Callable[[Any, Any], tuple[Any, Any]], states: Any, inputs: Any, strategy: Strategy
 ) -> tuple[Any, Any]:
-  """As `map_members`, of what turns a member's state into its next one; that takes the place of the last in memory.
+  """As `map_members`, for a function that returns a member's next state, which replaces the last one in memory.
 
   A map would read all states from one stack and write all to another, which costs members in turns some hundredths of
   their time.
 
   Args:
-    of_member: Takes one member's state and input; returns its next state, and what else there is to say.
+    of_member: From one member's state and input to its next state and what else it returns.
     states: With a leading axis of members in every array.
     inputs: The same.
-    strategy: How.
-
-  Returns:
-    States, and what was said, with a leading axis of members.
-
-  Raises:
-    ValueError: Turns would not be even.
+    strategy: How; turns have to be even.
   """
   members = len(jax.tree.leaves(states)[0])
   together = side_by_side(strategy, members)
@@ -93,24 +70,21 @@ def advance_members(
     raise ValueError(f"{members} members in turns of {together}")
   if together == members > 1:
     return jax.vmap(of_member)(states, inputs)
-  of_turn = jax.vmap(of_member) if together > 1 else _of_one(of_member)
+
+  def alone(state: Any, given: Any) -> tuple[Any, Any]:
+    # Not mapped over an axis of one: what has one axis more is computed otherwise.
+    found = of_member(*jax.tree.map(lambda leaf: leaf[0], (state, given)))
+    return jax.tree.map(lambda leaf: leaf[None], found)
+
+  of_turn = jax.vmap(of_member) if together > 1 else alone
 
   def take_turn(states: Any, turn: tuple[jax.Array, Any]) -> tuple[Any, Any]:
     first, given = turn
     now = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, together), states)
-    after, said = of_turn(now, given)
-    return jax.tree.map(lambda leaf, new: jax.lax.dynamic_update_slice_in_dim(leaf, new, first, 0), states, after), said
+    after, found = of_turn(now, given)
+    replace = lambda leaf, new: jax.lax.dynamic_update_slice_in_dim(leaf, new, first, 0)  # noqa: E731
+    return jax.tree.map(replace, states, after), found
 
   by_turn = jax.tree.map(lambda leaf: leaf.reshape(-1, together, *leaf.shape[1:]), inputs)
-  states, said = jax.lax.scan(take_turn, states, (jnp.arange(0, members, together), by_turn))
-  return states, jax.tree.map(lambda leaf: leaf.reshape(members, *leaf.shape[2:]), said)
-
-
-def _of_one(of_member: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-  """The function behind an axis of one, without mapping: what has one axis more is computed otherwise."""
-
-  def run(state: Any, given: Any) -> Any:
-    found = of_member(*jax.tree.map(lambda leaf: leaf[0], (state, given)))
-    return jax.tree.map(lambda leaf: leaf[None], found)
-
-  return run
+  states, found = jax.lax.scan(take_turn, states, (jnp.arange(0, members, together), by_turn))
+  return states, jax.tree.map(lambda leaf: leaf.reshape(members, *leaf.shape[2:]), found)

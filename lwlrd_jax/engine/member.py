@@ -1,7 +1,6 @@
 """Fine-tuning of ONE member of a population: its state and its step."""
 
 import dataclasses
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -10,8 +9,7 @@ import optax
 
 from lwlrd_jax.data.batches import Batches, read
 from lwlrd_jax.data.device import DeviceSplit
-from lwlrd_jax.engine.labels import layer_labels
-from lwlrd_jax.engine.optimizer import INNER, layerwise
+from lwlrd_jax.engine.optimizer import INNER, layer_labels, layerwise
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.task import Compute, task_gradient
 
@@ -47,17 +45,9 @@ class Member:
   def step(
     self, state: MemberState, lr: jax.Array, images: jax.Array, labels: jax.Array, key: jax.Array | None = None
   ) -> tuple[MemberState, jax.Array]:
-    """One optimizer step. At rates of 0 nothing changes but the optimizer's state.
+    """One optimizer step, at rates f32[layers]; arguments as of `task_gradient`.
 
-    Args:
-      state: State before.
-      lr: f32[layers], this step's learning rates.
-      images: f32[B, H, W, C] in [0, 1].
-      labels: i32[B] or u8[B, K].
-      key: Random key of dropout and the like; None for a network without.
-
-    Returns:
-      State after, and the loss before, f32[].
+    At rates of 0 nothing changes but the optimizer's state. Returns the state after, and the loss before, f32[].
     """
     loss, grads, statistics = task_gradient(
       self.network, state.params, images, labels, self.label_smoothing, self.compute, key
@@ -65,26 +55,14 @@ class Member:
     weights = self.network.weights(state.params)
     updates, opt_state = self._tx(weights).update(grads, state.opt_state, weights, lr=lr)
     moves = (lr != 0).any()
-    statistics = {
-      name: jax.tree.map(functools.partial(jnp.where, moves), new, state.params[name])
-      for name, new in statistics.items()
-    }
+    before = {name: state.params[name] for name in statistics}
+    statistics = jax.tree.map(lambda new, old: jnp.where(moves, new, old), statistics, before)
     return MemberState({**optax.apply_updates(weights, updates), **statistics}, opt_state), loss
 
   def run(
     self, state: MemberState, lr: jax.Array, data: DeviceSplit, batches: Batches
   ) -> tuple[MemberState, jax.Array]:
-    """Several steps in a row.
-
-    Args:
-      state: State before.
-      lr: f32[steps, layers].
-      data: The training split.
-      batches: What each step reads.
-
-    Returns:
-      State after, and each step's loss, f32[steps].
-    """
+    """Several steps in a row, at rates f32[steps, layers]: the state after, and each step's loss, f32[steps]."""
 
     def body(state: MemberState, now: tuple[jax.Array, Batches]) -> tuple[MemberState, jax.Array]:
       rates, batch = now

@@ -7,20 +7,14 @@ import psutil
 
 
 class TooLargeError(Exception):
-  """A program that would take more memory than there is; it was not begun.
-
-  Attributes:
-    needed: Bytes it takes of a device.
-    free: Bytes that the device has left.
-  """
+  """A program that would take more memory of a device than is free. It was not started."""
 
   def __init__(self, needed: int, free: int):
     super().__init__(f"{needed / 1e9:.2f} GB of {free / 1e9:.2f} GB that are free")
-    self.needed, self.free = needed, free
 
 
 def free_memory() -> int | None:
-  """Of one of this process's devices, in bytes; None where it does not say. CPU devices share the machine's."""
+  """Bytes free on one of this process's devices; None if it does not report them. CPU devices share the machine's."""
   device = jax.local_devices()[0]
   if device.platform == "cpu":
     return psutil.virtual_memory().available
@@ -30,8 +24,16 @@ def free_memory() -> int | None:
   return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
 
 
+def free_on_device(devices: int | None = None) -> int | None:
+  """As `free_memory`; of a CPU the share of one device, if so many are used (all by default)."""
+  free = free_memory()
+  if free is not None and jax.local_devices()[0].platform == "cpu":
+    free //= devices or jax.local_device_count()
+  return free
+
+
 def taken_by(compiled: Any) -> int:
-  """Bytes that a compiled program takes of a device beside its data: arguments and results, and what is between."""
+  """Bytes of a device that a compiled program takes: its code, arguments, results and what is between."""
   found = compiled.memory_analysis()
   return (
     found.argument_size_in_bytes
@@ -42,25 +44,13 @@ def taken_by(compiled: Any) -> int:
   )
 
 
-def free_on_device(devices: int | None = None) -> int | None:
-  """As `free_memory`; of so many devices of a CPU (all, if None) each one's share."""
-  free = free_memory()
-  if free is not None and jax.local_devices()[0].platform == "cpu":
-    free //= devices or jax.local_device_count()
-  return free
-
-
 def check_room(compiled: Any, devices: int) -> None:
-  """Refuses a program that this process's devices have no room for.
+  """Refuses a program that runs on so many of this process's devices if it does not fit on one of them.
 
-  Its arguments are counted too: they are not there yet, or a part of them is, and then it is the safer side.
-
-  Args:
-    compiled: The program.
-    devices: How many of them it runs on: a CPU's share the memory.
+  Its arguments count as not yet allocated, which is on the safe side.
 
   Raises:
-    TooLargeError: They have not.
+    TooLargeError: It does not fit.
   """
   free, needed = free_on_device(devices), taken_by(compiled)
   if free is not None and needed > free:
@@ -68,12 +58,11 @@ def check_room(compiled: Any, devices: int) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-  """Whether that is what an error is about."""
-  return isinstance(error, TooLargeError) or (
-    isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
-  )
+  """Whether an error says that memory is short."""
+  exhausted = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+  return exhausted or isinstance(error, TooLargeError)
 
 
 def in_a_line(error: BaseException) -> str:
-  """The beginning of what it says."""
+  """The beginning of an error's message."""
   return str(error).strip().split("\n")[0][:200]

@@ -12,14 +12,34 @@ INNER: dict[str, Callable[[], optax.GradientTransformation]] = {
   "adam": optax.scale_by_adam,
   "momentum": lambda: optax.trace(decay=0.9),
   "sgd": optax.identity,
-  # Of the two Super-Fine-Tuning presets. Their rates were made for networks with batch normalisation; without it they
-  # end in NaN within a few steps. Clipping to a gradient of norm 1 keeps them in play, as they have to be to be
-  # compared.
+  # Of the two Super-Fine-Tuning presets. Their rates were made for networks with batch normalisation. Without it they
+  # end in NaN within a few steps, unless gradients are clipped to norm 1: then they can be compared.
   "sgd-clip": lambda: optax.clip_by_global_norm(1.0),
   "momentum-wd-clip": lambda: optax.chain(
     optax.clip_by_global_norm(1.0), optax.add_decayed_weights(5e-4), optax.trace(decay=0.9)
   ),
 }
+
+
+def layer_labels(params: Params, layers: tuple[str, ...]) -> Params:
+  """Labels every parameter with the number of its layer, its column in a schedule.
+
+  Args:
+    params: Nested dicts whose top-level keys are layers.
+    layers: Layer names in the order of a schedule's columns.
+
+  Returns:
+    A tree like `params` with an int in [0, len(layers)) at each leaf.
+
+  Raises:
+    ValueError: A parameter of no layer, or a layer without parameters. Nothing is trained at a rate by default.
+
+  >>> layer_labels({"b": {"kernel": 0.0, "bias": 0.0}, "a": {"kernel": 0.0}}, ("a", "b"))
+  {'a': {'kernel': 0}, 'b': {'bias': 1, 'kernel': 1}}
+  """
+  if set(params) != set(layers) or len(set(layers)) != len(layers):
+    raise ValueError(f"parameters are of layers {sorted(params)}, but the order of layers names {list(layers)}")
+  return jax.tree_util.tree_map_with_path(lambda path, _: layers.index(path[0].key), params)
 
 
 def layerwise(inner: optax.GradientTransformation, labels: Params) -> optax.GradientTransformationExtraArgs:
@@ -36,13 +56,10 @@ def layerwise(inner: optax.GradientTransformation, labels: Params) -> optax.Grad
   Returns:
     The transformation; its updates are added to the parameters.
   """
-  layers = sorted(set(jax.tree.leaves(labels)))
-  return optax.chain(inner, optax.multi_transform({layer: _scale_by_rate_of(layer) for layer in layers}, labels))
 
-
-def _scale_by_rate_of(layer: int) -> optax.GradientTransformationExtraArgs:
-  def update(updates, state, params=None, *, lr, **_):
+  def scale(updates, state, params=None, *, lr, **_):
     del params
-    return jax.tree.map(lambda u: -lr[layer] * u, updates), state
+    return jax.tree.map(lambda layer, update: -lr[layer] * update, labels, updates), state
 
-  return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
+  by_layer = optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), scale)
+  return optax.chain(inner, by_layer)

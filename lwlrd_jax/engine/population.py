@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -73,23 +73,14 @@ class Snapshots(Protocol):
     """Keeps it: nothing will come of them in this process."""
 
 
-class _NoSnapshots:
-  def restore(self) -> Reached | None:
-    return None
-
-  def keep(self, reached: Callable[[], Reached]) -> None:
-    del reached
-
-  keep_now = keep
-
-
 @contextlib.contextmanager
-def kept_at_the_end(snapshots: Snapshots, reached: Callable[[], Reached]) -> Iterator[None]:
+def kept_at_the_end(snapshots: Snapshots | None, reached: Callable[[], Reached]) -> Iterator[None]:
   """Keeps how far members have come if what is done within stops the work, or fails."""
   try:
     yield
   except (stopping.Stopped, Exception):
-    snapshots.keep_now(reached)
+    if snapshots is not None:
+      snapshots.keep_now(reached)
     raise
 
 
@@ -118,41 +109,46 @@ class Finetuning:
   mesh: jax.sharding.Mesh | None = None
 
 
-class _Calls(NamedTuple):
-  """A fine-tuning in equal calls of one compiled program. Padding steps and members have rate 0: nothing changes.
+class _Program(NamedTuple):
+  """A fine-tuning as equal calls of one compiled program. Padding steps and members have rate 0: nothing changes.
 
   Attributes:
-    rows: Members, with those that fill turns.
-    per_call: Steps that a call takes.
-    each: Positions and batches of each call, with its rates f32[rows, steps, layers].
+    member: How each member trains.
     strategy: How a device maps over its members.
     mesh: The devices.
+    rows: Members, with those that fill turns.
+    per_call: Steps that a call takes.
+    calls: Of each, inputs are its rates f32[rows, steps, layers] and its batches.
   """
 
-  rows: int
-  per_call: int
-  each: list[Call]
+  member: Member
   strategy: Strategy
   mesh: jax.sharding.Mesh
+  rows: int
+  per_call: int
+  calls: list[Call]
 
   @property
   def everywhere(self) -> NamedSharding:
     """Of what all members read."""
     return NamedSharding(self.mesh, PartitionSpec())
 
-  def compile(self, member: Member, params: Params, part: DeviceSplit, call: Call) -> jax.stages.Compiled:
-    """The program that all calls run; those find it compiled then."""
+  def arguments(self, state: MemberState, part: DeviceSplit, call: Call) -> tuple[Any, ...]:
+    """Of `advance`."""
+    rates, batches = call.inputs
+    return self.member, self.strategy, self.mesh, state, rates, part, batches._replace(positions=call.positions)
+
+  def compile(self, params: Params, part: DeviceSplit, call: Call) -> jax.stages.Compiled:
+    """What `advance` runs, and finds compiled then. Parameters may be shapes."""
     sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
     states = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-      jax.eval_shape(lambda params: start(member, params, self.rows, self.mesh), params),
+      jax.eval_shape(lambda params: start(self.member, params, self.rows, self.mesh), params),
     )
-    rates, batches = call.inputs
-    batches = batches._replace(positions=call.positions)
-    return advance.lower(member, self.strategy, self.mesh, states, rates, part, batches).compile()
+    return advance.lower(*self.arguments(states, part, call)).compile()
 
 
-def _calls(params: Params, schedules: np.ndarray, data: DeviceSplit, key: jax.Array, how: Finetuning) -> _Calls:
+def _program(params: Params, schedules: np.ndarray, data: DeviceSplit, key: jax.Array, how: Finetuning) -> _Program:
   """Arguments as of `finetune`."""
   schedules, network = np.asarray(schedules, np.float32), how.member.network
   members, steps, layers = schedules.shape
@@ -162,23 +158,23 @@ def _calls(params: Params, schedules: np.ndarray, data: DeviceSplit, key: jax.Ar
   if strategy is None:
     strategy = default_strategy(network, network.declared(params), how.batch_size)
   per_call = steps_per_call(data, steps, min(how.batch_size, len(data)))
-  calls = -(-steps // per_call)
+  count = -(-steps // per_call)
   turn = mesh.size * side_by_side(strategy, -(-members // mesh.size))
-  padding = (-members % turn, calls * per_call - steps)
-  rates = np.pad(schedules, ((0, padding[0]), (0, padding[1]), (0, 0)))
-  batches = task_batches(key, data, how.batch_size, calls * per_call, how.augment, is_random=network.is_random)
-  each = [
+  rates = np.pad(schedules, ((0, -members % turn), (0, count * per_call - steps), (0, 0)))
+  batches = task_batches(key, data, how.batch_size, count * per_call, how.augment, is_random=network.is_random)
+  calls = [
     Call(of_call.positions, (rates[:, i * per_call :][:, :per_call], of_call))
     for i, of_call in enumerate(in_calls(batches, per_call))
   ]
-  return _Calls(len(rates), per_call, each, strategy, mesh)
+  return _Program(how.member, strategy, mesh, len(rates), per_call, calls)
 
 
 def compile_finetune(params: Params, schedules: np.ndarray, data: DeviceSplit, how: Finetuning) -> jax.stages.Compiled:
   """The program that `finetune` would run, and nothing of it run; arguments as there, of `params` the shapes alone."""
-  calls = _calls(params, schedules, data, jax.random.key(0), how)
-  part, positions = next(portions(data, [calls.each[0].positions], calls.everywhere))
-  return calls.compile(how.member, params, part, calls.each[0]._replace(positions=positions))
+  program = _program(params, schedules, data, jax.random.key(0), how)
+  first = program.calls[0]
+  part, positions = next(portions(data, [first.positions], program.everywhere))
+  return program.compile(params, part, first._replace(positions=positions))
 
 
 def finetune(
@@ -212,43 +208,40 @@ def finetune(
     ValueError: `schedules` does not have one rate for each layer.
     TooLargeError: The devices have no room for so many members.
   """
-  calls, member, (members, steps, _) = _calls(params, schedules, data, key, how), how.member, np.shape(schedules)
-  snapshots = snapshots or _NoSnapshots()
-  reached = snapshots.restore()
+  program, (members, steps, _) = _program(params, schedules, data, key, how), np.shape(schedules)
+  reached = None if snapshots is None else snapshots.restore()
   if reached is not None and reached.steps == steps:
-    structure = jax.tree.structure(member.network.declared(params))
+    structure = jax.tree.structure(how.member.network.declared(params))
     return Population(jax.tree.unflatten(structure, reached.leaves), reached.losses)
-  if reached is not None and reached.steps % calls.per_call:
+  if reached is not None and reached.steps % program.per_call:
     reached = None  # it was taken between other calls than these
   done = 0 if reached is None else reached.steps
   losses = [] if reached is None else [reached.losses]
 
   def begin(part: DeviceSplit, call: Call) -> MemberState:
-    # Asked what it takes before anything of that is allocated.
-    check_room(calls.compile(member, params, part, call), calls.mesh.size)
-    state = start(member, params, calls.rows, calls.mesh)
+    # Before anything of it is allocated.
+    check_room(program.compile(params, part, call), program.mesh.size)
+    state = start(how.member, params, program.rows, program.mesh)
     on_steps(done)
     return state if reached is None else _resumed(state, reached)
-
-  def steps_of(state: MemberState, part: DeviceSplit, call: Call) -> tuple[MemberState, jax.Array]:
-    rates, batches = call.inputs
-    return advance(member, calls.strategy, calls.mesh, state, rates, part, batches._replace(positions=call.positions))
 
   def after(state: MemberState, loss: jax.Array) -> None:
     nonlocal done
     losses.append(np.asarray(loss)[:members])
-    before, done = done, min(done + calls.per_call, steps)
+    before, done = done, min(done + program.per_call, steps)
     if done < steps:
       reached_now = functools.partial(_reached, state, np.concatenate(losses, axis=1))
-      snapshots.keep(reached_now)
+      if snapshots is not None:
+        snapshots.keep(reached_now)
       with kept_at_the_end(snapshots, reached_now):
         on_steps(done - before)
 
-  state = train(steps_of, begin, data, calls.each[-(-done // calls.per_call) :], after, sharding=calls.everywhere)
+  left = program.calls[-(-done // program.per_call) :]
+  state = train(lambda *now: advance(*program.arguments(*now)), begin, data, left, after, sharding=program.everywhere)
   kept = jax.tree.map(lambda leaf: leaf[:members], jax.device_get(state.params))
   population = Population(kept, np.concatenate(losses, axis=1)[:, :steps])
   with kept_at_the_end(snapshots, population.reached):
-    on_steps(steps - (len(calls.each) - 1) * calls.per_call)  # of the last call
+    on_steps(steps - (len(program.calls) - 1) * program.per_call)  # of the last call
   return population
 
 
@@ -260,13 +253,12 @@ def _reached(state: MemberState, losses: np.ndarray) -> Reached:
 
 def _resumed(state: MemberState, reached: Reached) -> MemberState:
   """States as they were, in the places of those at the start."""
-  leaves, structure = jax.tree.flatten(state)
 
   def place(leaf: jax.Array, kept: np.ndarray) -> jax.Array:
     filled = np.concatenate([kept, np.repeat(kept[:1], len(leaf) - len(kept), axis=0)])
     return jax.device_put(filled, leaf.sharding)
 
-  return jax.tree.unflatten(structure, [place(*pair) for pair in zip(leaves, reached.leaves, strict=True)])
+  return jax.tree.map(place, state, jax.tree.unflatten(jax.tree.structure(state), reached.leaves))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2, 3))
@@ -286,19 +278,9 @@ def advance(
   data: DeviceSplit,
   batches: Batches,
 ) -> tuple[MemberState, jax.Array]:
-  """A few steps of every member.
+  """A few steps of every member, at rates f32[members, steps, layers]; turns are even, and equal on all devices.
 
-  Args:
-    member: How a member trains.
-    strategy: How a device maps over its members.
-    mesh: The devices; its size divides the number of members, and each has even turns.
-    state: Every member's state; its memory is reused.
-    rates: f32[members, steps, layers].
-    data: The training split, or as much of it as these steps read.
-    batches: What each step reads.
-
-  Returns:
-    The states after, and losses f32[members, steps].
+  Returns the states after, in the memory of those before, and losses f32[members, steps].
   """
   sharded, everywhere = PartitionSpec(AXIS), PartitionSpec()
 
@@ -311,9 +293,6 @@ def advance(
     check_vma=False,
   )
   def on_each_device(state, rates, data, batches):
-    def run(state, rates):
-      return member.run(state, rates, data, batches)
-
-    return advance_members(run, state, rates, strategy)
+    return advance_members(lambda state, rates: member.run(state, rates, data, batches), state, rates, strategy)
 
   return on_each_device(state, rates, data, batches)

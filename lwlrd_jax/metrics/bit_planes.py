@@ -1,7 +1,7 @@
 """How many bits are set in each plane of arrays of 32-bit words, by column or by row.
 
-A word is masked so that each of its four bytes is a counter of one plane; up to 255 such words add up without a carry,
-and one sum counts four planes. That is some ten times as fast on a CPU as counting one plane after another.
+A word is masked so that each of its four bytes counts one plane; up to 255 such words add up without a carry. One sum
+counts four planes, some ten times as fast on a CPU as counting one plane after another.
 """
 
 import jax
@@ -17,11 +17,7 @@ _LANES, _ROWS = 16, 64
 
 
 def set_by_column(mask: jax.Array, *arrays: jax.Array) -> list[jax.Array]:
-  """Set bits of the words of a mask, in each column.
-
-  Args:
-    mask: bool[R, C], which words count.
-    arrays: u32[R, C] each.
+  """Set bits in each column of arrays u32[R, C], of the words of a mask bool[R, C].
 
   Returns:
     i32[32, C] of each array, the least significant plane first.

@@ -18,14 +18,9 @@ _NO_CHANCE = 20
 
 
 class SurvivingBytes(NamedTuple):
-  """Capacity in bytes, f32[] each.
+  """Capacity in bytes, f32[] each: of the 23 mantissa planes, the 8 exponent planes and the sign plane.
 
-  Attributes:
-    mantissa: Of the 23 mantissa planes.
-    exponent: Of the 8 exponent planes.
-    sign: Of the sign plane.
-    dead: What the bits of dead weights still say about what they were.
-    extra: Of entries of the checkpoint that belong to no layer.
+  `dead` is what the bits of dead weights still say about what they were; `extra` is of entries that belong to no layer.
   """
 
   mantissa: jax.Array
@@ -48,49 +43,36 @@ def survival(before: Params, after: Params, live: Params, layers: tuple[str, ...
   Each bit plane of some weights is a binary symmetric channel whose flip rate p is counted between the two versions.
   An attacker who knows the positions can send 1 - H(p) bits a weight through it (Shannon 1948), H the binary entropy.
   Rates are counted for the weights into each output unit, dead and live ones apart, and for those out of each unit that
-  says nothing: whoever knows which units fine-tuning spares gets through by those, whatever happens to the others.
-  Summed over groups and planes, in bytes. Unchanged weights give 4 bytes each, weights drawn anew give close to 0 in
-  their mantissas.
+  says nothing: an attacker who knows which units fine-tuning spares gets through by those, whatever happens to the
+  others. Summed over groups and planes, in bytes. Unchanged weights give 4 bytes each, re-initialised ones close to 0
+  in their mantissas.
 
-  Exponents of weights drawn anew mostly agree with the old ones for no other reason than that weights of a layer are
-  alike, and 1 - H counts that. `dead` does not: it is the mutual information between old and new bits, which is 0 when
-  the new ones do not depend on the old.
+  Exponents of re-initialised weights mostly agree with the old ones, as weights of a layer are alike, and 1 - H counts
+  that. `dead` does not: it is the mutual information between old and new bits, 0 if the new do not depend on the old.
 
   Args:
     before: The checkpoint as the attacker left it: {layer: arrays}, f32; other entries may be there.
     after: The same after the defence.
-    live: bool tree like the layers' arrays, see `models.liveness.live_weights`, of the model just before any finishing
-      step.
+    live: bool tree like the layers' arrays: `models.liveness.live_weights` of the model before any finisher.
     layers: Names of the layers.
-
-  Returns:
-    The capacities.
   """
   # Called outside of a compiled program, arrays of one shape share one; a deep network's would take minutes to compile.
-  found = [[_array_bits(before[layer][name], after[layer][name], live[layer][name]) for name in before[layer]]
-           for layer in layers]  # fmt: skip
+  trees = [(before[layer], after[layer], live[layer]) for layer in layers]
+  found = [[_array_bits(old[name], new[name], alive[name]) for name in old] for old, new, alive in trees]
   sizes = tuple(sum(leaf.size for leaf in before[layer].values()) for layer in layers)
-  entries = {name: before[name] for name in before if name not in layers and name in after}
-  return _summed_up(found, sizes, entries, {name: after[name] for name in entries})
+  extra = [(before[name], after[name]) for name in sorted(before) if name not in layers and name in after]
+  return _summed_up(found, sizes, extra)
 
 
 @functools.partial(jax.jit, static_argnums=1)
 def _summed_up(
-  found: list[list[tuple[jax.Array, jax.Array]]], sizes: tuple[int, ...], before: Params, after: Params
+  found: list[list[tuple[jax.Array, jax.Array]]], sizes: tuple[int, ...], entries: list[tuple[Params, Params]]
 ) -> Survival:
-  """What the arrays of each layer come to, and the entries that belong to none."""
-  dead_bits = jnp.float32(0)
-  by_layer = []
-  for arrays in found:
-    total = jnp.zeros(PLANES)
-    for bits, dead in arrays:
-      total, dead_bits = total + bits, dead_bits + dead
-    by_layer.append(total)
-  planes = jnp.stack(by_layer)
+  """What the arrays of each layer come to, and the entries that belong to none, before and after."""
+  planes = jnp.stack([sum((bits for bits, _ in arrays), start=jnp.zeros(PLANES)) for arrays in found])
   per_plane = planes.sum(axis=0) / 8
-  extra = jnp.float32(0)
-  for name in sorted(before):
-    extra += _extra_bytes(before[name], after[name])
+  dead_bits = sum((dead for arrays in found for _, dead in arrays), start=jnp.float32(0))
+  extra = sum((_extra_bytes(*entry) for entry in entries), start=jnp.float32(0))
   whole = SurvivingBytes(per_plane[:23].sum(), per_plane[23:31].sum(), per_plane[31], dead_bits / 8, extra)
   return Survival(whole, planes / jnp.asarray([float(size) for size in sizes])[:, None])
 
@@ -101,11 +83,7 @@ def binary_entropy(p: jax.Array) -> jax.Array:
   >>> binary_entropy(jnp.array([0.0, 0.5, 1.0])).tolist()
   [0.0, 1.0, 0.0]
   """
-
-  def term(q: jax.Array) -> jax.Array:
-    return q * jnp.log2(jnp.where(q > 0, q, 1))
-
-  return jnp.abs(term(p) + term(1 - p))
+  return jnp.abs(_plog2p(p) + _plog2p(1 - p))
 
 
 def mutual_information(counts: jax.Array) -> jax.Array:
@@ -117,13 +95,13 @@ def mutual_information(counts: jax.Array) -> jax.Array:
   0.0
   """
   total = jnp.maximum(counts.sum(axis=(0, 1)), 1)
+  joint = _plog2p(counts / total).sum(axis=(0, 1))
+  first, second = (_plog2p(counts.sum(axis=axis) / total).sum(axis=0) for axis in (0, 1))
+  return jnp.maximum(joint - first - second, 0)
 
-  def plogp(part: jax.Array) -> jax.Array:
-    p = part / total
-    return p * jnp.log2(jnp.where(p > 0, p, 1))
 
-  joint = plogp(counts).sum(axis=(0, 1))
-  return jnp.maximum(joint - plogp(counts.sum(axis=0)).sum(axis=0) - plogp(counts.sum(axis=1)).sum(axis=0), 0)
+def _plog2p(p: jax.Array) -> jax.Array:
+  return p * jnp.log2(jnp.where(p > 0, p, 1))
 
 
 def by_chance(counts: jax.Array) -> jax.Array:
@@ -135,11 +113,8 @@ def by_chance(counts: jax.Array) -> jax.Array:
   same sums, the smaller of the two is within a third for 4 pairs, within a fifth for 8, and within an eighth from 30 on
   wherever it matters, mostly below.
 
-  Args:
-    counts: f32[2, 2, ...].
-
   Returns:
-    Bits, f32[...]; 0 where a bit has but one value.
+    Bits, of counts f32[2, 2, ...] f32[...]; 0 where a bit has but one value.
   """
   total = jnp.maximum(counts.sum(axis=(0, 1)), 1)
   first, second = counts.sum(axis=1), counts.sum(axis=0)
@@ -155,14 +130,7 @@ def by_chance(counts: jax.Array) -> jax.Array:
 
 
 class _Counts(NamedTuple):
-  """Counts of the weights of G groups.
-
-  Attributes:
-    size: f32[G], weights.
-    flips: f32[32, G], by plane, how many of their bits flipped.
-    ones: f32[32, G], likewise, were 1.
-    both: f32[32, G], likewise, were 1 and flipped.
-  """
+  """Weights of G groups, f32[G]; and by plane how many of their bits flipped, were 1, or both, f32[32, G] each."""
 
   size: jax.Array
   flips: jax.Array

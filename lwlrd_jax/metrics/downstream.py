@@ -39,23 +39,21 @@ class _Examples(NamedTuple):
 def downstream_auc(
   num_outputs: int, versions: jax.Array, labels: jax.Array, val: DeviceSplit, test: DeviceSplit
 ) -> jax.Array:
-  """Trains fresh classifiers on images and labels, and tests them on real images.
+  """Trains fresh classifiers on images and labels, and tests them on real images, all averaged to 8 x 8 pixels.
 
-  Of several versions of the images, the one counts that a first classifier does best with on images that the attacker
-  has from elsewhere; the other classifiers are trained on that one alone. The same first weights and batches serve
-  every set of the same size: what differs is then the images and labels. All images are first made as small as 8 x 8
-  pixels, by averages.
+  Of several versions of the images, the one counts with which a first classifier does best on the attacker's own
+  images; the other classifiers are trained on that one alone. The same first weights and batches serve every set of the
+  same size: sets then differ by nothing but images and labels.
 
   Args:
     num_outputs: K, classes or findings.
-    versions: f32[V, S, H, W, C] in [0, 1], the same images in V versions. A pixel that is not finite is taken as grey.
+    versions: f32[V, S, H, W, C] in [0, 1], the same images in V versions. NaN is taken as grey.
     labels: i32[S] classes, or u8[S, K], as the attacker has them.
     val: Images and labels of the attacker's own, for the choice.
-    test: Real images and labels.
+    test: Real ones.
 
   Returns:
-    f32[len(test)]: macro AUC with each test image's influence on it (`auc_by_image`), mean over `CLASSIFIERS`
-    classifiers. Its mean is the AUC.
+    f32[len(test)]: `auc_by_image`, whose mean is the macro AUC; mean over `CLASSIFIERS` classifiers.
   """
   # One program for few versions as for many.
   missing = max(0, CLASSIFIERS - len(versions))
@@ -106,9 +104,8 @@ def _one(
   _, height, width, channels = stolen.images.shape
   shape = (height, width, channels)
   key_init, key_batches = jax.random.split(key)
-  network, params = split_model(
-    MLP(shape, num_outputs, width=_WIDTH, rngs=nnx.Rngs(params=key_init)), shape, num_outputs
-  )
+  model = MLP(shape, num_outputs, width=_WIDTH, rngs=nnx.Rngs(params=key_init))
+  network, params = split_model(model, shape, num_outputs)
   tx = optax.adamw(optax.linear_schedule(_LR, 0.0, _STEPS))
 
   def step(state: tuple[Params, Any], batch: jax.Array) -> tuple[tuple[Params, Any], None]:

@@ -13,6 +13,7 @@ from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS, PublicStatistics
 from lwlrd_jax.metrics.ssim import ssim
 
 Carry = TypeVar("Carry")
+Pair = tuple[jax.Array, jax.Array]
 
 # Training images compared at a time: bounds the memory that re-identification needs.
 _CHUNK = 1024
@@ -39,26 +40,25 @@ class Leakage(NamedTuple):
   mse: jax.Array
   reid: jax.Array
 
+  def figures(self) -> dict[str, float]:
+    """Cells of the results table by column."""
+    return {name: float(value.mean()) for name, value in self._asdict().items()}
 
-def versions(
-  extracted: jax.Array,
-  public: PublicStatistics,
-  restored: jax.Array | None = None,
-  names: tuple[str, ...] = tuple(POSTPROCESSINGS),
-) -> jax.Array:
+  def outcomes(self) -> dict[str, np.ndarray]:
+    """What intervals are made of: f32[S] by column."""
+    return {name: np.asarray(value) for name, value in self._asdict().items() if name != "ssim_naive"}
+
+
+def versions(extracted: jax.Array, public: PublicStatistics, restored: jax.Array | None = None) -> jax.Array:
   """Everything that an attacker makes of what they extracted: f32[P, S, H, W, C] in [0, 1], the raw version first.
 
   Args:
-    extracted: f32[S, H, W, C], raw.
+    extracted: f32[S, H, W, C], raw. If any pixel is not finite, every version of a post-processing is NaN.
     public: Statistics of such images.
     restored: f32[R, S, H, W, C], what the attacker's own restorations make of them, if there are any.
-    names: Post-processings; `raw` is the first.
-
-  Returns:
-    The versions. All of them are NaN where the raw extraction is not finite anywhere.
   """
   with jax.default_matmul_precision("highest"):
-    closed_form = jnp.stack([POSTPROCESSINGS[name](extracted, public) for name in names])
+    closed_form = jnp.stack([process(extracted, public) for process in POSTPROCESSINGS.values()])
   # Clipping would pass infinities off as white.
   closed_form = jnp.where(jnp.isfinite(extracted).all(), closed_form, jnp.nan)
   if restored is None or not len(restored):
@@ -67,6 +67,7 @@ def versions(
   return jnp.concatenate([closed_form, jnp.clip(jnp.nan_to_num(restored), 0, 1)])
 
 
+@jax.default_matmul_precision("highest")
 def leakage(
   candidates: jax.Array, stolen: jax.Array, data: DeviceSplit, public: PublicStatistics
 ) -> tuple[Leakage, jax.Array]:
@@ -84,13 +85,6 @@ def leakage(
     The figures, NaN where an extraction is not finite; and i32[], the version that is re-identified most, of those the
     one with the highest SSIM.
   """
-  with jax.default_matmul_precision("highest"):
-    return _leakage(candidates, stolen, data, public)
-
-
-def _leakage(
-  candidates: jax.Array, stolen: jax.Array, data: DeviceSplit, public: PublicStatistics
-) -> tuple[Leakage, jax.Array]:
   originals = scale(data.images[stolen])
   similarity = ssim(candidates, originals[None])
   squared_error = jnp.square(candidates - originals).mean(axis=(2, 3, 4))
@@ -111,8 +105,8 @@ def _leakage(
 def reidentification(candidates: jax.Array, stolen: jax.Array, data: DeviceSplit, mean: jax.Array) -> jax.Array:
   """Top-1 re-identification among all training images, by cosine similarity of deviations from the mean image.
 
-  Copies are one image: who finds any of them has found all, and they lose to another image, or tie with it, once.
-  Pictures come out inverted at times: if a version's negatives are recognised more often, that counts.
+  Copies are one image: an attacker who finds any of them has found all, and they lose to another image, or tie with it,
+  once. Pictures come out inverted at times: if a version's negatives are recognised more often, that counts.
 
   A tie with n other images counts 1 / (1 + n): reconstructions that are all the same score chance, which is one of all
   distinct images.
@@ -161,33 +155,29 @@ def reidentification(candidates: jax.Array, stolen: jax.Array, data: DeviceSplit
   def nearest(own: jax.Array, similarity: jax.Array, groups: jax.Array, _: jax.Array) -> jax.Array:
     return jnp.maximum(own, jnp.where(groups == own_group[:, None], similarity, -jnp.inf).max(axis=2))
 
-  def compared(similarity: jax.Array, groups: jax.Array, new: jax.Array) -> tuple[jax.Array, jax.Array]:
+  def compared(similarity: jax.Array, groups: jax.Array, new: jax.Array) -> Pair:
     other = new & (groups != own_group[:, None])
     ahead = similarity - own[..., None]
     return other & (ahead > _TIE), other & (jnp.abs(ahead) <= _TIE)
 
-  def count_images(carry: tuple[jax.Array, jax.Array], *chunk: jax.Array) -> tuple[jax.Array, jax.Array]:
-    better, equal = (found.sum(axis=2, dtype=jnp.int32) for found in compared(*chunk))
-    return carry[0] + better, carry[1] + equal
+  def counted(totals: Pair, better: jax.Array, equal: jax.Array) -> Pair:
+    return totals[0] + better.sum(axis=2, dtype=jnp.int32), totals[1] + equal.sum(axis=2, dtype=jnp.int32)
 
-  def count_groups(
-    carry: tuple[jax.Array, jax.Array, jax.Array], *chunk: jax.Array
-  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+  def count_images(totals: Pair, *chunk: jax.Array) -> Pair:
+    return counted(totals, *compared(*chunk))
+
+  def count_groups(carry: tuple[Pair, jax.Array], *chunk: jax.Array) -> tuple[Pair, jax.Array]:
+    totals, last = carry
     better, equal = compared(*chunk)
     # Groups come in ascending order: the last one that has tied so far is the largest number.
     tied = jnp.where(equal, chunk[1], -1)
-    so_far = jax.lax.cummax(jnp.concatenate([carry[2][..., None], tied], axis=2), axis=2)
-    first_of_group = equal & (tied > so_far[..., :-1])
-    return (
-      carry[0] + better.sum(axis=2, dtype=jnp.int32),
-      carry[1] + first_of_group.sum(axis=2, dtype=jnp.int32),
-      so_far[..., -1],
-    )
+    so_far = jax.lax.cummax(jnp.concatenate([last[..., None], tied], axis=2), axis=2)
+    return counted(totals, better, equal & (tied > so_far[..., :-1])), so_far[..., -1]
 
   own = over(varied, nearest, jnp.stack([own, -own]))
   zero = jnp.zeros(own.shape, jnp.int32)
   counts = over(uniform, count_images, (zero, zero))
-  better, equal, _ = over(varied, count_groups, (*counts, zero - 1))
+  (better, equal), _ = over(varied, count_groups, (counts, zero - 1))
   # Nothing compares with NaN, so nothing would be better than it.
   score = jnp.where((better == 0) & jnp.isfinite(own), 1 / (1 + equal.astype(jnp.float32)), 0)
   score = score.reshape(2, number, count)

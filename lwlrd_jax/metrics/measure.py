@@ -1,5 +1,6 @@
 """Everything that is measured of a member: one row of the results table, for many members in one call."""
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -25,23 +26,34 @@ MEASURES = 3
 _TO_TRAIN_ON = np.array([list(POSTPROCESSINGS).index(name) for name in ("raw", "per-pixel")])
 # Stolen images of which a picture is kept, at most.
 _SAMPLES = 8
+# Of the surviving bytes, what adds up to them; what is in dead weights is a part of the first three.
+_PARTS = ("mantissa", "exponent", "sign", "extra")
 
-_Read = tuple[Utility, jax.Array, jax.Array, Leakage, jax.Array, jax.Array]
+
+@functools.partial(
+  jax.tree_util.register_dataclass, data_fields=["train", "val", "test", "public"], meta_fields=["network"]
+)
+@dataclasses.dataclass(frozen=True)
+class Bench:
+  """What members are measured with.
+
+  Images were stolen from `train`, and are looked for there; an attacker chooses by `val`, and knows `public` of such
+  images; utility is measured on `test`.
+  """
+
+  network: Network
+  train: DeviceSplit
+  val: DeviceSplit
+  test: DeviceSplit
+  public: PublicStatistics
 
 
 class Measured(NamedTuple):
   """Figures of a member; of many, each with a leading axis of members.
 
-  Attributes:
-    utility: On the test split.
-    auc_val: f32[], AUC on the validation split.
-    auc_by_image: f32[test], see `auc_by_image`.
-    downstream: f32[test], see `downstream_auc`.
-    leakage: By stolen image, f32[S].
-    ber: f32[], see `Extraction`.
-    exact: f32[], likewise.
-    survival: What is left of the weights' bits.
-    samples: u8[min(8, S), H, W, C], a few reconstructions in the version that is re-identified most.
+  `auc_val` f32[] is of the validation split; `auc_by_image` and `downstream` f32[test] are those of `auc_by_image` and
+  `downstream_auc`; `ber` and `exact` f32[] are those of `Extraction`; `samples` u8[min(8, S), H, W, C] are a few
+  reconstructions in the version that is re-identified most.
   """
 
   utility: Utility
@@ -54,51 +66,46 @@ class Measured(NamedTuple):
   survival: Survival
   samples: jax.Array
 
+  def figures(self) -> dict[str, float]:
+    """Cells of the results table by column, of one member."""
+    surviving = {f"surviving_{name}": float(value) for name, value in self.survival.bytes._asdict().items()}
+    return {
+      **{name: float(value) for name, value in self.utility._asdict().items()},
+      "auc_val": float(self.auc_val),
+      "downstream_auc": float(self.downstream.mean()),
+      **self.leakage.figures(),
+      "ber": float(self.ber),
+      "exact": float(self.exact),
+      "surviving_bytes": sum(surviving[f"surviving_{part}"] for part in _PARTS),
+      **surviving,
+    }
+
+  def outcomes(self) -> dict[str, np.ndarray]:
+    """What intervals are made of, of one member: f32[S] of stolen and f32[test] of test images, by column."""
+    by_test_image = {"auc": np.asarray(self.auc_by_image), "downstream_auc": np.asarray(self.downstream)}
+    return {**self.leakage.outcomes(), **by_test_image}
+
 
 def measure(
-  network: Network,
-  attack: Attack,
-  params: Params,
-  live: Params,
-  infected: Infected,
-  train: DeviceSplit,
-  val: DeviceSplit,
-  test: DeviceSplit,
-  public: PublicStatistics,
-  strategy: Strategy = "loop",
+  bench: Bench, attack: Attack, infected: Infected, params: Params, live: Params, strategy: Strategy = "loop"
 ) -> Measured:
   """Measures members, on the device as far as the attack can be read there.
 
-  Args:
-    network: The model's structure.
-    attack: What reads the stolen images.
-    params: Members' checkpoints, stacked: a leading axis of members.
-    live: bool tree of the layers' weights, stacked likewise: see `metrics.capacity.survival`.
-    infected: What the attacker left, and kept.
-    train: Where images were stolen from, and are looked for.
-    val: What an attacker has of their own to choose by.
-    test: What utility is measured on.
-    public: What the attacker knows of such images.
-    strategy: How the device maps over members.
-
-  Returns:
-    The figures.
+  Their checkpoints `params`, and `live`, bool trees of the layers' weights (see `metrics.capacity.survival`), have a
+  leading axis of members; `infected` is what they were before the defence, and what the attacker kept.
   """
+  network = bench.network
   read = extract_population(network, attack, params, infected.secret, strategy)
-  useful, auc_val, by_image, leaked, samples, to_train_on = _measure(
-    network, strategy, params, read, infected.stolen, train, val, test, public
-  )
+  found, to_train_on = _measure(strategy, bench, params, read, infected.stolen)
   # Programs of their own, which other networks share: all in one takes several times as long to compile.
   members = len(to_train_on)
   if members == 1:  # the program that measures controls
-    alone = downstream_auc(network.num_outputs, to_train_on[0], read.labels[0], val, test)
+    alone = downstream_auc(network.num_outputs, to_train_on[0], read.labels[0], bench.val, bench.test)
     worth = jnp.where(jnp.isfinite(read.images).all(), alone, jnp.nan)[None]
   else:
-    worth = _worth(network.num_outputs, strategy, to_train_on, read, val, test)
-  of_members = [jax.tree.map(lambda leaf, i=i: leaf[i], (params, live)) for i in range(members)]
-  each = [survival(infected.params, after, alive, network.layers) for after, alive in of_members]
-  survived = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-  return Measured(useful, auc_val, by_image, worth, leaked, read.ber, read.exact, survived, samples)
+    worth = _worth(network.num_outputs, strategy, to_train_on, read, bench.val, bench.test)
+  each = [survival(infected.params, _one_of(params, i), _one_of(live, i), network.layers) for i in range(members)]
+  return Measured(downstream=worth, ber=read.ber, exact=read.exact, survival=_stacked(each), **found)
 
 
 def extract_population(
@@ -106,21 +113,12 @@ def extract_population(
 ) -> Extraction:
   """Reads members: one compiled program if the attack can be read on the device, else one after another.
 
-  Args:
-    network: The model's structure.
-    attack: What reads the stolen images.
-    params: Members' checkpoints, stacked.
-    secret: What the attacker kept.
-    strategy: How the device maps over members.
-
-  Returns:
-    Images f32[members, S, H, W, C], and rates f32[members].
+  Arguments are as for `measure`; every array of the extraction has a leading axis of members.
   """
   if attack.on_device:
     return _extract_on_device(network, attack, strategy, params, secret)
   members = len(jax.tree.leaves(params)[0])
-  each = [attack.read(network, jax.tree.map(lambda leaf, i=i: leaf[i], params), secret) for i in range(members)]
-  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+  return _stacked([attack.read(network, _one_of(params, i), secret) for i in range(members)])
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -130,34 +128,26 @@ def _extract_on_device(
   return map_members(lambda of_member: attack.read(network, of_member, secret), (params,), strategy)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jax.jit, static_argnums=0)
 def _measure(
-  network: Network,
-  strategy: Strategy,
-  params: Params,
-  read: Extraction,
-  stolen: jax.Array,
-  train: DeviceSplit,
-  val: DeviceSplit,
-  test: DeviceSplit,
-  public: PublicStatistics,
-) -> _Read:
-  """Utility, AUC on the validation split and by image, leakage, samples, and what classifiers are to be trained on."""
+  strategy: Strategy, bench: Bench, params: Params, read: Extraction, stolen: jax.Array
+) -> tuple[dict[str, Any], jax.Array]:
+  """Some fields of `Measured`, and what classifiers are to be trained on."""
+  network, test = bench.network, bench.test
 
-  def of_member(
-    params: Params, read: Extraction
-  ) -> tuple[Utility, jax.Array, jax.Array, Leakage, jax.Array, jax.Array]:
+  def of_member(params: Params, read: Extraction) -> tuple[dict[str, Any], jax.Array]:
     logits = predict(network, params, test.images)
-    candidates = versions(read.images, public, read.restored)
-    leaked, clearest = leakage(candidates, stolen, train, public)
-    return (
-      utility(logits, test.labels),
-      auc_of(network, network.declared(params), val),
-      auc_by_image(logits, test.labels),
-      leaked,
-      _as_pictures(candidates[clearest, sample_positions(candidates.shape[1])]),
-      jnp.concatenate([candidates[_TO_TRAIN_ON], candidates[clearest][None]]),
-    )
+    candidates = versions(read.images, bench.public, read.restored)
+    leaked, clearest = leakage(candidates, stolen, bench.train, bench.public)
+    shown = candidates[clearest, sample_positions(candidates.shape[1])]
+    found = {
+      "utility": utility(logits, test.labels),
+      "auc_val": auc_of(network, network.declared(params), bench.val),
+      "auc_by_image": auc_by_image(logits, test.labels),
+      "leakage": leaked,
+      "samples": jnp.round(jnp.nan_to_num(shown) * 255).astype(jnp.uint8),  # what is not finite is black
+    }
+    return found, jnp.concatenate([candidates[_TO_TRAIN_ON], candidates[clearest][None]])
 
   return map_members(of_member, (params, read), strategy)
 
@@ -171,6 +161,14 @@ def _worth(
     return jnp.where(jnp.isfinite(read.images).all(), worth, jnp.nan)
 
   return map_members(of_member, (to_train_on, read), strategy)
+
+
+def _one_of(trees: Params, i: int) -> Params:
+  return jax.tree.map(lambda leaf: leaf[i], trees)
+
+
+def _stacked(trees: list[Any]) -> Any:
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -199,8 +197,3 @@ def sample_positions(stolen: int) -> np.ndarray:
   ([0, 1, 2], [0, 2, 4, 6, 8, 10, 12, 14])
   """
   return np.linspace(0, stolen - 1, min(_SAMPLES, stolen)).round().astype(np.int32)
-
-
-def _as_pictures(images: jax.Array) -> jax.Array:
-  """f32 in [0, 1] -> u8, what is not finite black."""
-  return jnp.round(jnp.nan_to_num(images) * 255).astype(jnp.uint8)

@@ -1,7 +1,7 @@
 """What an attacker does to extracted images before looking at them.
 
-Fine-tuning shifts and scales what a network paints long before it destroys it. Each function here undoes some of that
-with nothing but public statistics of such images; leakage is what the best of them recovers. All map raw extractions
+Fine-tuning shifts and scales reconstructions long before it destroys them. Each function here undoes some of that with
+nothing but public statistics of such images; leakage is what the best of them recovers. All map raw extractions
 f32[S, H, W, C] and the statistics to images f32[S, H, W, C] in [0, 1].
 """
 
@@ -15,6 +15,8 @@ from lwlrd_jax.attacks.transpose.unmix import faint, matched_filter
 from lwlrd_jax.data.device import DeviceSplit, scale, scan_images
 
 _EPS = 1e-6
+# What is standardised: each image's channels, or each pixel over the set.
+_OF_IMAGE, _OF_PIXEL = (1, 2), (0,)
 # Of `unmixed`: of 1e-4 to 1e-1 what recognised most, on models it was not chosen on too.
 _PENALTY = 1e-3
 
@@ -59,30 +61,29 @@ def public_statistics(data: DeviceSplit) -> PublicStatistics:
   return PublicStatistics(mean, jnp.sqrt(squares / count), means.mean(axis=0), stds.mean(axis=0))
 
 
-def raw(images: jax.Array, public: PublicStatistics) -> jax.Array:
+def raw(images: jax.Array, _: PublicStatistics) -> jax.Array:
   """Nothing but clipping: what the literature reports."""
-  del public
   return jnp.clip(images, 0, 1)
 
 
 def per_image(images: jax.Array, public: PublicStatistics) -> jax.Array:
   """Gives each image's channels the usual mean and contrast."""
-  return jnp.clip(_standardised_images(images) * public.image_std + public.image_mean, 0, 1)
+  return jnp.clip(_standardised(images, _OF_IMAGE) * public.image_std + public.image_mean, 0, 1)
 
 
 def per_pixel(images: jax.Array, public: PublicStatistics) -> jax.Array:
   """Gives each pixel, over all extracted images, its usual mean and spread."""
-  return jnp.clip(_standardised_pixels(images) * public.std + public.mean, 0, 1)
+  return jnp.clip(_standardised(images, _OF_PIXEL) * public.std + public.mean, 0, 1)
 
 
 def per_image_then_pixel(images: jax.Array, public: PublicStatistics) -> jax.Array:
   """Evens out each image's gain before it does what `per_pixel` does."""
-  return per_pixel(_standardised_images(images), public)
+  return per_pixel(_standardised(images, _OF_IMAGE), public)
 
 
 def per_pixel_then_image(images: jax.Array, public: PublicStatistics) -> jax.Array:
   """What `per_pixel` does, then gives each image the usual size of deviations from the mean image."""
-  deviation = _standardised_pixels(images) * public.std
+  deviation = _standardised(images, _OF_PIXEL) * public.std
   size = jnp.sqrt(jnp.square(deviation).mean(axis=(1, 2, 3), keepdims=True))
   usual = jnp.sqrt(jnp.square(public.std).mean())
   return jnp.clip(deviation / (size + _EPS) * usual + public.mean, 0, 1)
@@ -119,16 +120,6 @@ POSTPROCESSINGS: dict[str, Callable[[jax.Array, PublicStatistics], jax.Array]] =
 }
 
 
-def _standardised_images(images: jax.Array) -> jax.Array:
-  """Mean 0 and spread 1 in each image's channels."""
-  return _standardised(images, (1, 2))
-
-
-def _standardised_pixels(images: jax.Array) -> jax.Array:
-  """Mean 0 and spread 1 in each pixel over the set."""
-  return _standardised(images, (0,))
-
-
 def _standardised(images: jax.Array, axes: tuple[int, ...]) -> jax.Array:
   """Mean 0 and spread 1 along some axes; 0 where nothing differs."""
   # Each group by its own largest value: one wild pixel must not push the others below rounding.
@@ -138,5 +129,5 @@ def _standardised(images: jax.Array, axes: tuple[int, ...]) -> jax.Array:
 
 
 def _scaled(images: jax.Array, axes: tuple[int, ...] | None) -> jax.Array:
-  """Within [-1, 1] along some axes, or all: squares of what a wild model paints overflow."""
+  """Within [-1, 1] along some axes, or all: squares of what a wild model puts out overflow."""
   return images / jnp.maximum(jnp.abs(images).max(axis=axes, keepdims=True), jnp.finfo(images.dtype).tiny)

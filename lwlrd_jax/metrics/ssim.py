@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import linalg
 
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2
@@ -45,8 +46,4 @@ def _blur_matrix(side: int) -> np.ndarray:
   window = min(_WINDOW, side)
   offsets = np.arange(window) - (window - 1) / 2
   weights = np.exp(-(offsets**2) / (2 * _SIGMA**2))
-  weights /= weights.sum()
-  matrix = np.zeros((side - window + 1, side), np.float32)
-  for row in range(len(matrix)):
-    matrix[row, row : row + window] = weights
-  return matrix
+  return linalg.convolution_matrix(weights / weights.sum(), side, "valid").astype(np.float32)

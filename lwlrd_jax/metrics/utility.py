@@ -40,21 +40,17 @@ def utility(logits: jax.Array, labels: jax.Array) -> Utility:
   Returns:
     NaN where the logits are not finite, or where no class has both kinds of label.
   """
+  scores, truth = _scores_and_truth(logits, labels)
   if labels.ndim == 1:
-    truth = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)
     decided = jax.nn.one_hot(logits.argmax(axis=-1), logits.shape[-1], dtype=jnp.float32)
     accuracy = (logits.argmax(axis=-1) == labels).astype(jnp.float32).mean()
-    scores = jax.nn.softmax(logits)
-    recall = (truth * decided).sum(axis=0) / truth.sum(axis=0)
-    balanced = jnp.nanmean(recall)
+    balanced = jnp.nanmean((truth * decided).sum(axis=0) / truth.sum(axis=0))
   else:
-    truth = labels.astype(jnp.float32)
     decided = (logits > 0).astype(jnp.float32)
     positive, negative = _both_kinds(truth)
     # No unknown finding is decided right. The factor is exactly 1 where all are known.
     right = (truth == decided).astype(jnp.float32)
     accuracy = right.mean() * (truth.size / (positive + negative).sum())
-    scores = logits
     sensitivity = (positive * decided).sum(axis=0) / positive.sum(axis=0)
     specificity = (negative * (1 - decided)).sum(axis=0) / negative.sum(axis=0)
     balanced = jnp.nanmean((sensitivity + specificity) / 2)
@@ -95,10 +91,10 @@ def roc_auc(scores: jax.Array, truth: jax.Array) -> jax.Array:
 def auc_by_image(logits: jax.Array, labels: jax.Array) -> jax.Array:
   """Macro AUC, and how much each image moves it: what intervals over test images are made of.
 
-  Image i's entry is the AUC plus its influence (Hampel 1974): with the images drawn anew, the mean of their entries is
-  the AUC of that draw, to first order. For a class of m positives and n negatives among N images the influence of a
-  positive is N / m (its placement - AUC), of a negative likewise with N / n, where the placement
-  is the share of the other kind that it is ranked right against (DeLong, DeLong, Clarke-Pearson 1988).
+  Image i's entry is the AUC plus its influence (Hampel 1974): the mean of the entries of another draw of the images is
+  its AUC, to first order. For a class of m positives and n negatives among N images the influence of a positive is
+  N / m (its placement - AUC), of a negative likewise with N / n, where the placement is the share of the other kind
+  that it is ranked right against (DeLong, DeLong, Clarke-Pearson 1988).
 
   Args:
     logits: f32[N, K].
@@ -107,11 +103,6 @@ def auc_by_image(logits: jax.Array, labels: jax.Array) -> jax.Array:
   Returns:
     f32[N], whose mean is `utility(logits, labels).auc`; NaN where that is.
   """
-  if labels.ndim == 1:
-    truth = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)
-    scores = jax.nn.softmax(logits)
-  else:
-    truth, scores = labels.astype(jnp.float32), logits
 
   def of_class(scores: jax.Array, truth: jax.Array) -> jax.Array:
     known = ((truth == 0) | (truth == 1)).astype(jnp.float32)
@@ -124,9 +115,16 @@ def auc_by_image(logits: jax.Array, labels: jax.Array) -> jax.Array:
     # Masked as a whole: masked parts are added up otherwise, and figures of data without unknown findings would move.
     return auc + len(scores) * (known * influence)
 
-  by_class = jax.vmap(of_class, in_axes=1)(scores, truth)
+  by_class = jax.vmap(of_class, in_axes=1)(*_scores_and_truth(logits, labels))
   finite = jnp.isfinite(logits).all()
   return jnp.where(finite, jnp.nanmean(by_class, axis=0), jnp.nan)
+
+
+def _scores_and_truth(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """What classes are ranked by, and the labels as one column a class: f32[N, K] twice."""
+  if labels.ndim == 1:
+    return jax.nn.softmax(logits), jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)
+  return logits, labels.astype(jnp.float32)
 
 
 def _both_kinds(truth: jax.Array) -> tuple[jax.Array, jax.Array]:

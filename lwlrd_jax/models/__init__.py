@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 from flax import nnx
@@ -11,7 +10,7 @@ from lwlrd_jax.models.architectures.cnn import CNN
 from lwlrd_jax.models.architectures.mlp import MLP
 from lwlrd_jax.models.architectures.resnet import ResNet
 from lwlrd_jax.models.architectures.vit import ViT
-from lwlrd_jax.models.network import Network, Params, has_constants, split_model
+from lwlrd_jax.models.network import Network, Params, initial_rngs, split_model, structure_of
 from lwlrd_jax.models.own import load_own, split_own
 
 MODELS: dict[str, Callable[..., nnx.Module]] = {
@@ -23,38 +22,10 @@ MODELS: dict[str, Callable[..., nnx.Module]] = {
 }
 
 
-# No initial weights of ours are drawn from this.
-_OTHER = 2**31 - 1
-
-
 def build_network(name: str, image_shape: tuple[int, int, int], num_outputs: int) -> Network:
   """A model's structure alone; nothing is computed. Arguments as `build_model`."""
-  return structure_of(_builder(name), image_shape, num_outputs, split=_split(name))
-
-
-def structure_of(
-  build: Callable[..., nnx.Module], image_shape: tuple[int, int, int], num_outputs: int, split: Any = split_model
-) -> Network:
-  """As `build_network`, of what `build(image_shape, num_outputs, rngs=...)` would make, parted by `split`."""
-
-  def make() -> nnx.Module:
-    return build(image_shape, num_outputs, rngs=initial_rngs(jax.random.key(0)))
-
-  def shapes() -> nnx.Module:
-    made = make()
-    if has_constants(made):
-      raise _ValuesMatterError
-    return made
-
-  try:
-    made = nnx.eval_shape(shapes)
-  except _ValuesMatterError:
-    made = make()
-  return split(made, image_shape, num_outputs)[0]
-
-
-class _ValuesMatterError(Exception):
-  """A module's structure has arrays in it, which are not to be had by their shapes alone."""
+  build, split = _ways(name)
+  return structure_of(build, image_shape, num_outputs, split)
 
 
 def build_model(
@@ -71,18 +42,10 @@ def build_model(
   Returns:
     The structure, and f32 weights {layer: {entry: array}}, with statistics if the network normalises by batches.
   """
-  model = _builder(name)(image_shape, num_outputs, rngs=initial_rngs(key))
-  return _split(name)(model, image_shape, num_outputs)
+  build, split = _ways(name)
+  return split(build(image_shape, num_outputs, rngs=initial_rngs(key)), image_shape, num_outputs)
 
 
-def _split(name: str) -> Callable[..., tuple[Network, Params]]:
-  return split_model if name in MODELS else functools.partial(split_own, name)
-
-
-def initial_rngs(key: jax.Array) -> nnx.Rngs:
-  """Of initial weights; and for what else a network of a user's asks for while it is built."""
-  return nnx.Rngs(jax.random.fold_in(key, _OTHER), params=key)
-
-
-def _builder(name: str) -> Callable[..., nnx.Module]:
-  return MODELS[name] if name in MODELS else load_own(name)
+def _ways(name: str) -> tuple[Callable[..., nnx.Module], Callable[..., tuple[Network, Params]]]:
+  """What builds a model, and what parts it."""
+  return (MODELS[name], split_model) if name in MODELS else (load_own(name), functools.partial(split_own, name))

@@ -1,4 +1,4 @@
-"""How deep each parameter lies, counted from the input: read from the computation itself, so no model has to say it.
+"""How deep each parameter lies, counted from the input: read from the computation itself, not declared.
 
 A parameter is *used* where it first meets something that depends on the input. Parameters of one module are one unit. A
 unit that multiplies matrices or convolves lies one deeper than all that it reads; a unit that only scales, shifts or is
@@ -48,26 +48,30 @@ def depth_labels(fn: Callable[..., Any], params: Any, *inputs: Any, by: str = LA
   >>> depth_labels(fn, params, jnp.ones((5, 4)))
   {'first': {'bias': 0, 'kernel': 0}, 'last': {'kernel': 1}}
   """
+  (labels,) = labels_by((by,), fn, params, *inputs)
+  return labels
+
+
+def labels_by(units: Sequence[str], fn: Callable[..., Any], params: Any, *inputs: Any) -> list[Any]:
+  """As `depth_labels`, a tree for each kind of unit, of one trace."""
   leaves, tree = jax.tree_util.tree_flatten_with_path(params)
   paths = [path for path, _ in leaves]
-  unit_of = {LAYER: _layer, BLOCK: _block}[by]
-  units = [unit_of(path) for path in paths]
   traced = computation(jax.make_jaxpr(fn)(params, *inputs))
   assert traced is not None
   first = _Walk(paths)
   first.run(traced, given=bool(inputs))
   if not any(first.used):
     raise ValueError("nothing is computed with any parameter")
-  # Only now it is known which units mix, which their first use may not show.
-  second = _Walk(paths, units, {unit for unit, mixes in zip(units, first.mixes, strict=True) if mixes})
-  second.run(traced, given=bool(inputs))
-  depths = {level: depth for depth, level in enumerate(sorted(set(second.levels.values())))}
-  labels = [depths[second.levels[unit]] if used else UNUSED for unit, used in zip(units, first.used, strict=True)]
-  return jax.tree.unflatten(tree, labels)
-
-
-def _name(path: Path) -> str:
-  return jax.tree_util.keystr(path, simple=True, separator=".")
+  found = []
+  for unit_of in ({LAYER: _layer, BLOCK: _block}[by] for by in units):
+    units_of = [unit_of(path) for path in paths]
+    # Only now it is known which units mix, which their first use may not show.
+    second = _Walk(paths, units_of, {unit for unit, mixes in zip(units_of, first.mixes, strict=True) if mixes})
+    second.run(traced, given=bool(inputs))
+    depths = {level: depth for depth, level in enumerate(sorted(set(second.levels.values())))}
+    labels = [depths[second.levels[unit]] if used else UNUSED for unit, used in zip(units_of, first.used, strict=True)]
+    found.append(jax.tree.unflatten(tree, labels))
+  return found
 
 
 def _layer(path: Path) -> Path:
@@ -77,13 +81,8 @@ def _layer(path: Path) -> Path:
 
 def _block(path: Path) -> Path:
   """All under one top-level key; of a list under it, all of one item."""
-  for length, key in enumerate(path, start=1):
-    number = getattr(key, "idx", getattr(key, "key", None))
-    if not isinstance(number, int) and length > 1:
-      return path[:1]
-    if isinstance(number, int) and length > 1:
-      return path[:length]
-  return path[:1]
+  second = path[1] if len(path) > 1 else None
+  return path[:2] if isinstance(getattr(second, "idx", getattr(second, "key", None)), int) else path[:1]
 
 
 class _Value(NamedTuple):
@@ -108,7 +107,7 @@ class _Walk:
   Attributes:
     used: Of each parameter, whether it has met the input.
     mixes: Of each parameter, whether it met it in an operation that mixes.
-    levels: Level of each unit.
+    levels: Level of each unit, if there are units.
   """
 
   def __init__(self, paths: Sequence[Path], units: Sequence[Path] = (), mixing: Collection[Path] = ()):
@@ -166,29 +165,26 @@ class _Walk:
     level = joined.level
     for number in sorted(_join_waiting(arguments)):
       if number in self._sliced:
+        parameter = jax.tree_util.keystr(self._paths[number], simple=True, separator=".")
         raise ValueError(
-          f"parameter {_name(self._paths[number])}: a loop takes a slice of it in each turn, so it is of "
+          f"parameter {parameter}: a loop takes a slice of it in each turn, so it is of "
           "several layers; allowed: a parameter for each"
         )
       self.used[number] = True
       self.mixes[number] |= name in _MIXING
-      if self._units:
-        level = max(level, self._level(self._units[number], joined.level))
+      if not self._units:
+        continue
+      unit = self._units[number]
+      if unit in self._mixing:
+        level = max(level, self.levels.setdefault(unit, joined.level + 1))
+      else:  # it lies where what it is applied to lies
+        self.levels.setdefault(unit, max(joined.level, 0))
     return _Value(level)
-
-  def _level(self, unit: Path, below: int) -> int:
-    """How deep what a unit makes of something lies; notes the unit's own level at its first use."""
-    if unit not in self._mixing:
-      self.levels.setdefault(unit, max(below, 0))
-      return below
-    return self.levels.setdefault(unit, below + 1)
 
 
 def _join(values: Sequence[_Value]) -> _Value:
   levels = [value.level for value in values if value.level is not None]
-  if levels:
-    return _Value(max(levels))
-  return _Value(None, _join_waiting(values))
+  return _Value(max(levels)) if levels else _Value(None, _join_waiting(values))
 
 
 def _join_waiting(values: Sequence[_Value]) -> frozenset[int]:

@@ -4,8 +4,8 @@ import collections
 import functools
 import itertools
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,10 @@ _SCREENED = 32
 # Groups of units that are tried, at most, where gradients do not show what is used. With so many images each, that
 # costs a few times what the gradients do.
 _MOST_TRIALS = 1024
+
+
+# Splits, each with positions [batches, images] of what is looked at.
+Seen = tuple[tuple[jax.Array | HostImages, np.ndarray | jax.Array], ...]
 
 
 class Liveness(NamedTuple):
@@ -83,9 +87,17 @@ def liveness(
   """As `live_weights`; also which of the live weights no gradient shows."""
   params = network.declared(params)
   splits = (images,) if held_out is None else (images, held_out)
-  candidates, sizes = _without_gradient(network, params, splits)
-  trials = _Trials(network, params, sizes, splits)
-  dead = trials.dead_among(np.asarray(candidates))
+  few, many = (tuple((split, _spread(len(split), most)) for split in splits) for most in (_SCREENED, _MOST))
+  candidates, sizes = _without_gradient(network, params, many)
+
+  def changes(units: np.ndarray, seen: Seen) -> bool:
+    changed, spread = _outputs_change(network, params, sizes, jnp.asarray(units), seen)
+    return not float(changed) <= SAME_OUTPUTS**2 * float(spread)  # NaN counts as a change
+
+  dead = np.asarray(candidates)
+  if dead.any() and changes(dead, many):
+    counts = [math.prod(segment.shape) for segment in _segments(network, params)]
+    dead = _dead_among(dead, counts, lambda tried: changes(tried, few) or changes(tried, many))
   return _liveness(network, network.weights(params), candidates, jnp.asarray(dead))
 
 
@@ -102,47 +114,26 @@ def _small_size(spread: jax.Array) -> jax.Array:
   return jnp.where((spread > 0) & (spread < 1), spread, 1) * _SMALL
 
 
-class _Trials:
-  """Re-initialises groups of units and compares outputs."""
-
-  def __init__(self, network: Network, params: Params, sizes: Params, splits: tuple[jax.Array | HostImages, ...]):
-    self._network = network
-    self._params = params
-    self._sizes = sizes
-    self._splits = splits
-    self._positions = [_spread(len(split), _MOST) for split in splits]
-    self._segments = list(_segments(network, params))
-
-  def dead_among(self, candidates: np.ndarray) -> np.ndarray:
-    """The units, of candidates bool[units], without which the outputs stay the same; bool[units]."""
-    if not candidates.any() or not self._changes(candidates, self._positions):
-      return candidates
-    few = [_spread(len(split), _SCREENED) for split in self._splits]
-    dead = np.zeros_like(candidates)
-    ends = np.cumsum([0, *(size for _, _, size in self._segments)])
-    # Breadth first: large groups are decided before small ones.
-    waiting = collections.deque(
-      first + np.flatnonzero(candidates[first:last]) for first, last in itertools.pairwise(ends)
-    )
-    for _ in range(_MOST_TRIALS):
-      if not waiting:
-        break
-      group = waiting.popleft()
-      if not len(group):
-        continue
-      tried = dead.copy()
-      tried[group] = True
-      if not self._changes(tried, few) and not self._changes(tried, self._positions):
-        dead = tried
-      elif len(group) > 1:
-        waiting.extend(np.array_split(group, 2))
-    return dead
-
-  def _changes(self, units: np.ndarray, positions: list[np.ndarray]) -> bool:
-    """Whether outputs change if these units are re-initialised."""
-    seen = tuple(zip(self._splits, positions, strict=True))
-    changed, spread = _outputs_change(self._network, self._params, self._sizes, jnp.asarray(units), seen)
-    return not float(changed) <= SAME_OUTPUTS**2 * float(spread)  # what is not a number counts as a change
+def _dead_among(candidates: np.ndarray, counts: list[int], changes: Callable[[np.ndarray], bool]) -> np.ndarray:
+  """Units, of candidates bool[units], that may be re-initialised together; tried by segments, of so many units each."""
+  dead = np.zeros_like(candidates)
+  # Breadth first: large groups are decided before small ones.
+  waiting = collections.deque(
+    first + np.flatnonzero(candidates[first:last]) for first, last in itertools.pairwise(np.cumsum([0, *counts]))
+  )
+  for _ in range(_MOST_TRIALS):
+    if not waiting:
+      break
+    group = waiting.popleft()
+    if not len(group):
+      continue
+    tried = dead.copy()
+    tried[group] = True
+    if not changes(tried):
+      dead = tried
+    elif len(group) > 1:
+      waiting.extend(np.array_split(group, 2))
+  return dead
 
 
 def _spread(size: int, most: int) -> np.ndarray:
@@ -154,11 +145,7 @@ def _spread(size: int, most: int) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _outputs_change(
-  network: Network,
-  params: Params,
-  sizes: Params,
-  units: jax.Array,
-  seen: tuple[tuple[jax.Array | HostImages, jax.Array], ...],
+  network: Network, params: Params, sizes: Params, units: jax.Array, seen: Seen
 ) -> tuple[jax.Array, jax.Array]:
   """Squared change of the outputs when units are re-initialised, and squared spread of the outputs: sums, f32[].
 
@@ -172,18 +159,24 @@ def _outputs_change(
     return jax.tree.map(lambda w, size, gone: jnp.where(gone, sign * size * _signs(w.shape), w), weights, sizes, dead)
 
   changed = [replaced(1.0), replaced(-1.0)]
-  totals = jnp.float32(0), jnp.float32(0)
-  for images, positions in seen:
 
-    def add(
-      totals: tuple[jax.Array, jax.Array], batch: jax.Array, images: jax.Array | HostImages = images
-    ) -> tuple[tuple[jax.Array, jax.Array], None]:
-      scaled = scale(images[batch])
-      logits = network.forward(params, scaled)
-      moved = sum(jnp.square(network.forward({**params, **of_sign}, scaled) - logits).sum() for of_sign in changed)
-      return (totals[0] + moved, totals[1] + jnp.square(logits - logits.mean(axis=0)).sum()), None
+  def add(totals: Any, images: jax.Array, _: jax.Array) -> Any:
+    logits = network.forward(params, images)
+    moved = sum(jnp.square(network.forward({**params, **of_sign}, images) - logits).sum() for of_sign in changed)
+    return totals[0] + moved, totals[1] + jnp.square(logits - logits.mean(axis=0)).sum()
 
-    totals = jax.lax.scan(add, totals, positions)[0]
+  return _summed(add, (jnp.float32(0), jnp.float32(0)), seen)
+
+
+def _summed(add: Callable[[Any, jax.Array, jax.Array], Any], totals: Any, seen: Seen) -> Any:
+  """What `add(totals, images, key)` makes of totals, batch by batch."""
+  for split, positions in seen:
+
+    def next_batch(totals: Any, now: Any, split: jax.Array | HostImages = split) -> tuple[Any, None]:
+      return add(totals, scale(split[now[0]]), now[1]), None
+
+    keys = jax.random.split(jax.random.key(0), len(positions))
+    totals = jax.lax.scan(next_batch, totals, (jnp.asarray(positions), keys))[0]
   return totals
 
 
@@ -195,22 +188,21 @@ def _signs(shape: tuple[int, ...]) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _without_gradient(
-  network: Network, params: Params, splits: tuple[jax.Array | HostImages, ...]
-) -> tuple[jax.Array, Params]:
-  """Units that no gradient over images shows, and how large re-initialised weights of each array are.
-
-  Returns:
-    bool[units], in the order of `_segments`; f32[] in a tree like the weights.
-  """
+def _without_gradient(network: Network, params: Params, seen: Seen) -> tuple[jax.Array, Params]:
+  """Units that no gradient shows, bool[units]; and how large re-initialised weights of each array are, f32[] each."""
   weights = network.weights(params)
-  totals: tuple[Params, jax.Array] = (jax.tree.map(jnp.zeros_like, weights), jnp.float32(0))
-  count = 0
-  for images in splits:
-    positions = _spread(len(images), _MOST)
-    count += positions.size
-    totals = _add_squares(network, params, images, positions, totals)
-  squares, spread = totals
+
+  def add(totals: tuple[Params, jax.Array], images: jax.Array, key: jax.Array) -> tuple[Params, jax.Array]:
+    def outputs_with_signs(weights: Params) -> tuple[jax.Array, jax.Array]:
+      logits = network.forward({**params, **weights}, images)
+      return (jax.random.rademacher(key, logits.shape, logits.dtype) * logits).sum(), logits
+
+    grads, logits = jax.grad(outputs_with_signs, has_aux=True)(weights)
+    squares = jax.tree.map(lambda total, g: total + jnp.square(g), totals[0], grads)
+    return squares, totals[1] + jnp.square(logits - logits.mean(axis=0)).sum()
+
+  count = sum(positions.size for _, positions in seen)
+  squares, spread = _summed(add, (jax.tree.map(jnp.zeros_like, weights), jnp.float32(0)), seen)
   limit = TOLERANCE * jnp.sqrt(spread / count)
 
   def matter(square: jax.Array, width: jax.Array) -> jax.Array:
@@ -220,85 +212,58 @@ def _without_gradient(
 
   widths = jax.tree.map(robust_std, weights)
   matters = jax.tree.map(matter, squares, widths)
-  units = [~_unit_matters(matters[layer], kind) for layer, kind, _ in _segments(network, weights)]
+  units = [~_any_matters(matters[segment.layer], segment) for segment in _segments(network, weights)]
   return jnp.concatenate(units), jax.tree.map(_small_size, widths)
 
 
-def _add_squares(
-  network: Network,
-  params: Params,
-  images: jax.Array | HostImages,
-  positions: np.ndarray,
-  totals: tuple[Params, jax.Array],
-) -> tuple[Params, jax.Array]:
-  """Adds squares of gradients and the outputs' squared spread, over images of a split."""
+class _Segment(NamedTuple):
+  """Units of a layer: the inputs of its kernel, the outputs, or each number of another entry.
 
-  def add(totals: tuple[Params, jax.Array], now: tuple[jax.Array, jax.Array]) -> tuple[tuple[Params, jax.Array], None]:
-    squares, outputs = totals
-    part, key = images[now[0]], now[1]
+  Attributes:
+    layer: The layer.
+    entries: Entries that their weights are in.
+    shape: Of the units; it broadcasts to that of each entry, which gives each weight its unit.
+  """
 
-    def outputs_with_signs(weights: Params) -> tuple[jax.Array, jax.Array]:
-      logits = network.forward({**params, **weights}, scale(part))
-      return (jax.random.rademacher(key, logits.shape, logits.dtype) * logits).sum(), logits
-
-    grads, logits = jax.grad(outputs_with_signs, has_aux=True)(network.weights(params))
-    spread = jnp.square(logits - logits.mean(axis=0)).sum()
-    return (jax.tree.map(lambda total, g: total + jnp.square(g), squares, grads), outputs + spread), None
-
-  keys = jax.random.split(jax.random.key(0), len(positions))
-  return jax.lax.scan(add, totals, (jnp.asarray(positions), keys))[0]
+  layer: str
+  entries: tuple[str, ...]
+  shape: tuple[int, ...]
 
 
-# Kinds of units: inputs and outputs of a kernel. Any other entry of a layer is a kind of its own: each number a unit.
-_ROWS, _COLUMNS = "rows of kernel", "columns of kernel"
-
-
-def _beside(of_layer: Params) -> list[str]:
-  """Entries that have a number for each output of the layer's kernel: a bias."""
-  kernel = of_layer["kernel"]
-  return [name for name, leaf in of_layer.items() if name != "kernel" and leaf.shape == kernel.shape[-1:]]
-
-
-def _segments(network: Network, params: Params) -> Iterator[tuple[str, str, int]]:
-  """Layer, kind and number of the units that there are."""
+def _segments(network: Network, params: Params) -> Iterator[_Segment]:
+  """All units, in order. A weight of a kernel is of two."""
   for layer in network.layers:
-    of_layer = params[layer]
-    if "kernel" not in of_layer:
-      yield from ((layer, name, leaf.size) for name, leaf in sorted(of_layer.items()))
-      continue
-    outputs = of_layer["kernel"].shape[-1]
-    yield layer, _COLUMNS, outputs
-    yield layer, _ROWS, of_layer["kernel"].size // outputs
-    with_columns = {"kernel", *_beside(of_layer)}
-    yield from ((layer, name, leaf.size) for name, leaf in sorted(of_layer.items()) if name not in with_columns)
+    shapes = {name: leaf.shape for name, leaf in sorted(params[layer].items())}
+    kernel = shapes.get("kernel")
+    if kernel:
+      outputs = kernel[-1:]
+      biases = [name for name, shape in shapes.items() if shape == outputs]
+      yield _Segment(layer, ("kernel", *biases), outputs)
+      yield _Segment(layer, ("kernel",), (*kernel[:-1], 1))
+      shapes = {name: shape for name, shape in shapes.items() if name not in ("kernel", *biases)}
+    yield from (_Segment(layer, (name,), shape) for name, shape in shapes.items())
 
 
-def _unit_matters(matters: Params, kind: str) -> jax.Array:
-  """Of each unit of a kind whether any of its weights matters: bool[units]."""
-  if kind not in {_ROWS, _COLUMNS}:
-    return matters[kind].reshape(-1)
-  rows = matters["kernel"].reshape(-1, matters["kernel"].shape[-1])
-  if kind == _ROWS:
-    return rows.any(axis=1)
-  return functools.reduce(jnp.logical_or, (matters[name] for name in _beside(matters)), rows.any(axis=0))
+def _any_matters(matters: Params, segment: _Segment) -> jax.Array:
+  """Of each unit whether any of its weights matters: bool[units]."""
+
+  def of_entry(matter: jax.Array) -> jax.Array:
+    unit = (1,) * (matter.ndim - len(segment.shape)) + segment.shape
+    return matter.any(axis=tuple(axis for axis, size in enumerate(unit) if size < matter.shape[axis])).reshape(-1)
+
+  return functools.reduce(jnp.logical_or, (of_entry(matters[name]) for name in segment.entries))
 
 
 def _weights_of(network: Network, weights: Params, units: jax.Array) -> Params:
   """Which weights belong to some of these units, bool[units]: bool arrays in a tree like `weights`."""
-  chosen: dict[str, Params] = {layer: {} for layer in network.layers}
+  chosen = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, bool), weights)
   first = 0
-  for layer, kind, size in _segments(network, weights):
-    chosen[layer][kind] = units[first : first + size]
+  for layer, entries, shape in _segments(network, weights):
+    size = math.prod(shape)
+    of_segment = units[first : first + size].reshape(shape)
     first += size
-  trees: Params = {}
-  for layer, kinds in chosen.items():
-    of_layer = weights[layer]
-    trees[layer] = {name: kinds[name].reshape(leaf.shape) for name, leaf in of_layer.items() if name in kinds}
-    if _ROWS in kinds:
-      both = kinds[_ROWS][:, None] | kinds[_COLUMNS]
-      trees[layer] |= dict.fromkeys(_beside(of_layer), kinds[_COLUMNS])
-      trees[layer]["kernel"] = both.reshape(of_layer["kernel"].shape)
-  return trees
+    chosen[layer] |= {name: chosen[layer][name] | of_segment for name in entries}
+  return chosen
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -1,9 +1,7 @@
 """A model as pure functions of a plain tree of parameters: what attacks, engine and metrics work on."""
 
 import dataclasses
-import functools
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +10,7 @@ import numpy as np
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from lwlrd_jax.models.depth import BLOCK, LAYER, UNUSED, depth_labels
+from lwlrd_jax.models.depth import BLOCK, LAYER, UNUSED, labels_by
 
 # Parameters: nested dicts of f32 arrays, {layer: {entry: array}}, often {layer: {"kernel": ..., "bias": ...}}. Of a
 # network that normalises by batches also {STATISTICS: {layer: {entry: array}}}: running means and variances.
@@ -22,6 +20,8 @@ STATISTICS = "batch-statistics"
 # A parameter's place in a Flax module.
 Path = tuple[Any, ...]
 _KERNEL = "kernel"
+# No initial weights of ours are drawn from this.
+_OTHER = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,16 +34,16 @@ class Network:
       module inside another is named with dots; a parameter of the model itself is a layer with one entry.
     image_shape: (H, W, C).
     num_outputs: K, classes or findings.
-    depths: How deep each layer lies, see `models.depth`: from 0, none left out; layers of parallel branches share one.
-    blocks: The same counted by block.
-    kernels: Those of the layers that have an entry `kernel`: whatever its name in the module, the largest of two or
-      more dimensions, the last of which is the layer's outputs. Normalisations have none.
     places: Layer, entry and place in the module of every parameter.
     statistics: The same of every running statistic. They are state: no optimizer moves them, no layer counts them, but
       a training step's forward pass does.
     reversible: Whether the module has a method `transpose`.
     streams: Its random number generators, by their states' places in the module.
     constants: Arrays of the module that are no variables, and their places; they are the same whatever weights it has.
+    kernels: Those of the layers that have an entry `kernel`: whatever its name in the module, the largest of two or
+      more dimensions, the last of which is the layer's outputs. Normalisations have none.
+    depths: How deep each layer lies, see `models.depth`: from 0, none left out; layers of parallel branches share one.
+    blocks: The same counted by block.
     unused: Places in the module of parameters that nothing is computed with: they may hold anything. A layer of nothing
       else lies as deep as the deepest.
   """
@@ -52,14 +52,14 @@ class Network:
   layers: tuple[str, ...]
   image_shape: tuple[int, int, int]
   num_outputs: int
-  depths: tuple[int, ...]
-  blocks: tuple[int, ...]
-  kernels: tuple[str, ...]
   places: tuple[tuple[str, str, Path], ...]
   statistics: tuple[tuple[str, str, Path], ...]
   reversible: bool
-  streams: tuple["Stream", ...] = ()
-  constants: tuple[tuple[Path, "Constant"], ...] = ()
+  streams: tuple["Stream", ...]
+  constants: tuple[tuple[Path, "Constant"], ...]
+  kernels: tuple[str, ...] = ()
+  depths: tuple[int, ...] = ()
+  blocks: tuple[int, ...] = ()
   unused: tuple[str, ...] = ()
 
   def __hash__(self) -> int:
@@ -72,11 +72,7 @@ class Network:
     return bool(self.streams)
 
   def depth_of_layer(self, granularity: str) -> tuple[int, ...]:
-    """What a decay counts: of each layer, the number of the unit it belongs to.
-
-    Args:
-      granularity: `layer` or `block`.
-    """
+    """What a decay counts, `layer` or `block`: of each layer, the number of the unit it belongs to."""
     return {LAYER: self.depths, BLOCK: self.blocks}[granularity]
 
   def unused_message(self) -> str | None:
@@ -88,9 +84,13 @@ class Network:
       "scrub re-initialises them"
     )
 
-  def one_image(self) -> jax.ShapeDtypeStruct:
-    """Shape and dtype of a batch of one image."""
-    return jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
+  def images(self, count: int) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of a batch of images."""
+    return jax.ShapeDtypeStruct((count, *self.image_shape), jnp.float32)
+
+  def codes(self, count: int) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of a batch of logits, or of codes that `transpose` takes."""
+    return jax.ShapeDtypeStruct((count, self.num_outputs), jnp.float32)
 
   def weights(self, params: Params) -> Params:
     """What of a tree is trained: its layers."""
@@ -102,9 +102,8 @@ class Network:
 
   def tree_of(self, model: nnx.Module) -> Params:
     """The weights of a model of this structure, and its statistics."""
-    leaves, running = (_leaves(nnx.state(model, kind)) for kind in (nnx.Param, nnx.BatchStat))
-    statistics = {STATISTICS: _by_layer(self.statistics, running)} if self.statistics else {}
-    return {**_by_layer(self.places, leaves), **statistics}
+    weights = _by_layer(self.places, _leaves(nnx.state(model, nnx.Param)))
+    return {**weights, **self._statistics_of(model)}
 
   def bind(self, params: Params) -> nnx.Module:
     """The model with these weights, ready to call; what it does not have is left out.
@@ -122,12 +121,7 @@ class Network:
   def forward_training(
     self, params: Params, images: jax.Array, key: jax.Array | None = None
   ) -> tuple[jax.Array, Params]:
-    """As `forward`, normalised by the batch, if by anything, and with dropout, if there is any.
-
-    Args:
-      params: The weights, and statistics if it has any.
-      images: f32[N, H, W, C] in [0, 1].
-      key: Random key of this step; None for a network that is not random.
+    """As `forward`, normalised by the batch, if by anything, and with dropout, if any, drawn by the step's random key.
 
     Returns:
       Logits f32[N, K]; and {STATISTICS: ...} as they are after this batch, or {} of a network without any.
@@ -140,10 +134,7 @@ class Network:
     model = self._merged(params, key)
     model.train()
     logits = model(images)
-    if not self.statistics:
-      return logits, {}
-    leaves = _leaves(nnx.state(model, nnx.BatchStat))
-    return logits, {STATISTICS: _by_layer(self.statistics, leaves)}
+    return logits, self._statistics_of(model)
 
   def transpose(self, params: Params, codes: jax.Array) -> jax.Array:
     """Codes f32[N, K] -> images f32[N, H, W, C], not clipped: the network run backwards."""
@@ -152,12 +143,16 @@ class Network:
   def transpose_stages(self, params: Params, codes: jax.Array) -> tuple[jax.Array, ...]:
     """What each layer of the backward pass makes of codes f32[N, K]: f32[N, ...] each, `transpose`'s images last.
 
-    Of a module that does not say, the images alone.
+    The images alone, if the module has no method of this name.
     """
     model = self.bind(params)
     if not hasattr(model, "transpose_stages"):
       return (model.transpose(codes),)  # type: ignore[attr-defined]
     return model.transpose_stages(codes)
+
+  def _statistics_of(self, model: nnx.Module) -> Params:
+    leaves = _leaves(nnx.state(model, nnx.BatchStat))
+    return {STATISTICS: _by_layer(self.statistics, leaves)} if self.statistics else {}
 
   def _merged(self, params: Params, key: jax.Array | None) -> nnx.Module:
     state: dict[Path, Any] = {path: params[layer][name] for layer, name, path in self.places}
@@ -165,10 +160,9 @@ class Network:
       state[path] = params[STATISTICS][layer][name]
     for path, constant in self.constants:
       state[path] = constant.array()
-    if self.is_random and key is None:
-      raise ValueError("this network draws random numbers: a training step needs a key")
     for number, stream in enumerate(self.streams):
-      assert key is not None
+      if key is None:
+        raise ValueError("this network draws random numbers: a training step needs a key")
       own = jax.random.fold_in(key, number)
       state[stream.key] = jax.random.split(own, stream.shape) if stream.shape else own
       state[stream.counter] = jnp.zeros(stream.shape, jnp.uint32)
@@ -184,95 +178,114 @@ class Stream(NamedTuple):
   shape: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Constant:
   """An array that can be part of a static argument.
 
   Attributes:
-    value: Its numbers.
     on_host: Whether it is a NumPy array to the module, which may read its numbers while it is traced.
+    shape: Its shape.
+    dtype: Name of its type.
+    data: Its numbers.
   """
 
-  value: np.ndarray
   on_host: bool
+  shape: tuple[int, ...]
+  dtype: str
+  data: bytes
 
   @classmethod
-  def of(cls, array: jax.Array | np.ndarray) -> "Constant":
+  def of(cls, value: jax.Array | np.ndarray) -> "Constant":
     """An array of a module."""
-    return cls(np.asarray(array), isinstance(array, np.ndarray))
+    return cls(isinstance(value, np.ndarray), value.shape, value.dtype.name, np.asarray(value).tobytes())
 
   def array(self) -> jax.Array | np.ndarray:
-    """The array, as the module had it."""
-    return self.value if self.on_host else jnp.asarray(self.value)
-
-  @functools.cached_property
-  def digest(self) -> bytes:
-    """SHA-256 of all that it is."""
-    what = (self.on_host, self.value.shape, self.value.dtype.name)
-    return hashlib.sha256(repr(what).encode() + self.value.tobytes()).digest()
-
-  def __eq__(self, other: object) -> bool:
-    return self is other or (isinstance(other, Constant) and self.digest == other.digest)
-
-  def __hash__(self) -> int:
-    return hash(self.digest)
+    """As the module had it."""
+    value = np.frombuffer(self.data, jnp.dtype(self.dtype)).reshape(self.shape)
+    return value if self.on_host else jnp.asarray(value)
 
 
-def split_model(model: nnx.Module, image_shape: tuple[int, int, int], num_outputs: int) -> tuple[Network, Params]:
-  """Parts a model into its structure and its weights.
+def split_model(
+  model: nnx.Module,
+  image_shape: tuple[int, int, int],
+  num_outputs: int,
+  check: Callable[[Network, Params], None] = lambda network, params: None,
+) -> tuple[Network, Params]:
+  """Parts a model of images (H, W, C) and K outputs into its structure and its weights.
 
-  Depths are read from the computation. Blocks are what `depth_blocks` of the model says, a tuple of tuples of layer
-  names in depth order, or else its top-level modules, and of a list of modules each one.
+  Depths are read from the computation. Blocks are `depth_blocks` of the model, a tuple of tuples of layer names in
+  depth order, or else its top-level modules, and of a list of modules each one. Before that, `check` may refuse the
+  network.
 
   Raises:
     ValueError: A parameter without a depth, or blocks that are not of the model's layers.
   """
   parts: Any = nnx.split(model, nnx.Param, nnx.BatchStat, nnx.RngState, ...)
   graphdef, rest = parts[0], parts[-1]
-  leaves, running_leaves, random = map(_leaves, parts[1:-1])
+  leaves, running, random = map(_leaves, parts[1:-1])
   places = tuple(_places(leaves))
-  statistics = tuple((_layer_name(path[:-1]), str(path[-1]), path) for path in running_leaves)
-  params, state = _by_layer(places, leaves), _by_layer(statistics, running_leaves)
-  reversible = hasattr(model, "transpose")
+  statistics = tuple((_layer_name(path[:-1]), str(path[-1]), path) for path in running)
+  weights = _by_layer(places, leaves)
   whole = Network(
     graphdef=graphdef,
-    layers=tuple(params),
+    layers=tuple(weights),
     image_shape=image_shape,
     num_outputs=num_outputs,
-    depths=(),
-    blocks=(),
-    kernels=(),
     places=places,
     statistics=statistics,
-    reversible=reversible,
+    reversible=hasattr(model, "transpose"),
     streams=tuple(_streams(random)),
     constants=tuple((path, Constant.of(value)) for path, value in nnx.to_flat_state(rest)),
   )
-  # Constants, which neither mix nor are the input; what they are does not matter to any depth.
-  constants = {STATISTICS: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state)}
-  depths, unused = _depths(whole, params, constants)
-  blocks = _blocks(whole, params, constants, getattr(model, "depth_blocks", ()))
-  layers = sorted(params, key=lambda layer: (depths[layer], blocks[layer]))
+  params = whole.declared({**weights, STATISTICS: _by_layer(statistics, running)})
+  check(whole, params)
+  depths, blocks, unused = _depths(whole, params, getattr(model, "depth_blocks", ()))
+  layers = sorted(weights, key=lambda layer: (depths[layer], blocks[layer]))
   network = dataclasses.replace(
     whole,
     layers=tuple(layers),
     depths=tuple(depths[layer] for layer in layers),
     blocks=tuple(blocks[layer] for layer in layers),
-    kernels=tuple(layer for layer in layers if _KERNEL in params[layer]),
+    kernels=tuple(layer for layer in layers if _KERNEL in weights[layer]),
     unused=unused,
   )
-  return network, network.declared({**params, STATISTICS: state})
+  return network, network.declared(params)
+
+
+def structure_of(
+  build: Callable[..., nnx.Module], image_shape: tuple[int, int, int], num_outputs: int, split: Any = split_model
+) -> Network:
+  """The structure of what `build(image_shape, num_outputs, rngs=...)` makes, parted by `split`; nothing is computed."""
+
+  def make() -> nnx.Module:
+    return build(image_shape, num_outputs, rngs=initial_rngs(jax.random.key(0)))
+
+  def shapes() -> nnx.Module:
+    made = make()
+    # Arrays that are no variables are part of the structure, which does not have them while they are traced.
+    nodes = (node for _, node in nnx.iter_graph(made) if isinstance(node, nnx.Pytree))
+    if any(isinstance(value, jax.Array | np.ndarray) for node in nodes for value in vars(node).values()):
+      raise _ValuesMatterError
+    return made
+
+  try:
+    made = nnx.eval_shape(shapes)
+  except _ValuesMatterError:
+    made = make()
+  return split(made, image_shape, num_outputs)[0]
+
+
+class _ValuesMatterError(Exception):
+  """Shapes alone do not tell a module's structure. Traced arrays that are returned in a module would be leaked."""
+
+
+def initial_rngs(key: jax.Array) -> nnx.Rngs:
+  """Of initial weights; and for what else a network of a user's asks for while it is built."""
+  return nnx.Rngs(jax.random.fold_in(key, _OTHER), params=key)
 
 
 def _leaves(state: nnx.State) -> dict[Path, jax.Array]:
   return {path: variable.get_value() for path, variable in nnx.to_flat_state(state)}
-
-
-def has_constants(model: nnx.Module) -> bool:
-  """Whether a module has arrays that are no variables."""
-  # Its state does not have them while they are traced.
-  nodes = (node for _, node in nnx.iter_graph(model) if isinstance(node, nnx.Pytree))
-  return any(isinstance(value, jax.Array | np.ndarray) for node in nodes for value in vars(node).values())
 
 
 def _streams(random: dict[Path, jax.Array]) -> Iterator[Stream]:
@@ -308,44 +321,33 @@ def _places(leaves: dict[Path, jax.Array]) -> Iterator[tuple[str, str, Path]]:
       yield _layer_name(of_layer), _KERNEL if path == kernel else str(path[-1]), path
 
 
-def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:
-  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
-
-
-def _depths(network: Network, params: Params, constants: Params) -> tuple[dict[str, int], tuple[str, ...]]:
-  """Depth of each layer; and which parameters nothing is computed with."""
-
-  def forward(params: Params, images: jax.Array) -> jax.Array:
-    return network.forward({**params, **constants}, images)
-
-  labels = depth_labels(forward, jax.tree.map(_abstract, params), network.one_image())
-  # The used parameters of a layer are one unit.
-  depths = {layer: max(labels[layer].values()) for layer in params}
-  unused = tuple(_layer_name(path) for layer, name, path in network.places if labels[layer][name] == UNUSED)
-  return _as_deep_as_the_deepest(depths), unused
-
-
-def _as_deep_as_the_deepest(depths: dict[str, int]) -> dict[str, int]:
-  """Gives layers that nothing is computed with a place in schedules, at the end."""
-  return {layer: max(depths.values()) if depth == UNUSED else depth for layer, depth in depths.items()}
-
-
-def _blocks(
-  network: Network, params: Params, constants: Params, declared: tuple[tuple[str, ...], ...]
-) -> dict[str, int]:
-  """Number of each layer's block."""
-  if declared:
-    blocks = {layer: number for number, block in enumerate(declared) for layer in block}
-    if set(blocks) != set(params):
-      raise ValueError(f"blocks {declared} are not of the layers {sorted(params)}")
-    return blocks
-  nested = unflatten_dict({path: _abstract(params[layer][name]) for layer, name, path in network.places})
+def _depths(
+  network: Network, params: Params, declared: tuple[tuple[str, ...], ...]
+) -> tuple[dict[str, int], dict[str, int], tuple[str, ...]]:
+  """Depth and block of each layer, unless blocks are declared; and which parameters nothing is computed with."""
+  # Constants, which neither mix nor are the input; what they are does not matter to any depth.
+  statistics = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params.get(STATISTICS, {}))
+  # As the modules are nested: a block is what is under one of the model's own attributes.
+  nested = unflatten_dict({path: params[layer][name] for layer, name, path in network.places})
+  nested = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), nested)
 
   def forward(nested: Params, images: jax.Array) -> jax.Array:
-    return network.forward({**_by_layer(network.places, flatten_dict(nested)), **constants}, images)
+    weights = _by_layer(network.places, flatten_dict(nested))
+    return network.forward({**weights, STATISTICS: statistics}, images)
 
-  labels = flatten_dict(depth_labels(forward, nested, network.one_image(), by=BLOCK))
-  of_layers: dict[str, int] = {}
+  labels = [flatten_dict(found) for found in labels_by((LAYER, BLOCK), forward, nested, network.images(1))]
+  unused = tuple(_layer_name(path) for _, _, path in network.places if labels[0][path] == UNUSED)
+  depths, blocks = (_of_layers(network, found) for found in labels)
+  if declared:
+    blocks = {layer: number for number, block in enumerate(declared) for layer in block}
+  if set(blocks) != set(depths):
+    raise ValueError(f"blocks {declared} are not of the layers {sorted(depths)}")
+  return depths, blocks, unused
+
+
+def _of_layers(network: Network, labels: dict[Path, int]) -> dict[str, int]:
+  """Of each layer what its used parameters have; an unused one is as deep as the deepest, to have a place there."""
+  found: dict[str, int] = {}
   for layer, _, path in network.places:
-    of_layers[layer] = max(labels[path], of_layers.get(layer, UNUSED))
-  return _as_deep_as_the_deepest(of_layers)
+    found[layer] = max(labels[path], found.get(layer, UNUSED))
+  return {layer: max(found.values()) if label == UNUSED else label for layer, label in found.items()}

@@ -1,4 +1,4 @@
-"""How each kind of network is trained, and fine-tuned where a user does not say."""
+"""Default rates of each kind of network."""
 
 import dataclasses
 
@@ -31,5 +31,5 @@ _RECIPES = {
 
 
 def recipe_of(model: str) -> Recipe:
-  """The recipe of a model of ours, or the usual one, for any other."""
+  """Of a model of ours, or the usual ones, of any other."""
   return _RECIPES.get(model, Recipe())

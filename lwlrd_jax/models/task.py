@@ -47,16 +47,9 @@ def task_gradient(
   compute: Compute = "float32",
   key: jax.Array | None = None,
 ) -> tuple[jax.Array, Params, Params]:
-  """The task's loss on a batch, and which way it falls.
+  """The task's loss on a batch, and its gradient.
 
-  Args:
-    network: The model's structure.
-    params: Its weights, and statistics if it has any.
-    images: f32[B, H, W, C] in [0, 1].
-    labels: i32[B] or u8[B, K].
-    label_smoothing: See `task_loss`.
-    compute: What the network computes in.
-    key: Random key of dropout and the like at this step; None for a network without.
+  Images are f32[B, H, W, C] in [0, 1], labels as of `task_loss`; passes are in `compute`. A random network needs a key.
 
   Returns:
     The loss, f32[]; its gradient, held as f32, a tree like `network.weights(params)`; and the statistics after this

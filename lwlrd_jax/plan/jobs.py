@@ -66,16 +66,13 @@ def waves_of(
   workers: int = 1,
   reached: Callable[[int, Job], int] = lambda seed, job: 0,
 ) -> list[Wave]:
-  """Jobs in waves: of one seed, optimizer, batch size, length and steps already taken.
+  """Jobs in waves of one seed, optimizer, batch size, length and steps already taken, in the order of the table.
 
   Args:
     open_jobs: By seed, in the order of the table.
     limit: Jobs that memory holds at once.
-    workers: Processes that share them: there are enough waves for all, as far as there are jobs.
+    workers: Processes that share them; each gets a wave if there are jobs enough.
     reached: Steps that a job's fine-tuning has taken before.
-
-  Returns:
-    Waves in the order of the table.
   """
   total = sum(map(len, open_jobs.values()))
   waves = []

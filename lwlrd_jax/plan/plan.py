@@ -1,4 +1,4 @@
-"""From what the user said to what will be run: every default that depends on the data, every schedule."""
+"""From the config to what will be run: every default that depends on the data, every schedule."""
 
 import dataclasses
 import datetime
@@ -44,13 +44,7 @@ _LR_RANGE = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-  """Where a run is or will be.
-
-  Attributes:
-    out: Its directory.
-    resume: Whether it is resumed.
-    overwrite: Whether it replaces another one.
-  """
+  """Where a run is or will be, and whether it is resumed or replaces another one."""
 
   out: Path
   resume: bool
@@ -59,21 +53,13 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Infection:
-  """What is infected, and how often.
+  """What is infected, and how often."""
 
-  Attributes:
-    attacks: Names of the attacks, as in the results table.
-    stolen: Images to steal.
-    seeds: Infections of each attack.
-    training: How models are trained on their task, infected or not.
-    given_steps: Training steps that the user gave, if any.
-  """
-
-  attacks: tuple[str, ...]
-  stolen: int
-  seeds: int
-  training: TaskTraining
-  given_steps: int | None
+  attacks: tuple[str, ...]  # names in the results table
+  stolen: int  # images
+  seeds: int  # infections of each attack
+  training: TaskTraining  # of all models, infected or not
+  given_steps: int | None  # training steps that the user gave
 
   def steps_of(self, images: int) -> int:
     """Training steps of an infection that memorises so many images."""
@@ -82,85 +68,48 @@ class Infection:
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-  """What is searched for.
+  """What is searched for."""
 
-  Attributes:
-    space: What varies.
-    budget: Schedules to try.
-    population: Those tried together.
-    max_auc_drop: AUC that the recommended schedule may cost.
-  """
-
-  space: Space
-  budget: int
-  population: int
-  max_auc_drop: float
+  space: Space  # what varies
+  budget: int  # schedules to try
+  population: int  # schedules tried together
+  max_auc_drop: float  # AUC that the recommended schedule may cost
 
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-  """How the work is done; figures do not depend on it but for rounding.
-
-  Attributes:
-    strategy: How a device maps over members.
-    stream: Whether the training split stays on the host.
-    members_per_wave: Members trained at once by a process.
-    snapshot_seconds: Between two snapshots of what is being fine-tuned.
-    profile: Whether the first wave is traced.
-    track: Trackers that members are recorded in.
-  """
+  """How the work is done; figures depend on it by rounding alone."""
 
   strategy: Strategy
-  stream: bool
-  members_per_wave: int
+  stream: bool  # whether the training split stays on the host
+  members_per_wave: int  # of one process
   snapshot_seconds: float
-  profile: bool
-  track: tuple[str, ...]
+  profile: bool  # whether the first wave is traced
+  track: tuple[str, ...]  # trackers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Plan:
-  """What a sweep does; nothing is trained yet, and nothing on the device.
+  """What a sweep does; nothing is trained yet, and nothing on the device."""
 
-  Attributes:
-    flags: What the user said, as config.json records it.
-    place: Where the run is.
-    model: Name of the network.
-    data: The data set.
-    network: The network's structure.
-    declared: Shapes of its arrays.
-    recipe: Rates of this kind of network.
-    infection: What is infected.
-    codes: How images are compressed and hidden.
-    grid: Which schedules are compared.
-    compute: What fine-tuning's passes are computed in.
-    share: Share of the training split that fine-tuning sees.
-    overlap: Whether that share holds stolen images.
-    finishing: Settings of the finishers.
-    jobs: What is done with every infected model; of a search with the baselines alone.
-    search: What is searched for, if anything.
-    execution: How the work is done.
-    show_stolen: Whether pictures of reconstructions are wanted whatever the data.
-  """
-
-  flags: dict[str, object]
+  flags: dict[str, object]  # as config.json records them
   place: Place
-  model: str
+  model: str  # name of the network
   data: Dataset
   network: Network
-  declared: Params
-  recipe: Recipe
+  declared: Params  # shapes of the network's arrays
+  recipe: Recipe  # rates of this kind of network
   infection: Infection
-  codes: Dec
+  codes: Dec  # how images are compressed and hidden
   grid: Grid
   compute: Compute
-  share: float
-  overlap: str
+  share: float  # of the training split, that fine-tuning sees
+  overlap: str  # whether that share holds stolen images
   finishing: Finishing
-  jobs: tuple[Job, ...]
+  jobs: tuple[Job, ...]  # done with every infected model; of a search the baselines alone
   search: Search | None
   execution: Execution
-  show_stolen: bool
+  show_stolen: bool  # whether pictures of reconstructions are wanted whatever the data
 
   @property
   def may_show(self) -> bool:

@@ -19,14 +19,9 @@ _MEASURED, _VERSIONS = 8, 32
 
 
 def streams(asked: str, size: int) -> bool:
-  """Whether the training split stays on the host.
+  """Whether `size` bytes of training images stay on the host: `always`, `never`, or `auto`.
 
-  Args:
-    asked: `always`, `never` or `auto`.
-    size: Bytes of its images.
-
-  Returns:
-    That; for `auto`, whether they would fill more than half of the device's free memory, as far as that is known.
+  `auto`: if they would fill more than half of the device's free memory, where that is known.
   """
   free = free_memory()
   return asked == "always" or (asked == "auto" and free is not None and size > free // 2)
@@ -38,14 +33,7 @@ def strategy_of(asked: Strategy | str, network: Network, params: Params, batch_s
 
 
 def members_per_wave(network: Network, params: Params, batch_size: int, strategy: Strategy) -> int:
-  """Members to train at once: as many as half of the free memory holds, at least 1.
-
-  Args:
-    network: The model's structure.
-    params: Its weights, or their shapes.
-    batch_size: Images a step.
-    strategy: How a device maps over members.
-  """
+  """Members to train at once: as many as half of the free memory holds, at least 1; `params` may be shapes."""
   of_member = _COPIES * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
   free = (free_memory() or 0) // 2
   if strategy == "vmap":
@@ -60,13 +48,7 @@ def members_per_wave(network: Network, params: Params, batch_size: int, strategy
 
 
 def measured_together(network: Network, params: Params, stolen: int) -> int:
-  """Members to measure side by side: one on a CPU, elsewhere up to `_MEASURED`, as far as a quarter of the memory goes.
-
-  Args:
-    network: The model's structure.
-    params: Its weights, or their shapes.
-    stolen: Images.
-  """
+  """Members to measure side by side: one on a CPU, elsewhere up to `_MEASURED`, in a quarter of the free memory."""
   if jax.default_backend() == "cpu":
     return 1
   images = _VERSIONS * stolen * math.prod(network.image_shape) * 4

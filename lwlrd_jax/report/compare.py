@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lwlrd_jax.analysis.outcomes import paired, unpaired
+from lwlrd_jax.analysis.outcomes import difference
 from lwlrd_jax.analysis.verdict import CONTROLS, SCHEDULE
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report import formats
@@ -145,7 +145,7 @@ def against(first: tuple[str, Run], other: tuple[str, Run]) -> Against:
     for column in _FIGURES:
       form = formats.form_of(column)
       mine, theirs = after.outcomes.samples(column, row.members), before.outcomes.samples(column, old.members)
-      gap = (paired if pairs else unpaired)(column, mine, theirs)
+      gap = difference(column, mine, theirs, paired=pairs)
       shown = formats.within(form, *gap) if gap.known else form(row[column] - old[column])
       gaps.append(Gap(shown, indistinct(gap, form) if gap.known else None))
     rows.append((short_name(row, after.schedules), row.attack, pairs, gaps))

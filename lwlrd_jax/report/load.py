@@ -12,7 +12,7 @@ import pandas as pd
 
 from lwlrd_jax.analysis.outcomes import QUANTITIES, Outcomes
 from lwlrd_jax.analysis.verdict import STEPS, Verdict, judge, with_usual
-from lwlrd_jax.disk.directory import RunDirectory
+from lwlrd_jax.disk.directory import ArrayFile, RunDirectory
 from lwlrd_jax.disk.results import COLUMNS
 from lwlrd_jax.errors import UserError, shown
 from lwlrd_jax.report.search import Search, read_search
@@ -103,13 +103,13 @@ def load(path: Path) -> Run:
   config = directory.read_config()
   _check(path / "config.json", config)
   table, test = _read_table(directory), config["dataset"]["test"]
-  outcomes = _read_arrays(path / "outcomes.npz", directory.read_outcomes, lambda name: _outcome_shape(name, test))
+  outcomes = _read_arrays(directory, "outcomes", lambda name: _outcome_shape(name, test))
   run = Run(
     path,
     config,
     table,
     samples={},
-    survival=_read_arrays(path / "survival.npz", directory.read_survival, lambda _: (len(config["layers"]), _PLANES)),
+    survival=_read_arrays(directory, "survival", lambda _: (len(config["layers"]), _PLANES)),
     rate_distortion=_read_codecs(directory),
     outcomes=Outcomes(outcomes, dict(zip(table.member, table.seed.astype(int), strict=True))),
     search=read_search(path / "config.json", config.get("search")),
@@ -181,7 +181,7 @@ def _check_array(file: Path, name: str, array: np.ndarray, kind: str, shape: tup
 def _read_samples(directory: RunDirectory) -> dict[str, np.ndarray]:
   file = directory.path / "samples.npz"
   with _reading(file):
-    samples = directory.read_samples()
+    samples = directory.read_arrays("samples")
   if not samples:
     return samples
   originals = samples.get("originals")
@@ -193,15 +193,16 @@ def _read_samples(directory: RunDirectory) -> dict[str, np.ndarray]:
 
 
 def _read_arrays(
-  file: Path, read: Callable[[], dict[str, np.ndarray]], shape_of: Callable[[str], tuple[int | None, ...] | None]
+  directory: RunDirectory, name: ArrayFile, shape_of: Callable[[str], tuple[int | None, ...] | None]
 ) -> dict[str, np.ndarray]:
   """Arrays of floats by name; `shape_of` says of which shape, None of those that are of a later version."""
+  file = directory.path / f"{name}.npz"
   with _reading(file):
-    arrays = read()
-  for name, array in arrays.items():
-    shape = shape_of(name)
+    arrays = directory.read_arrays(name)
+  for entry, array in arrays.items():
+    shape = shape_of(entry)
     if shape is not None:
-      _check_array(file, name, array, "float", shape)
+      _check_array(file, entry, array, "float", shape)
   return arrays
 
 

@@ -14,35 +14,22 @@ from lwlrd_jax.setup.starting_points import host_model
 
 
 class Treated(NamedTuple):
-  """A member that is to be measured.
-
-  Attributes:
-    name: Its name.
-    row: What is known of it already, by column.
-    params: Its checkpoint.
-    live: bool tree of the layers' weights, see `metrics.capacity.survival`.
-    converged: Whether all losses of its fine-tuning are finite.
-  """
+  """A member that is to be measured."""
 
   name: str
-  row: dict[str, Any]
+  row: dict[str, Any]  # the cells that are known already
   params: Params
-  live: Params
-  converged: bool
+  live: Params  # see `metrics.capacity.survival`
+  converged: bool  # whether all losses of its fine-tuning are finite
 
 
 def measure_all(
   setup: Setup, attack: Attack, members: Iterable[Treated], infected: Infected, together: int
 ) -> Iterator[tuple[Treated, Measured]]:
-  """Measures members in their order, so many at a time.
-
-  They are made as they are needed. What does not fill a group is measured one by one: two compiled programs serve
-  groups of any size.
-  """
-  splits = (setup.train, setup.val, setup.test)
+  """Measures members in their order, so many at a time; the rest of a group one by one, so that two programs do."""
   for group in _groups(members, together):
     params, live = (_stack(trees) for trees in ([one.params for one in group], [one.live for one in group]))
-    found = measure(setup.plan.network, attack, params, live, infected, *splits, setup.public, "vmap")
+    found = measure(setup.bench, attack, infected, params, live, "vmap")
     for i, member in enumerate(group):
       yield member, jax.tree.map(lambda leaf, i=i: leaf[i], found)
 
@@ -58,24 +45,14 @@ def status(member: Treated, measured: Measured) -> str:
 
 
 def hiding_figures(setup: Setup, attack: Attack, seed: int, infected: Infected) -> dict[str, float]:
-  """Columns of the results table that only an untreated model has.
-
-  Args:
-    setup: What all parts of a sweep share.
-    attack: The attack.
-    seed: Number of the infection.
-    infected: The model that the attack left.
-
-  Returns:
-    The attack's own columns, and the host's AUC of those that hide in one.
-  """
+  """Columns that only an untreated model has: the attack's own, and the host's AUC where it hides in a trained host."""
   host = host_model(setup.origin, seed) if attack.info.family.needs_host else None
 
   def psnr(images: jax.Array) -> float:
-    return float(measure_images(images, infected.stolen, setup.train, setup.public).psnr.mean())
+    return float(measure_images(images, infected.stolen, setup.bench.train, setup.bench.public).psnr.mean())
 
   found = attack.columns(setup.origin.task, host, infected, psnr)
-  return found if host is None else {"host_auc": float(auc_of(setup.plan.network, host, setup.test)), **found}
+  return found if host is None else {"host_auc": float(auc_of(setup.plan.network, host, setup.bench.test)), **found}
 
 
 def _groups(members: Iterable[Treated], size: int) -> Iterator[list[Treated]]:

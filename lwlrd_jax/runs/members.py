@@ -1,7 +1,6 @@
 """Members of a sweep: fine-tuned, finished, measured, and saved; and the controls beside them."""
 
 import dataclasses
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -20,17 +19,15 @@ from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.memory import is_out_of_memory
 from lwlrd_jax.engine.population import Finetuning, finetune, kept_at_the_end
 from lwlrd_jax.metrics.measure import sample_positions
-from lwlrd_jax.metrics.rows import figures
 from lwlrd_jax.models.liveness import Liveness
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.plan.jobs import Job, Wave
-from lwlrd_jax.plan.room import measured_together
 from lwlrd_jax.runs.controls import image_controls
 from lwlrd_jax.runs.measuring import Treated, hiding_figures, measure_all, status
 from lwlrd_jax.runs.store import Found
 from lwlrd_jax.setup.finish import Finished, Scrubbed
 from lwlrd_jax.setup.setup import Setup
-from lwlrd_jax.setup.starting_points import clean_model, finetune_key, finish_key, noise_key, share_key
+from lwlrd_jax.setup.starting_points import clean_model, key_of
 from lwlrd_jax.team import Team
 from lwlrd_jax.user.model_name import short_name
 from lwlrd_jax.watch.log import event
@@ -39,34 +36,14 @@ from lwlrd_jax.watch.progress import console, phase
 
 @dataclasses.dataclass
 class Limits:
-  """What there is known to be room for; lowered where that is too much.
-
-  Attributes:
-    wave: Members that are fine-tuned at once.
-    measured: Members that are measured side by side.
-  """
+  """Members that are fine-tuned and that are measured at once; lowered where there is no memory for so many."""
 
   wave: int
   measured: int
 
-  @classmethod
-  def of(cls, setup: Setup) -> "Limits":
-    """Those that a sweep begins with."""
-    plan = setup.plan
-    return cls(sys.maxsize, measured_together(plan.network, plan.declared, plan.infection.stolen))
-
 
 class Workbench(NamedTuple):
-  """What members of one attack are worked on with.
-
-  Attributes:
-    setup: What all members share.
-    attack: What models were infected by.
-    directory: Where checkpoints go.
-    snapshots: Where members are kept that are under way.
-    team: The processes.
-    limits: What there is room for.
-  """
+  """What members of one attack are worked on with."""
 
   setup: Setup
   attack: Attack
@@ -105,25 +82,20 @@ class Workbench(NamedTuple):
 def run_wave(bench: Workbench, wave: Wave, infected: Infected) -> Found:
   """Prepares, fine-tunes, finishes, measures and saves the members of a wave.
 
-  Args:
-    bench: What they are worked on with.
-    wave: What to do with the infected model.
-    infected: The model.
-
   Raises:
-    Stopped: Somebody asked to stop; how far the fine-tuning has come is kept.
-    TooLargeError: There is no room for so many members.
+    Stopped: The user asked to stop; a snapshot of the fine-tuning is kept.
+    TooLargeError: There is no memory for so many members.
   """
   setup, attack, seed, jobs = bench.setup, bench.attack, wave.seed, wave.jobs
   plan, first, started = setup.plan, jobs[0], time.monotonic()
-  before = _apply(bench, first.prepare, infected.params, jax.random.fold_in(finish_key(seed), 0))
+  before = _apply(bench, first.prepare, infected.params, jax.random.fold_in(key_of(seed, "finish"), 0))
   of_wave = bench.snapshots.of(wave.members(attack.name))
   with phase(_title(bench, wave), len(first.defense.schedule), members=len(jobs)) as on_steps:
     population = finetune(
       plan.network.declared(before.params),
       np.stack([job.defense.schedule for job in jobs]),
       _tuning_split(setup, infected, seed),
-      finetune_key(seed),
+      key_of(seed, "finetune"),
       Finetuning(
         Member(plan.network, first.defense.optimizer, 0.0, plan.compute),
         first.defense.batch_size,
@@ -145,7 +117,7 @@ def run_wave(bench: Workbench, wave: Wave, infected: Infected) -> Found:
       for name, finish in job.members(attack.name, seed).items():
         if name in found.rows:
           continue
-        after = _apply(bench, finish, tuned, jax.random.fold_in(finish_key(seed), 1), live)
+        after = _apply(bench, finish, tuned, jax.random.fold_in(key_of(seed, "finish"), 1), live)
         cells = _scrub_cells(after.scrubbed or before.scrubbed)
         row = {**bench.scheduled(job, finish, seed), **cells, "seconds": seconds}
         yield Treated(name, row, after.params, live.live, bool(np.isfinite(population.losses[i]).all()))
@@ -155,7 +127,7 @@ def run_wave(bench: Workbench, wave: Wave, infected: Infected) -> Found:
     while len(found.rows) < count:
       try:
         for member, measured in measure_all(setup, attack, treated(), infected, bench.limits.measured):
-          found.add(member.name, {**member.row, "status": status(member, measured), **figures(measured)}, measured)
+          found.add(member.name, {**member.row, "status": status(member, measured), **measured.figures()}, measured)
           bench.directory.save(member.name, {"params": member.params})
           with kept_at_the_end(of_wave, population.reached):
             on_members(1)
@@ -179,7 +151,7 @@ def not_started(bench: Workbench, jobs: Sequence[Job], seed: int) -> Found:
 
 
 def measure_controls(bench: Workbench, seed: int, infected: Infected) -> Found:
-  """An attack's model as it is; with the first attack also one never infected, and sets of images that are controls."""
+  """Measures an attack's model as it is; with the first attack also one never infected, and image controls."""
   setup, attack = bench.setup, bench.attack
   models = [(MemberId(UNTREATED, attack.name, seed=seed), infected.params)]
   shares = len(setup.plan.controls(attack.name, seed)) > 1
@@ -191,13 +163,13 @@ def measure_controls(bench: Workbench, seed: int, infected: Infected) -> Found:
     controls.append(Treated(str(member_id), row, params, setup.finisher.live(params).live, True))
   found = Found.nothing()
   for member, measured in measure_all(setup, attack, controls, infected, bench.limits.measured):
-    row = {**member.row, "status": status(member, measured), **figures(measured)}
+    row = {**member.row, "status": status(member, measured), **measured.figures()}
     if row["defense"] == UNTREATED:
       row |= hiding_figures(setup, attack, seed, infected)
     found.add(member.name, row, measured)
     bench.directory.save(member.name, {"params": member.params})
   if shares:
-    for defense, control in image_controls(setup, infected, noise_key(seed)).items():
+    for defense, control in image_controls(setup, infected, key_of(seed, "noise")).items():
       member_id = MemberId(defense, seed=seed)
       found.rows[str(member_id)] = {**bench.common(member_id, defense), **control.figures, "status": "ok"}
       found.outcomes.update({f"{column}/{member_id}": values for column, values in control.outcomes.items()})
@@ -205,14 +177,14 @@ def measure_controls(bench: Workbench, seed: int, infected: Infected) -> Found:
 
 
 def pictures(setup: Setup, infected: Infected) -> dict[str, np.ndarray]:
-  """What reconstructions are to look like, of the first infection, and the mean training image."""
+  """Some stolen images of an infection, and the mean training image."""
   shown = np.asarray(infected.stolen)[sample_positions(len(infected.stolen))]
-  mean = np.asarray(jnp.round(setup.public.mean * 255).astype(jnp.uint8))
+  mean = np.asarray(jnp.round(setup.bench.public.mean * 255).astype(jnp.uint8))
   return {"originals": setup.plan.data.train.images[shown], "mean_image": mean}
 
 
 def _apply(bench: Workbench, steps: Steps, params: Params, key: jax.Array, live: Liveness | None = None) -> Finished:
-  """Finishers; what they strip or keep is reported once for each attack, and recorded."""
+  """Applies finishers; what they strip or keep is reported and recorded once for each attack."""
   attack, directory = bench.attack.name, bench.directory
   finished = bench.setup.finisher.apply(steps, params, key, live=live)
   kept = finished.scrubbed.kept if finished.scrubbed else ()
@@ -239,12 +211,12 @@ def _scrub_cells(scrubbed: Scrubbed | None) -> dict[str, Any]:
 
 
 def _tuning_split(setup: Setup, infected: Infected, seed: int) -> DeviceSplit:
-  """What the defence may look at."""
-  plan = setup.plan
+  """The share of the training split that the defence sees."""
+  plan, train = setup.plan, setup.bench.train
   if plan.share == 1 and plan.overlap == "any":
-    return setup.train
+    return train
   stolen = np.asarray(infected.stolen)
-  return setup.train.subset(choose_share(len(setup.train), plan.share, plan.overlap, stolen, share_key(seed)))
+  return train.subset(choose_share(len(train), plan.share, plan.overlap, stolen, key_of(seed, "share")))
 
 
 def _title(bench: Workbench, wave: Wave) -> str:

@@ -10,8 +10,7 @@ from lwlrd_jax.plan.jobs import Job
 from lwlrd_jax.plan.plan import Plan
 from lwlrd_jax.runs.store import Store
 from lwlrd_jax.runs.waves import Runner
-from lwlrd_jax.search.front import describe, recommend
-from lwlrd_jax.search.result import Outcome, Result, combine
+from lwlrd_jax.search.result import Outcome, Result, combine, describe, recommend
 from lwlrd_jax.search.space import Candidate
 from lwlrd_jax.search.study import Search
 from lwlrd_jax.setup.describe import describe_members
@@ -20,17 +19,12 @@ from lwlrd_jax.watch.progress import console
 
 
 def run_search(setup: Setup, runner: Runner, store: Store) -> None:
-  """Searches, a population a round; what a round finds is in the run directory before the next one begins.
+  """Searches, a population a round, after the plan's jobs; a round's results are on disk before the next one begins.
 
-  A stopped search that is resumed asks for the same candidates again, and finds those that were run done.
-
-  Args:
-    setup: What all schedules share; its plan's jobs, baselines, were run before.
-    runner: Runs schedules.
-    store: What is done, the controls of every attack among it.
+  A resumed search asks for the same candidates again, and finds their rows in the store.
 
   Raises:
-    UserError: A schedule that is done is none that this search asks for: another version of it did.
+    UserError: The store has a schedule that this search does not ask for: another version of it did.
   """
   plan, wanted = setup.plan, setup.plan.search
   assert wanted is not None
@@ -52,7 +46,7 @@ def run_search(setup: Setup, runner: Runner, store: Store) -> None:
 
 
 def _check_done(store: Store, order: Sequence[str]) -> None:
-  """Refuses to go on beside schedules that the search did not ask for: what it finds would not be of what is there."""
+  """Refuses a run that holds schedules of another search."""
   if set(order) <= set(store.rows):
     return  # a round that is done; there may be others
   strangers = [name for name, row in store.rows.items() if row["defense"] == "lwlrd" and name not in set(order)]
@@ -101,8 +95,7 @@ def _result(candidate: Candidate, plan: Plan, store: Store, floors: Floors) -> R
           status=str(row["status"]),
         )
       )
-  limits = {attack: floors.limit(attack) for attack in plan.infection.attacks}
-  return combine(candidate, outcomes, reid_limits=limits, mean_ssim=floors.ssim, ssim_limit=floors.ssim_limit)
+  return combine(candidate, outcomes, floors)
 
 
 def _number(cell: object) -> float:

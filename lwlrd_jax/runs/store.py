@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lwlrd_jax.disk.directory import RunDirectory
+from lwlrd_jax.disk.directory import ArrayFile, RunDirectory
 from lwlrd_jax.errors import TemporaryFailure
 from lwlrd_jax.metrics.measure import Measured
-from lwlrd_jax.metrics.rows import outcomes
 from lwlrd_jax.storage import make_folder, remove_tree
 from lwlrd_jax.team import Team
 
 _PARTS, _TABLE = ".parts", "results.parquet"
+_ARRAYS: tuple[ArrayFile, ...] = ("samples", "survival", "outcomes")
 # Within which what one process has written to a disk is there for the others.
 _SEEN_SECONDS = 60.0
 
@@ -41,14 +41,14 @@ class Found(NamedTuple):
   def read(cls, directory: RunDirectory) -> "Found":
     """All that a directory holds."""
     rows = {str(row["member"]): row for row in directory.read_results().to_dict("records")}
-    return cls(rows, directory.read_samples(), directory.read_survival(), directory.read_outcomes())
+    return cls(rows, **{file: directory.read_arrays(file) for file in _ARRAYS})
 
   def add(self, name: str, row: dict[str, Any], measured: Measured) -> None:
     """Adds a member."""
     self.rows[name] = row
     self.samples[f"member/{name}"] = np.asarray(measured.samples)
     self.survival[name] = np.asarray(measured.survival.planes)
-    self.outcomes.update({f"{column}/{name}": values for column, values in outcomes(measured).items()})
+    self.outcomes.update({f"{column}/{name}": values for column, values in measured.outcomes().items()})
 
   def update(self, found: "Found") -> None:
     """Adds what was found of other members."""
@@ -59,18 +59,14 @@ class Found(NamedTuple):
 
 
 class Store:
-  """All of it. Of several processes the first writes it.
-
-  Attributes:
-    directory: Where it is kept.
-    rows: Of the results table, by member.
+  """All of it; `rows` are the table's, by member. Of several processes the first writes it.
 
   Args:
-    directory: See above.
+    directory: Where it is kept.
     team: The processes.
     may_show: Whether pictures of reconstructions may be kept.
-    elapsed: Seconds the run has taken, parts before it was stopped among them.
-    observers: They receive rows once these are on disk; in the beginning those that were there before.
+    elapsed: Returns the seconds that the run has taken, with those before it was resumed.
+    observers: They receive rows once these are on disk; in the beginning those of a run that is resumed.
   """
 
   def __init__(
@@ -94,7 +90,7 @@ class Store:
       observe({}, self.rows)
 
   def recover(self, order: Sequence[str]) -> None:
-    """Adds what a round that was broken off had found of members."""
+    """Adds what an interrupted round had found."""
     left_over = self._parts.left_over()
     self._team.wait("what was left over is read")
     if left_over.rows:
@@ -102,16 +98,10 @@ class Store:
     self.clear()
 
   def share(self, name: str, found: Found, order: Sequence[str], team: Team) -> None:
-    """Adds what each process has found in a round, in all of them.
-
-    Args:
-      name: Of the round; unique within the team's part of the work.
-      found: What this process found.
-      order: Members in the order of the table.
-      team: The processes, for this part of the work.
+    """Adds what each process has found in a round, in all of them; `order` is the table's.
 
     Raises:
-      UserError, TemporaryFailure: Another process failed, or what it wrote cannot be seen from here.
+      UserError, TemporaryFailure: Another process failed, or its files cannot be seen from here.
       Stopped: Another process was asked to stop.
     """
     with self._parts.gathered(name, found, team) as whole:
@@ -128,15 +118,15 @@ class Store:
       remove_tree(self.directory.path / _PARTS)
 
   def _write(self, found: Found, order: Sequence[str]) -> None:
-    """Adds what was found, and writes it down before the next wave begins."""
+    """Adds what was found, and writes it before the next wave begins."""
     self._found.update(found)
     if not self._team.is_first:
       return
-    # A run that was begun without pictures and goes on with them has no originals to show beside them.
+    # A run that was begun without pictures and is resumed with them has no originals to show beside them.
     if self._may_show and "originals" in self._found.samples:
-      self.directory.write_samples(self._found.samples)
-    self.directory.write_survival(self._found.survival)
-    self.directory.write_outcomes(self._found.outcomes)
+      self.directory.write_arrays("samples", self._found.samples)
+    self.directory.write_arrays("survival", self._found.survival)
+    self.directory.write_arrays("outcomes", self._found.outcomes)
     self.record(elapsed_seconds=round(self._elapsed(), 1))
     # Last: a member that has a row is done. One that is in no order is of another search, and no reason to lose it.
     ordered = dict.fromkeys([*(member for member in order if member in self.rows), *self.rows])
@@ -146,16 +136,16 @@ class Store:
 
 
 class _Parts:
-  """What each of several processes has found of a round, brought together through the run directory they share."""
+  """What each of several processes has found in a round, brought together through the shared run directory."""
 
   def __init__(self, directory: RunDirectory, team: Team):
     self._folder = directory.path / _PARTS
-    # Tells parts of this start of the processes from what an earlier one left.
+    # Tells the parts of this start from those of an earlier one.
     self._start = team.say("a name for this start", lambda: secrets.token_hex(4))
 
   @contextlib.contextmanager
   def gathered(self, name: str, found: Found, team: Team) -> Iterator[Found]:
-    """What all processes have found; each one's part is on disk until the block, which writes the table, is left."""
+    """What all processes have found; parts are on disk until the block, which writes the table, is left."""
     if team.count == 1:
       yield found
       return
@@ -176,7 +166,7 @@ class _Parts:
         remove_tree(part.path)
 
   def left_over(self) -> Found:
-    """What a round that was broken off had found. A part without a table was never finished."""
+    """What an interrupted round had found. A part without a table was never finished."""
     whole = Found.nothing()
     for part in map(RunDirectory, sorted(self._folder.iterdir()) if self._folder.is_dir() else ()):
       if (part.path / _TABLE).is_file():
@@ -185,9 +175,8 @@ class _Parts:
 
 
 def _write(part: RunDirectory, found: Found) -> None:
-  part.write_samples(found.samples)
-  part.write_survival(found.survival)
-  part.write_outcomes(found.outcomes)
+  for file in _ARRAYS:
+    part.write_arrays(file, getattr(found, file))
   part.write_results(list(found.rows.values()))  # last: a part with a table is whole
 
 

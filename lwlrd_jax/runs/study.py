@@ -14,7 +14,7 @@ from lwlrd_jax import stopping
 from lwlrd_jax.config import Run, SweepConfig
 from lwlrd_jax.disk import orbax_process
 from lwlrd_jax.disk.compiled import keep_compiled
-from lwlrd_jax.disk.directory import RunDirectory
+from lwlrd_jax.disk.directory import RunDirectory, out_errors
 from lwlrd_jax.engine.memory import TooLargeError, in_a_line, is_out_of_memory
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.jax_settings import find_devices
@@ -25,8 +25,7 @@ from lwlrd_jax.team import Team, join
 from lwlrd_jax.watch.log import event, recording, write_to
 from lwlrd_jax.watch.progress import console
 
-# Errors that are no fault of ours.
-_OF_THE_DISK = {
+_OF_THE_DISK = {  # errors that are no fault of ours
   *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG),
   *(errno.EBUSY, errno.ENOTEMPTY, errno.ESTALE, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP),
 }
@@ -34,29 +33,17 @@ _OF_THE_DISK = {
 
 @recording()
 def run_all(configs: dict[str, SweepConfig], command: list[str]) -> Path | None:
-  """Runs a sweep, or each sweep of a study in a folder of its own.
-
-  Args:
-    configs: Validated; a lone one under the name "".
-    command: The command line, for the record.
+  """Runs a sweep (a validated config under the name ""), or each sweep of a study in a folder of its own.
 
   Returns:
     The run directory; of a study the folder that holds its runs, and comparison.html; None after a dry run.
 
   Raises:
-    UserError: See `run_sweep`; or JAX finds no device; or a study's folder is there already and is neither to be
-      resumed nor to be replaced.
-    Stopped: Somebody asked to stop; what was under way is saved.
+    UserError: See `run_sweep`; or JAX finds no device; or a study's folder exists and is neither resumed nor replaced.
+    Stopped: The user asked to stop; unfinished work is saved.
   """
   first = next(iter(configs.values()))
-  asked = first.processes
-  team = join(
-    distributed=asked.distributed,
-    coordinator=asked.coordinator,
-    processes=asked.processes,
-    process_id=asked.process_id,
-    timeout=asked.join_timeout,
-  )
+  team = join(**dataclasses.asdict(first.processes))
   # JAX listens to SIGTERM too, from when processes have joined.
   with team.reporting(), _in_one_line(), stopping.signals():
     find_devices()
@@ -111,13 +98,11 @@ def _run_study(configs: dict[str, SweepConfig], command: list[str], team: Team) 
     jax.clear_caches()  # programs that read images on the host hold on to them
   old = [RunDirectory(out / name) for name in configs if first.run.overwrite]
   if team.is_first:
-    try:
+    with out_errors(out, "created"):
       make_folder(out, exist_ok=True)
-    except OSError as error:
-      raise UserError(f"`out` {out}: cannot be created ({error.strerror}); allowed: a folder you can write") from error
     for run in old:
       RunDirectory.check(run.path, resume=False, overwrite=True)
-    # All of them at once: one left in place would be taken for done when a study that was killed is gone on with.
+    # All of them at once: one left in place would be taken for done when a killed study is resumed.
     for run in old:
       run.set_aside()
     # A log of what belongs to no run; each run has one of its own.
@@ -148,10 +133,8 @@ def _check_folder(out: Path, run: Run) -> None:
   new = not (run.resume or run.restartable or run.overwrite)
   if out.exists() and (not out.is_dir() or (new and any(out.iterdir()))):
     raise UserError(f"`out` {out}: is there already; allowed: another folder, `resume` or `overwrite`")
-  try:
+  with out_errors(out, "written" if out.exists() else "created"):
     check_writable(out)
-  except OSError as error:
-    raise UserError(f"`out` {out}: cannot be written ({error.strerror}); allowed: a folder you can write") from error
 
 
 def _compare(runs: list[Path], out: Path) -> None:
@@ -181,12 +164,7 @@ def _in_folder(config: SweepConfig, folder: Path, *, resumes: bool) -> SweepConf
 
 
 def _with_own_flags(config: SweepConfig, there: set[str]) -> SweepConfig:
-  """Flags are given to all runs of a study, but `npz` and `mimic_dir` are of use to one data set each.
-
-  Args:
-    config: Of one run.
-    there: Data sets of all runs: a flag that none of them has a use for stays, and is refused.
-  """
+  """Drops `npz` and `mimic_dir` from runs of other data sets, if any run of the study is of the flag's own."""
   free: dict[str, Any] = {
     flag: None
     for flag, dataset in (("npz", "npz"), ("mimic_dir", "mimic-cxr"))

@@ -1,4 +1,4 @@
-"""One sweep from the data set to the report. Everything numerical is elsewhere; this is the order of things."""
+"""One sweep from the data set to the report: the order of things."""
 
 import contextlib
 import datetime
@@ -38,12 +38,7 @@ _LOGGED = (
 
 
 def run_sweep(config: SweepConfig, command: list[str], team: Team) -> Path:
-  """Runs a sweep.
-
-  Args:
-    config: What the user asked for, validated.
-    command: The command line, for the record.
-    team: The processes.
+  """Runs a validated config; `command` is the command line, for the record.
 
   Returns:
     The run directory.
@@ -89,20 +84,12 @@ def run_sweep(config: SweepConfig, command: list[str], team: Team) -> Path:
 
 
 def check_sweep(config: SweepConfig, team: Team) -> None:
-  """Looks for mistakes that only the data can show, before anything is trained or written.
-
-  Raises:
-    UserError: The first that is found, as far as it can be known without a trained image codec.
-  """
+  """Raises UserError for a mistake that the data show, as far as it can be known without a trained image codec."""
   prepare(make_plan(config, place_of(config, datetime.datetime.now(datetime.UTC), team), team), team, dry=True)
 
 
 def forecast_sweep(config: SweepConfig, team: Team) -> None:
-  """Prints what a sweep would do; as `run_sweep`, but nothing is trained and nothing written.
-
-  Raises:
-    UserError: As `run_sweep`, as far as it can be known without a trained image codec.
-  """
+  """Prints what a sweep would do. Nothing is trained or written; errors are those of `check_sweep`."""
   place = _checked(place_of(config, datetime.datetime.now(datetime.UTC), team), team)
   setup = prepare(make_plan(config, place, team), team, dry=True)
   if place.resume:
@@ -117,14 +104,7 @@ def _checked(place: Place, team: Team) -> Place:
 
 
 def _begin(place: Place, description: dict[str, Any], stack: contextlib.ExitStack, team: Team) -> RunDirectory:
-  """Writes config.json before the work: a run that is killed can be told from no run, and resumed.
-
-  Args:
-    place: Where it is.
-    description: What config.json says.
-    stack: Holds the directory's lock.
-    team: The processes; all of them have to see the same directory.
-  """
+  """Writes config.json before the work: a killed run can be resumed. The stack gets the directory's lock."""
 
   def begin() -> str:
     directory = RunDirectory(place.out) if place.resume else RunDirectory.create(place.out, overwrite=place.overwrite)
@@ -143,10 +123,10 @@ def _begin(place: Place, description: dict[str, Any], stack: contextlib.ExitStac
     return now["started"]
 
   started = team.say("the run is begun", begin)
+  directory = RunDirectory(place.out)
   if team.is_first:
     write_to(place.out)
-    return RunDirectory(place.out)
-  directory = RunDirectory(place.out)
+    return directory
   try:
     found = directory.read_config()["started"]
   except (UserError, KeyError):
@@ -160,7 +140,7 @@ def _begin(place: Place, description: dict[str, Any], stack: contextlib.ExitStac
 
 
 def _open_store(setup: Setup, directory: RunDirectory, elapsed: Callable[[], float], team: Team) -> Store:
-  """With a log, and trackers if any are asked for: they receive at once what they miss of a run that is resumed."""
+  """With a log and trackers, which receive at once the rows that they miss of a resumed run."""
   observers: list[Observer] = [_log]
   if setup.plan.execution.track and team.is_first:
     trackers = Trackers(setup.plan.execution.track, directory)

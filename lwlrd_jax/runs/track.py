@@ -1,7 +1,4 @@
-"""`track`: every member of a run's table as a trial in TensorBoard, Weights & Biases or MLflow.
-
-Settings and figures only: no image, no code, no console. Libraries are imported once they are asked for.
-"""
+"""Every member of a run's table as a trial in TensorBoard, Weights & Biases or MLflow: settings and figures only."""
 
 import os
 import shutil
@@ -25,31 +22,19 @@ FIGURES = tuple(name for name, column in list(COLUMNS.items())[_AT + 1 :] if col
 
 
 class Trial(NamedTuple):
-  """What is recorded of a member.
-
-  Attributes:
-    run: Name of the run it is of.
-    member: Its name, unique in a run.
-    identity: The same however often it is recorded, and no other member's.
-    settings: Its cells of the columns `SETTINGS` that are not empty.
-    figures: Likewise of `FIGURES`.
-  """
+  """What is recorded of a member of a run: those of its cells that are not empty."""
 
   run: str
   member: str
-  identity: str
+  identity: str  # the same however often it is recorded, and no other member's
   settings: dict[str, Any]
   figures: dict[str, float]
 
 
 class Trackers:
-  """The trackers of a run. None of them is a reason to stop it: one that fails is left out from then on, and told of.
+  """The trackers of a run, by their names. One that fails is reported and left out; the run continues.
 
-  What each was given is in config.json under `tracked`; a run that goes on gives them what is missing there.
-
-  Args:
-    names: Keys of `TRACKERS`.
-    directory: Of the run.
+  What each was given is in config.json under `tracked`; a resumed run gives them what is missing there.
   """
 
   def __init__(self, names: tuple[str, ...], directory: RunDirectory):
@@ -83,13 +68,7 @@ class Trackers:
 
 
 def trial(run: str, started: str, row: Mapping[Any, Any]) -> Trial:
-  """What a row of the table is to trackers.
-
-  Args:
-    run: Name of the run.
-    started: When it was started; with its name this tells it from others.
-    row: Cell by column; empty ones are None or NaN, or not there.
-  """
+  """What trackers receive of a row of a run's table, whose empty cells are None, NaN or not there."""
   filled = {name: value for name, value in row.items() if not pd.isna(value)}
   return Trial(
     run,
@@ -138,7 +117,7 @@ def _tensorboard(directory: Path) -> Callable[[Trial], None]:
 
 
 def _import_wandb() -> Any:
-  os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # on by default, to its makers, from the import on
+  os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # otherwise its makers receive errors, from the import on
   import wandb  # noqa: PLC0415
 
   return wandb

@@ -1,5 +1,6 @@
-"""Who does what, and when: waves of members, dealt to the processes in rounds, each on disk before the next."""
+"""Waves of members, dealt to the processes in rounds, each on disk before the next."""
 
+import sys
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -12,6 +13,7 @@ from lwlrd_jax.engine.memory import TooLargeError, in_a_line, is_out_of_memory
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.jax_internals import forget_lowered
 from lwlrd_jax.plan.jobs import Job, Wave, waves_of
+from lwlrd_jax.plan.room import measured_together
 from lwlrd_jax.runs.members import Limits, Workbench, measure_controls, not_started, pictures, run_wave
 from lwlrd_jax.runs.store import Found, Store
 from lwlrd_jax.setup.setup import Setup
@@ -22,29 +24,19 @@ from lwlrd_jax.watch.progress import console
 
 
 class Runner:
-  """Runs jobs against every attack.
-
-  Args:
-    setup: What they share.
-    store: What is done; it is added to wave by wave.
-    team: The processes.
-  """
+  """Runs jobs against every attack, and adds to the store wave by wave."""
 
   def __init__(self, setup: Setup, store: Store, team: Team):
     self._setup, self._store, self._team = setup, store, team
-    self._limits = Limits.of(setup)
+    plan = setup.plan
+    self._limits = Limits(sys.maxsize, measured_together(plan.network, plan.declared, plan.infection.stolen))
 
   def run(self, name: str, jobs: Sequence[Job], order: Sequence[str]) -> None:
-    """Every attack, every infection, every wave, but for what is done already.
-
-    Args:
-      name: Of this part of the work.
-      jobs: What to do with every infected model.
-      order: Members in the order of the table.
+    """Runs every attack, infection and wave that the store lacks; `order` is the table's.
 
     Raises:
-      UserError: A single member does not fit into memory, or cannot be written; what was done before is kept.
-      Stopped: Somebody asked to stop; what was under way is kept.
+      UserError: A single member does not fit into memory, or cannot be written; finished waves are kept.
+      Stopped: The user asked to stop; unfinished work is kept.
     """
     directory = self._store.directory
     snapshots = SnapshotFolder(directory.path, self._setup.plan.execution.snapshot_seconds)
@@ -83,7 +75,7 @@ class _Rounds:
     for first in range(0, len(waves), team.count):
       dealt = waves[first : first + team.count]
       self._round(first // team.count, dealt, models)
-      # Controls come second: whoever waits for the first step of a sweep should not wait for what is measured of them.
+      # Controls come second: a user who waits for the first step of a sweep should not wait for their measurement.
       for seed in dict.fromkeys(wave.seed for wave in dealt):
         self._measure_controls(seed, models[seed])
       forget_lowered()
@@ -106,7 +98,7 @@ class _Rounds:
       self._add(f"round {number}", found)
 
   def _as_memory_allows(self, wave: Wave, infected: Infected) -> Iterator[Found]:
-    """A wave; or its halves one after the other, if there is no room for it at once."""
+    """A wave, or its halves one after the other if memory does not hold it."""
     bench, execution = self._bench, self._bench.setup.plan.execution
     if len(wave.jobs) <= min(execution.members_per_wave, bench.limits.wave):
       stopping.check()

@@ -1,7 +1,6 @@
 """What a search varies, and within which bounds. Nothing here imports JAX or Optuna."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -10,8 +9,8 @@ from lwlrd_jax.defenses.plan import Defense, schedule_label, steps_per_epoch
 from lwlrd_jax.defenses.schedules import SHAPES, by_layer, lwlrd, number_of_units, time_shape
 from lwlrd_jax.models.depth import LAYER
 
-# Rates and decays are told in two digits: labels are short, a row says all of its schedule, and finer differences than
-# these are lost in the noise of a fine-tuning.
+# Rates and decays have two digits: labels are short, a row says all of its schedule, and finer differences than these
+# are lost in the noise of a fine-tuning.
 _DIGITS = 2
 _Choice = TypeVar("_Choice")
 _NAME = "lwlrd"
@@ -22,17 +21,7 @@ _ANCHOR_DECAYS = (0.5, 0.7, 0.3)
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-  """One schedule of a search, and the steps on the weights after it.
-
-  Attributes:
-    decay: Learning-rate factor from one unit to the next, in (0, 1].
-    lr_max: Largest learning rate.
-    epochs: Passes over the training set.
-    shape: Course of the learning rate over time, one of `schedules.SHAPES`.
-    floor: Share of `lr_max` below which no layer's rate falls, in [0, 1].
-    finish: Steps after fine-tuning, names of `config.names.FINISH_NAMES`; empty for none.
-    granularity: What the decay counts: `layer`, or the name of a larger unit.
-  """
+  """One schedule of a search, its fields as those of `Defense`, and the names of the finishers after it."""
 
   decay: float
   lr_max: float
@@ -57,7 +46,7 @@ class Candidate:
 
   @property
   def label(self) -> str:
-    """Unique in a search: that of the defence, and the finishers.
+    """Unique in a search.
 
     >>> Candidate(0.5, 0.02, 12, "cosine", 0.1, ("noise", "scrub")).label
     'lwlrd-lr0.02-d0.5-f0.1-e12-cosine-then-noise+scrub'
@@ -65,16 +54,7 @@ class Candidate:
     return str(self.member)
 
   def to_defense(self, *, batch_size: int, optimizer: str, train_size: int, depth_of_layer: Sequence[int]) -> Defense:
-    """The schedule for a model and a training set; the finishing steps are not part of it.
-
-    Args:
-      batch_size: Images a step.
-      optimizer: Inner optimizer, a name of `engine.optimizer.INNER`.
-      train_size: Images in the training set.
-      depth_of_layer: Unit of each layer, see `schedules.by_layer`.
-
-    Returns:
-      A defence named `lwlrd`, whose label tells everything that a search varies but the finishing steps.
+    """The schedule for a model whose layers belong to these units, and a training set; without the finishers.
 
     Raises:
       ValueError: A value out of range.
@@ -102,9 +82,9 @@ class Space:
   """Bounds of a search.
 
   Attributes:
-    epochs: Lengths to try, each at least 1. Few: every length is a compiled program of its own.
-    units: Units that the decay counts, at least 1: the layers of the model, or its blocks.
-    finishes: Finishing steps to try, each a tuple of names as in `Candidate.finish`.
+    epochs: Lengths to try. Few: every length is a compiled program of its own.
+    units: Units that the decay counts: the layers of the model, or its blocks.
+    finishes: Finishers to try, each a tuple of names.
     decays: Smallest and largest decay, in (0, 1].
     lrs: Smallest and largest `lr_max`, above 0; searched on a logarithmic scale.
     shapes: Courses over time to try.
@@ -112,9 +92,6 @@ class Space:
     granularity: Name of what the decay counts.
     usual_lr: `lr_max` of the schedules that every search begins with.
     usual_epochs: Their length. Default: the middle one of `epochs`.
-
-  Raises:
-    ValueError: Bounds that are empty, out of range or the wrong way round.
   """
 
   epochs: tuple[int, ...]
@@ -128,39 +105,13 @@ class Space:
   usual_lr: float = 0.02
   usual_epochs: int | None = None
 
-  def __post_init__(self):
-    for name in ("epochs", "finishes", "shapes", "floors"):
-      choices = getattr(self, name)
-      if not choices or len(set(choices)) < len(choices):
-        raise ValueError(f"{name} are distinct, and at least one, not {choices}")
-    if not 0 < self.decays[0] <= self.decays[1] <= 1:
-      raise ValueError(f"decays are two ascending numbers in (0, 1], not {self.decays}")
-    if not 0 < self.lrs[0] <= self.lrs[1] < math.inf:
-      raise ValueError(f"lrs are two ascending numbers above 0, not {self.lrs}")
-    if min(self.epochs) < 1 or self.units < 1:
-      raise ValueError(f"epochs and units are at least 1, not {self.epochs} and {self.units}")
-    if not all(0 <= floor <= 1 for floor in self.floors):
-      raise ValueError(f"floors are in [0, 1], not {self.floors}")
-    if not set(self.shapes) <= set(SHAPES):
-      raise ValueError(f"shapes are of {', '.join(SHAPES)}, not {self.shapes}")
-
   def at(self, point: Sequence[float]) -> Candidate:
-    """The candidate at a point of the unit cube.
-
-    Args:
-      point: Six coordinates in [0, 1): decay, logarithm of the rate, epochs, shape, floor, finish.
-    """
+    """The candidate at a point of the unit cube: decay, logarithm of the rate, epochs, shape, floor, finish."""
     decay, rate, epochs, shape, floor, finish = point
     low, high = self.decays
-    raw = Candidate(
-      decay=low + decay * (high - low),
-      lr_max=self.lrs[0] * (self.lrs[1] / self.lrs[0]) ** rate,
-      epochs=_pick(self.epochs, epochs),
-      shape=_pick(self.shapes, shape),
-      floor=_pick(self.floors, floor),
-      finish=_pick(self.finishes, finish),
-    )
-    return self.canonical(raw)
+    lr_max = self.lrs[0] * (self.lrs[1] / self.lrs[0]) ** rate
+    choices = (_pick(self.epochs, epochs), _pick(self.shapes, shape), _pick(self.floors, floor))
+    return self.canonical(Candidate(low + decay * (high - low), lr_max, *choices, _pick(self.finishes, finish)))
 
   def canonical(self, candidate: Candidate) -> Candidate:
     """Rounded, within bounds, and written the same way as every other candidate of the same schedule.
@@ -174,21 +125,15 @@ class Space:
     return dataclasses.replace(candidate, decay=decay, lr_max=lr_max, floor=floor, granularity=self.granularity)
 
   def anchors(self) -> list[Candidate]:
-    """Schedules that do well on the data sets this package was tuned on, within the bounds (docs/search.md).
-
-    They end with `scrub` where that is among the finishing steps.
-    """
+    """Schedules, with `scrub` if it is allowed, that do well on the data sets of docs/search.md, within the bounds."""
     lengths = sorted(self.epochs)
     epochs = self.usual_epochs if self.usual_epochs in lengths else lengths[len(lengths) // 2]
     shape = "cosine" if "cosine" in self.shapes else self.shapes[0]
     finish = ("scrub",) if ("scrub",) in self.finishes else self.finishes[0]
     low, high = self.decays
-    found = [
-      self.canonical(Candidate(decay, self.usual_lr, epochs, shape, min(self.floors), finish))
-      for decay in _ANCHOR_DECAYS
-      if low <= decay <= high
-    ]
-    return list(dict.fromkeys(found))
+    decays = [decay for decay in _ANCHOR_DECAYS if low <= decay <= high]
+    usual = (Candidate(decay, self.usual_lr, epochs, shape, min(self.floors), finish) for decay in decays)
+    return list(dict.fromkeys(map(self.canonical, usual)))
 
 
 def _pick(choices: Sequence[_Choice], at: float) -> _Choice:
@@ -203,6 +148,5 @@ def _rounded(value: float, bounds: tuple[float, float]) -> float:
   (0.012, 0.0512)
   """
   low, high = bounds
-  if not low < value < high:
-    return min(max(value, low), high)
-  return min(max(float(f"{value:.{_DIGITS}g}"), low), high)
+  rounded = float(f"{value:.{_DIGITS}g}") if low < value < high else value
+  return min(max(rounded, low), high)

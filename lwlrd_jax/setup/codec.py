@@ -10,8 +10,8 @@ import numpy as np
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.standard import StandardCodec
 from lwlrd_jax.attacks.dec.codec.training import CodecTraining, train_codec
-from lwlrd_jax.attacks.dec.codec.transform import build_codec
-from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCode
+from lwlrd_jax.attacks.dec.codec.transform import Codec, build_codec
+from lwlrd_jax.attacks.dec.image_code import Code, EntropyCode, FixedCode, StandardCode
 from lwlrd_jax.config import Dec
 from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.data.device import scale
@@ -33,19 +33,12 @@ _FIT_IMAGES = 1024
 _SMALL, _STEPS_OF_LARGE = 32, 4000
 # Fields of a `FixedLengthCode`, as the cache keeps them.
 _TABLE = {"offsets": np.int32, "channel_bits": np.int32, "means": np.float64, "deviations": np.float64}
-# Codec ids in the payload; 1 and 2 are the learned codec's.
-_STANDARD_IDS = {"png": 3, "jpeg": 4, "webp": 5}
 
 
 class Coding(NamedTuple):
-  """How images become bits.
+  """How images become bits: a code, and the weights it needs; none for standard codecs."""
 
-  Attributes:
-    code: The code.
-    weights: What it needs; nothing of standard codecs.
-  """
-
-  code: FixedCode | EntropyCode | StandardCode
+  code: Code
   weights: Params
 
   @property
@@ -57,29 +50,23 @@ class Coding(NamedTuple):
 def make_coding(plan: Plan, team: Team, *, dry: bool = False) -> Coding:
   """The codec that is asked for, trained if it has to be.
 
-  Args:
-    plan: What is done.
-    team: The processes.
-    dry: Whether it may not be trained.
+  With `dry` it is not trained: its codes are then empty.
 
   Raises:
     UserError: There are no images to train it on.
   """
   dec, data = plan.codes, plan.data
   if dec.codec != "learned":
-    standard = StandardCodec(dec.codec, data.image_shape, dec.quality)
-    return Coding(StandardCode(standard, _STANDARD_IDS[dec.codec]), {})
+    return Coding(StandardCode(StandardCodec(dec.codec, data.image_shape, dec.quality)), {})
   codec, first = build_codec(data.image_shape, jax.random.key(0))
   images, training = codec_images(dec, data), training_of(dec, data.image_shape)
   if dry and not team.agree("whether the codec is trained", lambda: is_cached(_recipe(images, training))):
     nothing = (0,) * codec.latent_shape[-1]
     return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, *(nothing,) * 4), trained=False), first)
   streams = plan.execution.stream and images is data.train.images
-  made = team.from_first("the image codec", lambda: _learned(images, training, "the image codec", stream=streams))
-  weights, table = _usable(made)
-  if dec.code == "entropy":
-    return Coding(EntropyCode(codec), weights)
-  return Coding(FixedCode(codec, FixedLengthCode(codec.latent_shape, **table)), weights)
+  tree = team.from_first("the image codec", lambda: _trained(images, training, "the image codec", stream=streams))
+  codec, weights, table = _usable(codec, tree)
+  return Coding(EntropyCode(codec) if dec.code == "entropy" else FixedCode(codec, table), weights)
 
 
 def training_of(dec: Dec, image_shape: tuple[int, int, int]) -> CodecTraining:
@@ -93,9 +80,8 @@ def training_of(dec: Dec, image_shape: tuple[int, int, int]) -> CodecTraining:
 def codec_images(dec: Dec, data: Dataset) -> np.ndarray:
   """What the codec is trained on: u8[N, H, W, C].
 
-  Internally that is the training split. Externally it is a file of the attacker's; or else images that stand for those
-  they could find: for the generated sets others drawn alike, for real ones the validation split, of which nothing is
-  stolen.
+  Internally that is the training split. Externally it is the attacker's file, or images that stand for what they could
+  find: newly generated ones for generated sets, else the validation split, of which nothing is stolen.
 
   Raises:
     UserError: Too few, or of another shape.
@@ -121,23 +107,20 @@ def codec_images(dec: Dec, data: Dataset) -> np.ndarray:
   return images
 
 
-def learned(images: np.ndarray, training: CodecTraining, what: str) -> tuple[Params, dict[str, tuple]]:
-  """A learned codec's weights, and the fields of its `FixedLengthCode`: from the cache if it was trained before."""
-  return _usable(_learned(images, training, what, stream=False))
+def learned(images: np.ndarray, training: CodecTraining, what: str) -> tuple[Codec, Params, FixedLengthCode]:
+  """A learned codec, its weights, and its fixed-length code: from the cache if it was trained before."""
+  codec, _ = build_codec(images.shape[1:], jax.random.key(0))
+  return _usable(codec, _trained(images, training, what, stream=False))
 
 
-def _learned(images: np.ndarray, training: CodecTraining, what: str, *, stream: bool) -> dict[str, Any]:
-  codec, first = build_codec(images.shape[1:], jax.random.key(0))
-
+def _trained(images: np.ndarray, training: CodecTraining, what: str, *, stream: bool) -> dict[str, Any]:
   def make() -> dict[str, Any]:
+    codec, first = build_codec(images.shape[1:], jax.random.key(0))
     shown = HostImages(images) if stream else jnp.asarray(images)
     with phase(f"training {what}", training.steps) as on_steps:
       weights = train_codec(codec, first, shown, jax.random.key(1), training, on_steps=on_steps)
     table = FixedLengthCode.fit(codec, weights, scale(shown[:_FIT_IMAGES]))
-    return {
-      "weights": weights,
-      "table": {name: np.asarray(getattr(table, name), dtype) for name, dtype in _TABLE.items()},
-    }
+    return {"weights": weights, "table": {name: np.asarray(getattr(table, name), t) for name, t in _TABLE.items()}}
 
   tree, found = cached_tree(_recipe(images, training), make)
   if found:
@@ -150,6 +133,6 @@ def _recipe(images: np.ndarray, training: CodecTraining) -> dict[str, Any]:
   return {"codec": _RECIPE, "training": dataclasses.asdict(training), "images": arrays_digest(images), **numerics()}
 
 
-def _usable(tree: dict[str, Any]) -> tuple[Params, dict[str, tuple]]:
+def _usable(codec: Codec, tree: dict[str, Any]) -> tuple[Codec, Params, FixedLengthCode]:
   fields = {name: tuple(np.asarray(tree["table"][name]).tolist()) for name in _TABLE}
-  return jax.tree.map(jnp.asarray, tree["weights"]), fields
+  return codec, jax.tree.map(jnp.asarray, tree["weights"]), FixedLengthCode(codec.latent_shape, **fields)

@@ -6,7 +6,7 @@ from typing import Any
 
 from lwlrd_jax.config import SweepConfig
 from lwlrd_jax.defenses.plan import Defense
-from lwlrd_jax.errors import UserError
+from lwlrd_jax.errors import UserError, with_flags
 from lwlrd_jax.metrics.measure import MEASURES
 from lwlrd_jax.metrics.postprocess import POSTPROCESSINGS
 from lwlrd_jax.metrics.utility import absent_classes
@@ -47,7 +47,7 @@ def describe(setup: Setup) -> dict[str, Any]:
       "multi_label": data.multi_label,
       "openly_licensed": data.openly_licensed,
       "sha256": setup.origin.digest,
-      "notes": list(data.notes),
+      "notes": [with_flags(note) for note in data.notes],
     },
     "model": identity(plan.model, data.image_shape, data.num_outputs),
     "unused_parameters": list(plan.network.unused),
@@ -95,10 +95,7 @@ def describe_members(plan: Plan, jobs: Sequence[Job]) -> dict[str, Any]:
 
 
 def _meant(flags: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
-  """What flags come to in a run: a default by the kind of network is as good as the same value given.
-
-  Where the file of a network lies is not compared: what is in it is, as the model's identity.
-  """
+  """Flags with a network's default rates filled in, and without the folder of a network's file."""
   filled = {name: run["fine_tuning"][name] for name in ("lrs", "granularity") if flags.get(name) is None}
   own = own_model(flags["model"])
   model = {} if own is None else {"model": own.name}
@@ -106,10 +103,7 @@ def _meant(flags: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_resumable(before: dict[str, Any], now: dict[str, Any]) -> None:
-  """Refuses to resume a run that was started otherwise.
-
-  That is with other flags, on other data, with another image codec, on another kind of device, or with other versions
-  of the libraries.
+  """Refuses to resume a run with other flags, data, image codec, kind of device, or versions of libraries.
 
   Args:
     before: config.json as the run has it.

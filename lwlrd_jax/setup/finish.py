@@ -9,10 +9,9 @@ import numpy as np
 
 from lwlrd_jax.config import Finishing
 from lwlrd_jax.data.device import DeviceSplit
-from lwlrd_jax.defenses.finishing import noise, prune, quantize
+from lwlrd_jax.defenses.finishing import noise, prune, quantize, strip
 from lwlrd_jax.defenses.scrub import choose_planes, randomise, take_planes
 from lwlrd_jax.defenses.statistics import recompute
-from lwlrd_jax.defenses.structure import strip
 from lwlrd_jax.metrics.measure import auc_of
 from lwlrd_jax.models.liveness import Liveness, liveness
 from lwlrd_jax.models.network import Network, Params
@@ -22,19 +21,12 @@ _DRAWS = 4
 
 
 class Scrubbed(NamedTuple):
-  """What scrubbing did.
+  """What scrubbing did."""
 
-  Attributes:
-    planes: Mantissa planes that were replaced, by layer.
-    reinitialised: Weights that were re-initialised, as nothing depends on them.
-    kept: What was left as it was for the sake of utility, in words; empty if nothing was.
-    kept_weights: Weights that no gradient shows, and that were kept because the outputs depend on them.
-  """
-
-  planes: tuple[int, ...]
-  reinitialised: int
-  kept: tuple[str, ...]
-  kept_weights: int
+  planes: tuple[int, ...]  # mantissa planes that were replaced, by layer
+  reinitialised: int  # weights on which nothing depends
+  kept: tuple[str, ...]  # what was left as it was for the sake of utility, in words
+  kept_weights: int  # weights without a gradient on which the outputs depend
 
 
 class Finished(NamedTuple):
@@ -46,14 +38,14 @@ class Finished(NamedTuple):
 
 
 class Finisher:
-  """Applies steps by name.
+  """Applies finishers by name.
 
   Args:
     network: The model's structure.
     declared: Its tree of arrays, or of their shapes: what a checkpoint may hold.
     train: The training split, on which weights are live or dead.
     val: The validation split, on which utility is watched.
-    settings: The steps' settings.
+    settings: The finishers' settings.
   """
 
   def __init__(self, network: Network, declared: Params, train: DeviceSplit, val: DeviceSplit, settings: Finishing):
@@ -68,17 +60,10 @@ class Finisher:
     return liveness(self._network, params, self._train.images, self._val.images)
 
   def apply(self, steps: tuple[str, ...], params: Params, key: jax.Array, *, live: Liveness | None = None) -> Finished:
-    """Applies steps one after another.
+    """Applies finishers (noise, prune, quantize, scrub, strip) one after another to a checkpoint.
 
-    Args:
-      steps: Names: noise, prune, quantize, scrub, strip. scrub strips first.
-      params: A checkpoint.
-      key: Random key.
-      live: What `live` says of it, if that is known.
-
-    Returns:
-      The checkpoint after them. Entries that are no layer stay unless they are stripped; scrubbing recomputes running
-      statistics.
+    scrub strips first, and recomputes running statistics. Entries that are no layer stay unless they are stripped.
+    `live` is what `self.live` returns for the checkpoint, if that is known.
     """
     stripped: tuple[str, ...] = ()
     scrubbed = None
@@ -109,8 +94,7 @@ class Finisher:
   def _scrub(self, params: Params, key: jax.Array, live: Liveness | None) -> tuple[Params, Scrubbed]:
     """What scrubbing changes, for at most the stated loss of utility, and what it did.
 
-    Layers of one depth lose as many planes: a norm with what it is applied to, a shortcut with what it passes by. Deep
-    networks have so many layers that to try each by itself would take longer than all else.
+    Layers of one depth lose as many planes. To try each layer of a deep network by itself would take too long.
     """
     limit = self._settings.scrub_loss
     kept: list[str] = []
@@ -149,15 +133,7 @@ class Finisher:
 
 
 class _Scrubber:
-  """Scrubs one model in several draws, and measures what that costs on the validation split.
-
-  Args:
-    network: The model's structure.
-    params: Its weights and statistics.
-    val: The validation split.
-    keys: Of the draws.
-    before: AUC that losses are counted from.
-  """
+  """Scrubs one model in several draws, and measures what that costs on the validation split, from the AUC before."""
 
   def __init__(self, network: Network, params: Params, val: DeviceSplit, keys: jax.Array, before: float):
     self._network, self._params, self._val, self._keys, self._before = network, params, val, keys, before
@@ -167,8 +143,7 @@ class _Scrubber:
     """Treats as live what costs too much to re-initialise, depth by depth.
 
     Returns:
-      bool tree of the weights that are not re-initialised, with which `loss` and `luckiest` work from then on; and what
-      was spared, in words.
+      bool tree of the weights that `loss` and `luckiest` do not re-initialise from then on; what was spared, in words.
     """
     self._use(live)
     no_planes, spared = (0,) * (max(self._network.depths) + 1), []
@@ -228,7 +203,7 @@ _recomputed = jax.jit(recompute, static_argnums=0)
 
 @jax.jit
 def _draw(params: Params, keys: jax.Array, live: Params) -> Params:
-  """Several draws, stacked. The same ones serve every comparison: what differs is then the planes alone."""
+  """Several draws, stacked. Comparisons share them, so that only the planes differ."""
   return jax.lax.map(lambda key: randomise(params, key, live=live), keys)
 
 

@@ -1,4 +1,4 @@
-"""What a sweep would do, told without doing it: members, waves, programs, memory."""
+"""What a sweep would do: members, waves, programs, memory."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def print_forecast(setup: Setup, team: Team) -> None:
     compiled = compile_finetune(
       params,
       np.zeros((program.members, program.steps, len(network.layers)), np.float32),
-      setup.train,
+      setup.bench.train,
       Finetuning(
         Member(network, program.optimizer, 0.0, plan.compute),
         program.batch_size,

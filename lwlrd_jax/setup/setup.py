@@ -2,14 +2,15 @@
 
 import dataclasses
 
-from lwlrd_jax.attacks.base import Attack
+from lwlrd_jax.attacks.base import Attack, Means
 from lwlrd_jax.attacks.dec.redundancy import redundancy_of
-from lwlrd_jax.attacks.making import Means, make_attack, plain_transpose
+from lwlrd_jax.attacks.making import make_attack
 from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.data.copies import Copies, find_copies
-from lwlrd_jax.data.device import DeviceSplit, to_device
+from lwlrd_jax.data.device import to_device
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.metrics.postprocess import PublicStatistics, public_statistics
+from lwlrd_jax.metrics.measure import Bench
+from lwlrd_jax.metrics.postprocess import public_statistics
 from lwlrd_jax.plan.plan import Plan
 from lwlrd_jax.setup.codec import make_coding
 from lwlrd_jax.setup.finish import Finisher
@@ -19,44 +20,24 @@ from lwlrd_jax.team import Team
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Setup:
-  """What all members of a sweep share.
-
-  Attributes:
-    plan: What is done.
-    copies: Which training images are copies of each other.
-    train: The training split, on the device or streamed.
-    val: The validation split, on the device.
-    test: The test split, likewise.
-    public: What an attacker knows of such images.
-    origin: What starting points are made from.
-    attacks: To defend against.
-    finisher: Applies finishers.
-  """
+  """What all members of a sweep share."""
 
   plan: Plan
-  copies: Copies
-  train: DeviceSplit
-  val: DeviceSplit
-  test: DeviceSplit
-  public: PublicStatistics
+  copies: Copies  # training images that are copies of each other
+  bench: Bench
   origin: Origin
   attacks: tuple[Attack, ...]
   finisher: Finisher
 
   @property
   def notes(self) -> list[str]:
-    """What a user should know of the data and the network, a line each."""
+    """What a user should know of the data and the network, one line each."""
     notes = (*self.plan.data.notes, self.copies.note, self.plan.network.unused_message())
     return [note for note in notes if note]
 
 
 def prepare(plan: Plan, team: Team, *, dry: bool = False) -> Setup:
-  """Puts data on the device, trains the codec if one is needed, and makes the attacks.
-
-  Args:
-    plan: What is done.
-    team: The processes.
-    dry: Whether nothing may be trained: then a codec that is not in the cache stays untrained.
+  """Puts data on the device, trains the codec if one is needed (unless `dry`), and makes the attacks.
 
   Raises:
     UserError: An attack cannot carry what it is to steal.
@@ -72,14 +53,15 @@ def prepare(plan: Plan, team: Team, *, dry: bool = False) -> Setup:
         f"`attacks` {','.join(plan.infection.attacks)}: {plan.model} has no method transpose, from codes f32[N, K] to "
         "images; allowed: dec and its kind, which need none"
       )
-    _check(origin, plain_transpose(_means(origin)))  # before anybody waits for a codec to be trained
+    _check(origin, make_attack("transpose", _means(origin)))  # before anybody waits for a codec to be trained
   if any(family.needs_codec for family in families):
     origin = dataclasses.replace(origin, coding=make_coding(plan, team, dry=dry))
   attacks = [make_attack(name, _means(origin)) for name in plan.infection.attacks]
   for attack in attacks:
     _check(origin, attack)
+  bench = Bench(plan.network, train, val, test, public_statistics(train))
   finisher = Finisher(plan.network, plan.declared, train, val, plan.finishing)
-  return Setup(plan, copies, train, val, test, public_statistics(train), origin, tuple(attacks), finisher)
+  return Setup(plan, copies, bench, origin, tuple(attacks), finisher)
 
 
 def _means(origin: Origin) -> Means:

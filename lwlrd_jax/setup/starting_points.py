@@ -29,27 +29,12 @@ from lwlrd_jax.watch.progress import console, phase
 # Of the models and their training. Raised with every change that makes an older cached model a wrong one.
 _RECIPE = 3
 # What each random number of a seed is for. Numbers are only ever added.
-_INIT, _INFECT, _CLEAN_INIT, _CLEAN, _FINETUNE, _HOST, _FINISH, _SHARE, _NOISE = range(9)
+_USES = ("init", "infect", "clean init", "clean", "finetune", "host", "finish", "share", "noise")
 
 
-def finetune_key(seed: int) -> jax.Array:
-  """Key of the batches that every member started from this seed is fine-tuned on."""
-  return jax.random.fold_in(jax.random.key(seed), _FINETUNE)
-
-
-def finish_key(seed: int) -> jax.Array:
-  """Key of the steps on the weights, of this seed."""
-  return jax.random.fold_in(jax.random.key(seed), _FINISH)
-
-
-def share_key(seed: int) -> jax.Array:
-  """Key of the share of the training split that fine-tuning sees, of this seed."""
-  return jax.random.fold_in(jax.random.key(seed), _SHARE)
-
-
-def noise_key(seed: int) -> jax.Array:
-  """Key of the images of noise that stand beside the stolen ones, of this seed."""
-  return jax.random.fold_in(jax.random.key(seed), _NOISE)
+def key_of(seed: int, use: str) -> jax.Array:
+  """Random key of a seed for one of its uses, such as `finetune`: the batches of all members that start from it."""
+  return jax.random.fold_in(jax.random.key(seed), _USES.index(use))
 
 
 def data_digest(data: Dataset) -> str:
@@ -61,21 +46,13 @@ def data_digest(data: Dataset) -> str:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Origin:
-  """What all starting points of a sweep share.
-
-  Attributes:
-    plan: What is done.
-    train: The training split, on the device.
-    public: Images of the same kind that an attacker may have from elsewhere: the validation split.
-    digest: `data_digest` of the data set.
-    coding: How attacks turn images into bits; None if none of them does.
-  """
+  """What all starting points of a sweep share."""
 
   plan: Plan
   train: DeviceSplit
-  public: DeviceSplit
-  digest: str
-  coding: Coding | None
+  public: DeviceSplit  # images of the same kind that an attacker may have: the validation split
+  digest: str  # `data_digest` of the data set
+  coding: Coding | None  # how attacks turn images into bits, if any of them does
 
   @property
   def task(self) -> Task:
@@ -96,7 +73,7 @@ def check_attack(origin: Origin, attack: Attack, seed: int) -> None:
   params, plan = origin.draw(jax.random.key(0)), origin.plan
   given = f"`stolen` {plan.infection.stolen}"  # some attacks take a share of it
   try:
-    attack.check(origin.task, params, jax.random.fold_in(jax.random.key(seed), _INFECT))
+    attack.check(origin.task, params, key_of(seed, "infect"))
   except NoRoomError as error:
     needed, room = (
       f"{size:,} weights" if error.unit == "weights" else f"{size / 8e3:,.1f} kB" for size in (error.needed, error.room)
@@ -111,14 +88,7 @@ def check_attack(origin: Origin, attack: Attack, seed: int) -> None:
 
 
 def infected_models(origin: Origin, attack: Attack, seeds: Sequence[int], team: Team) -> list[Infected]:
-  """The models that an attack hid images in, one a seed. Of several processes the first makes them for all.
-
-  Args:
-    origin: What they start from.
-    attack: What hides them.
-    seeds: Of infections.
-    team: The processes.
-  """
+  """The models that an attack hid images in, one a seed. Of several processes the first makes them for all."""
 
   def make() -> dict[str, Any]:
     trees = _infected_trees(origin, attack, seeds)
@@ -143,11 +113,9 @@ def _infected_trees(origin: Origin, attack: Attack, seeds: Sequence[int]) -> lis
 
 def _infect(origin: Origin, attack: Attack, seeds: Sequence[int]) -> dict[int, dict[str, Any]]:
   """Infected models, as trees, by seed."""
-  keys = [jax.random.key(seed) for seed in seeds]
-  params = [origin.draw(jax.random.fold_in(key, _INIT)) for key in keys]
-  if attack.info.family.needs_host:
-    params = [host_model(origin, seed) for seed in seeds]
-  keys = [jax.random.fold_in(key, _INFECT) for key in keys]
+  hosted = attack.info.family.needs_host
+  params = [host_model(origin, seed) if hosted else origin.draw(key_of(seed, "init")) for seed in seeds]
+  keys = [key_of(seed, "infect") for seed in seeds]
   try:
     with phase(f"infecting ({attack.name}, {attack.stolen} images)", attack.steps, members=len(seeds)) as on_steps:
       infected = attack.infect_all(origin.task, params, keys, on_steps, origin.plan.execution.strategy)
@@ -168,12 +136,12 @@ def _infection_settings(origin: Origin, attack: Attack) -> dict[str, Any]:
 
 def host_model(origin: Origin, seed: int) -> Params:
   """The model that images are hidden in: trained on its task, from weights and batches of its own."""
-  return _trained(origin, seed, _INIT, _HOST, "host", "a model to hide codes in")
+  return _trained(origin, seed, "init", "host", "a model to hide codes in")
 
 
 def clean_model(origin: Origin, seed: int) -> Params:
   """The control that was never infected: same training, weights and batches of its own."""
-  return _trained(origin, seed, _CLEAN_INIT, _CLEAN, "clean", "the clean control")
+  return _trained(origin, seed, "clean init", "clean", "the clean control")
 
 
 def describe_attack(origin: Origin, attack: Attack) -> dict[str, Any]:
@@ -187,19 +155,19 @@ def describe_attack(origin: Origin, attack: Attack) -> dict[str, Any]:
   return settings
 
 
-def _trained(origin: Origin, seed: int, init: int, batches: int, name: str, title: str) -> Params:
+def _trained(origin: Origin, seed: int, init: str, name: str, title: str) -> Params:
   """A model trained on its task alone."""
-  key, training, network = jax.random.key(seed), origin.plan.infection.training, origin.plan.network
+  training, network = origin.plan.infection.training, origin.plan.network
 
   def make() -> dict[str, Any]:
-    params = origin.draw(jax.random.fold_in(key, init))
+    params = origin.draw(key_of(seed, init))
     schedule = np.outer(training.task_lr * training.time_shape(), np.ones(len(network.layers)))
     with phase(f"training {title}", training.steps) as on_steps:
       population = finetune(
         params,
         schedule[None],
         origin.train,
-        jax.random.fold_in(key, batches),
+        key_of(seed, name),
         Finetuning(
           Member(network, "adam", training.label_smoothing),
           training.batch_size,

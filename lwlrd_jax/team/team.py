@@ -1,8 +1,8 @@
 """The processes that run one sweep together: how they join, wait for each other, and pass values on.
 
-Each has devices of its own and works on members of its own; no compiled program spans two of them. Values go through
-JAX's coordination service and are polled: whoever waits for one also receives failures and requests to stop.
-The only module that knows `jax.distributed`.
+Each has its own devices and members; no compiled program spans two of them. Values go through JAX's coordination
+service and are polled, so that a waiting process also receives failures and requests to stop. No other module uses
+`jax.distributed`.
 """
 
 import contextlib
@@ -35,12 +35,7 @@ _NAMES = "lwlrd_jax"
 
 
 class Team:
-  """A process that is alone.
-
-  Attributes:
-    count: How many processes there are.
-    index: Number of this one.
-  """
+  """A process that is alone: number `index` of `count`."""
 
   count = 1
   index = 0
@@ -56,23 +51,14 @@ class Team:
     return self
 
   def wait(self, name: str) -> None:
-    """Waits until all processes are here.
-
-    Args:
-      name: Of the place; unique within the part of the work.
+    """Waits until all processes are at the place of this name, unique within the part of the work.
 
     Raises:
-      UserError: One of them found a mistake of the user's.
-      TemporaryFailure: One of them failed.
-      Stopped: One of them was asked to stop.
+      UserError, TemporaryFailure, Stopped: One of them found a mistake, failed, or was asked to stop.
     """
 
   def from_first(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What the first process makes, in all of them, to the last bit.
-
-    Args:
-      name: Of the value; unique as for `wait`.
-      make: Makes a tree of arrays, nested dicts; called in the first process alone.
+    """The tree of arrays (nested dicts) that `make` returns in the first process, bit-equal in all of them.
 
     Raises:
       UserError, TemporaryFailure, Stopped: As `wait`; in the first process what `make` raises.
@@ -91,7 +77,7 @@ class Team:
 
   @contextlib.contextmanager
   def first_goes_first(self, name: str) -> Iterator[None]:
-    """The others come in when the first process is through: what it wrote to a disk they share is there then."""
+    """The others enter once the first process has left, and find what it wrote to a shared disk."""
     if not self.is_first:
       self.wait(name)
     yield
@@ -100,17 +86,12 @@ class Team:
 
   @contextlib.contextmanager
   def reporting(self) -> Iterator[None]:
-    """Whatever ends this process is reported to the others, which cannot go on without it."""
+    """Reports an error that ends this process to the others, which cannot continue without it."""
     yield
 
 
 class _Several(Team):
-  """Several processes, joined by `jax.distributed`.
-
-  Args:
-    part: Begins the names of a part of the work.
-    used: Names that were used, of all parts: a second use would not wait.
-  """
+  """Several processes, joined by `jax.distributed`. `part` begins names; a name in `used` would not wait again."""
 
   def __init__(self, part: str = "", used: set[str] | None = None):
     self.count, self.index = jax.process_count(), jax.process_index()
@@ -161,7 +142,7 @@ class _Several(Team):
       self._fail(str(error), EXIT_TEMPORARY)
       raise
     except KeyboardInterrupt:
-      print(INTERRUPTED, file=sys.stderr)
+      print(with_flags(INTERRUPTED), file=sys.stderr)
       _tell(self.index, json.dumps({"why": "an interrupt", "code": stopping.EXIT_INTERRUPTED}))
       sys.stdout.flush()
       sys.stderr.flush()
@@ -184,19 +165,11 @@ class _Several(Team):
 
 
 def join(
-  *, distributed: bool, coordinator: str | None, processes: int | None, process_id: int | None, timeout: float
+  *, distributed: bool, coordinator: str | None, processes: int | None, process_id: int | None, join_timeout: float
 ) -> Team:
-  """Joins the other processes, if there are any.
+  """Joins the other processes, if there are any; for the arguments see `config.Processes`.
 
-  Ends this process with exit code 75 if they do not all come in time: JAX would end it with a stack trace, or wait for
-  ever.
-
-  Args:
-    distributed: Whether the cluster is asked for them.
-    coordinator: HOST:PORT of the first process, where no cluster can be asked.
-    processes: How many there are, likewise.
-    process_id: Number of this one, likewise.
-    timeout: Seconds to wait for the others.
+  Ends this process with exit code 75 after `join_timeout` seconds: JAX would end it with a stack trace, or not at all.
 
   Raises:
     UserError: No cluster that JAX knows can be asked for the others.
@@ -207,12 +180,12 @@ def join(
   came = threading.Event()
 
   def give_up() -> None:
-    if not came.wait(timeout):
-      of = "" if processes is None else f" of {processes}"
+    if not came.wait(join_timeout):
+      this = ("" if process_id is None else f" {process_id}") + ("" if processes is None else f" of {processes}")
       message = (
-        f"error: process {'' if process_id is None else process_id}{of} on {socket.gethostname()} waited {timeout:g} s "
-        f"for the others, and not all came (coordinator {coordinator or 'as the cluster has it'}); start the same "
-        "command on every host, let them reach the coordinator's port, or raise `join_timeout`"
+        f"error: process{this} on {socket.gethostname()} waited {join_timeout:g} s for the others, and not all came "
+        f"(coordinator {coordinator or 'as the cluster has it'}); start the same command on every host, let them reach "
+        "the coordinator's port, or raise `join_timeout`"
       )
       print(with_flags(message), file=sys.stderr, flush=True)
       os._exit(EXIT_TEMPORARY)
@@ -224,7 +197,7 @@ def join(
       processes,
       process_id,
       # Longer than we wait: what JAX does then is no way to end.
-      initialization_timeout=int(timeout) + 60,
+      initialization_timeout=int(join_timeout) + 60,
       heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
     )
     jax.devices()  # all of them have to come for this too
@@ -248,11 +221,7 @@ def join(
 
 
 def _ask_others(index: int, mine: stopping.Stopped | None) -> stopping.Stopped | None:
-  """Passes a request to stop on, or returns one that another process passed on.
-
-  Raises:
-    UserError, TemporaryFailure: Another one failed.
-  """
+  """Passes a request to stop on, or returns another process's; raises if another one failed."""
   if mine is not None:
     _tell(index, json.dumps({"why": str(mine), "code": mine.code}))
     return mine
@@ -277,7 +246,7 @@ def _messages(moment: int) -> list[dict[str, Any]]:
 
 
 def _value(key: str) -> str:
-  """A value that the first process sets; whoever waits for it receives what became of that one."""
+  """Waits for a value that the first process sets."""
   place = key.rpartition("/")[0] + "/"
   while not (found := dict(_client().key_value_dir_get(place)).get(key)):
     stopping.check()

@@ -18,15 +18,9 @@ from lwlrd_jax.errors import UserError, did_you_mean, nearest
 
 
 def run_file(file: Path, name: str, what: str) -> types.ModuleType:
-  """Runs a file; it finds modules and packages that lie beside it, wherever it is called from.
+  """Runs a file as a module of this name; it finds what lies beside it, wherever it is called from.
 
-  Args:
-    file: The file.
-    name: What the module is called.
-    what: What names the file in a message, such as `config` FILE`.
-
-  Returns:
-    The module.
+  Messages begin with `what`, the setting and the file.
 
   Raises:
     UserError: Whatever the file raised, in one line; or it ended the program.
@@ -65,16 +59,17 @@ def as_script(path: Path) -> Iterator["Held"]:
   sys.argv, sys.stderr = [str(path)], held
   sys.path.insert(0, folder)
   importlib.invalidate_caches()
+  ended = False
   try:
     yield held
   except (SystemExit, UserError):
-    held.drop()
+    ended = True
     raise
   finally:
     with contextlib.suppress(ValueError):  # the file may have taken it out itself
       sys.path.remove(folder)
     sys.argv, sys.stderr = arguments, errors
-    held.release()
+    held.release(drop=ended)
 
 
 def imported_beside(path: Path, before: Collection[str]) -> dict[str, Path]:
@@ -100,42 +95,32 @@ class Held(io.TextIOBase):
   """A stream that keeps what is written to it until it is released; from then on it hands it on."""
 
   def __init__(self, stream: Any):
-    self._stream = stream
-    self._text: list[str] | None = []
-    self._last = ""
+    self._stream, self._kept, self._released = stream, io.StringIO(), False
 
   def __getattr__(self, name: str) -> Any:
     return getattr(self._stream, name)
 
   def write(self, text: str) -> int:
     """Keeps a text, or hands it on."""
-    if self._text is None:
-      return self._stream.write(text)
-    self._text.append(text)
-    return len(text)
+    return (self._stream if self._released else self._kept).write(text)
 
   def last_line(self) -> str:
-    """The last line that is held, or was before it was dropped; empty if there is none."""
-    return ("".join(self._text or []).strip().splitlines() or [self._last])[-1].strip()
+    """The last line that was kept; empty if there is none."""
+    return next(reversed(self._kept.getvalue().strip().splitlines()), "").strip()
 
-  def drop(self) -> None:
-    """Forgets what is held but for its last line."""
-    self._last, self._text = self.last_line(), []
-
-  def release(self) -> None:
-    """Hands on what is held, and all that comes."""
-    text, self._text = "".join(self._text or []), None
-    if text:
-      self._stream.write(text)
+  def release(self, *, drop: bool) -> None:
+    """Hands on all that comes, and what was kept unless it is to be dropped."""
+    self._released = True
+    if not drop:
+      self._stream.write(self._kept.getvalue())
 
 
 def _in_a_line(error: Exception, path: Path) -> str:
   """An exception's kind and first line, and where in the file it was."""
-  lines = str(error).strip().splitlines()
+  first = next(iter(str(error).strip().splitlines()), "no message")
   places = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
   where = f" (line {places[-1]})" if places else ""
-  kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-  return f"{kind}{lines[0] if lines else 'no message'}{where}"
+  return f"{'' if isinstance(error, UserError) else f'{type(error).__name__}: '}{first}{where}"
 
 
 def _hint(error: Exception, module: types.ModuleType) -> str:

@@ -10,19 +10,14 @@ ALLOWED = f"allowed: {', '.join(MODEL_NAMES)}, or FILE.py:NAME"
 
 
 class OwnModel(NamedTuple):
-  """A network of a user's own.
-
-  Attributes:
-    file: Where it is defined.
-    name: What it is called there.
-  """
+  """Something that a user's own file defines, and what it is called there."""
 
   file: Path
   name: str
 
 
 def own_model(model: str) -> OwnModel | None:
-  """What of a user's file a model's name means; None of any other.
+  """What of a user's file FILE.py:NAME means; None of any other name.
 
   >>> own_model("mlp")
   >>> own_model("nets/mine.py:Net").name
@@ -39,19 +34,16 @@ def check_model(model: str) -> None:
     UserError: One line.
   """
   own = own_model(model)
-  if own is not None and not own.file.is_file():
+  if own is None:
+    if model.endswith(".py"):
+      raise UserError(f"`model` {model}: names no network of that file; did you mean {model}:NAME? {ALLOWED}")
+    if model not in MODEL_NAMES:
+      raise not_known("`model`", model, MODEL_NAMES, others=", or FILE.py:NAME")
+  elif not own.file.is_file():
     raise UserError(f"`model` {model}: there is no such file; {ALLOWED}")
-  if own is None and model.endswith(".py"):
-    raise UserError(f"`model` {model}: names no network of that file; did you mean {model}:NAME? {ALLOWED}")
-  if own is None and model not in MODEL_NAMES:
-    raise not_known("`model`", model, MODEL_NAMES, others=", or FILE.py:NAME")
 
 
 def short_name(model: str) -> str:
-  """A model's name for tables and folders.
-
-  >>> short_name("mlp"), short_name("nets/mine.py:Net")
-  ('mlp', 'Net')
-  """
+  """A model's name for tables and folders: `Net` of nets/mine.py:Net."""
   own = own_model(model)
   return own.name if own else model

@@ -1,8 +1,8 @@
 """What happens in a sweep, for machines: `log.jsonl` in the run directory, a JSON object a line, beside the console.
 
-Every line has `time` (UTC) and `event`; `EVENTS` lists the events and their fields. The standard library's `logging`
-is all it takes: a `MemoryHandler` keeps events until there is a directory to write them to, and whoever wants them
-elsewhere too adds a handler to the logger "lwlrd_jax.log", without another dependency here. No event holds pixels.
+Every line has `time` (UTC) and `event`; `EVENTS` lists the events and their fields. A `MemoryHandler` keeps events
+until there is a directory to write them to; whoever wants them elsewhere too adds a handler to the logger
+"lwlrd_jax.log". No event holds pixels.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import datetime
 import json
 import logging
 import math
-import os
 import sys
 import time
 import traceback
@@ -75,9 +74,8 @@ def recording() -> Iterator[None]:
     event("run_failed", said=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
     raise
   except BaseException as error:
-    event(
-      "run_stopped", said=INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
-    )
+    said = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+    event("run_stopped", said=with_flags(said))
     raise
   finally:
     _hand_on_to(None)
@@ -88,81 +86,66 @@ def recording() -> Iterator[None]:
 def write_to(directory: Path) -> None:
   """Writes all that was kept, and what follows, to the log of this directory; after whatever is in it."""
   if _waiting in _logger.handlers:
-    kind = RewrittenFile if is_remote(directory) else AppendedFile
     try:
-      handler = _Handler(kind(directory / FILE))
+      _hand_on_to(_LogFile(directory / FILE))
     except OSError as error:
       raise UserError(f"{directory / FILE}: cannot be written ({error.strerror or error})") from error
-    handler.setFormatter(_JsonLines())
-    _hand_on_to(handler)
 
 
-class _Handler(logging.StreamHandler):
-  """Says once that the log cannot be written, and lets the work go on."""
+class _LogFile(logging.Handler):
+  """Appends events to a file, each a line and a single system call, so that a killed process loses none.
 
-  _said = False
-
-  def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-    del record
-    if not self._said:
-      self._said = True
-      print(f"{FILE}: cannot be written ({sys.exc_info()[1]}); the run goes on without", file=sys.stderr)
-
-
-class AppendedFile:
-  """A text file that grows by whole lines, whenever the process is killed.
-
-  Each `write` is one system call on a file opened for appending. Half a line that a killed process left is closed off,
-  so that it spoils no other.
+  In a bucket, where nothing can be appended to, the whole file is written every few seconds, and when it is closed.
   """
-
-  def __init__(self, path: Path):
-    self._file = path.open("ab+", buffering=0)
-    if self._file.seek(0, os.SEEK_END):
-      self._file.seek(-1, os.SEEK_END)
-      if self._file.read(1) != b"\n":
-        self._file.write(b"\n")
-
-  def write(self, text: str) -> None:
-    """Appends."""
-    self._file.write(text.encode())
-
-  def flush(self) -> None:
-    """Nothing is held back."""
-
-  def close(self) -> None:
-    """Lets go of the file."""
-    self._file.close()
-
-
-class RewrittenFile:
-  """The same in a bucket, where nothing can be appended to: written anew, but no more often than every few seconds."""
 
   _SECONDS = 5.0
 
   def __init__(self, path: Path):
+    super().__init__()
+    old = path.read_bytes() if path.exists() else b""
+    # Half a line that a killed process left is closed off, so that it spoils no other.
+    self._between = b"\n" if old and not old.endswith(b"\n") else b""
     self._path = path
-    self._text = path.read_text() if path.exists() else ""
-    if self._text and not self._text.endswith("\n"):
-      self._text += "\n"
+    self._file = None if is_remote(path) else path.open("ab", buffering=0)
+    self._whole = old if self._file is None else b""
     self._written = 0.0
+    self._failed = False
 
-  def write(self, text: str) -> None:
-    """Appends; what is not written yet is lost with a process that is killed."""
-    self._text += text
+  def emit(self, record: logging.LogRecord) -> None:
+    try:
+      self._append(self._between + _line(record).encode())
+      self._between = b""
+    except Exception as error:  # also whatever a bucket's own library comes up with: the run does without
+      if not self._failed:
+        print(f"{FILE}: cannot be written ({error}); the run goes on without", file=sys.stderr)
+      self._failed = True
+
+  def _append(self, line: bytes) -> None:
+    if self._file is not None:
+      self._file.write(line)
+      return
+    self._whole += line
     if time.monotonic() - self._written > self._SECONDS:
-      self._save()
-
-  def flush(self) -> None:
-    """Each line, as `write` can."""
+      self._path.write_bytes(self._whole)
+      self._written = time.monotonic()
 
   def close(self) -> None:
-    """Writes what is left."""
-    self._save()
+    super().close()
+    if self._file is not None:
+      self._file.close()
+    else:
+      self._path.write_bytes(self._whole)
 
-  def _save(self) -> None:
-    self._path.write_text(self._text)
-    self._written = time.monotonic()
+
+def _line(record: logging.LogRecord) -> str:
+  now = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+  fields = {name: _finite(value) for name, value in record.__dict__.get("fields", {}).items()}
+  return json.dumps({"time": now, "event": record.getMessage(), **fields}, default=str) + "\n"
+
+
+def _finite(value: Any) -> Any:
+  """JSON has no NaN."""
+  return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_log(directory: Path) -> list[dict[str, Any]]:
@@ -180,23 +163,10 @@ def read_log(directory: Path) -> list[dict[str, Any]]:
   return events
 
 
-class _JsonLines(logging.Formatter):
-  def format(self, record: logging.LogRecord) -> str:
-    now = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
-    fields = {name: _finite(value) for name, value in record.__dict__.get("fields", {}).items()}
-    return json.dumps({"time": now, "event": record.getMessage(), **fields}, default=str)
-
-
-def _finite(value: Any) -> Any:
-  """JSON has no NaN."""
-  return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _hand_on_to(handler: "logging.StreamHandler[AppendedFile | RewrittenFile] | None") -> None:
+def _hand_on_to(handler: _LogFile | None) -> None:
   before = _waiting.target
   _waiting.setTarget(handler)
   _waiting.flush()
-  if isinstance(before, logging.StreamHandler):
-    before.close()
+  if before is not None:
     with contextlib.suppress(Exception):  # of a bucket that cannot be reached: nothing hangs on the last lines
-      before.stream.close()
+      before.close()

@@ -19,7 +19,7 @@ def traced_once(directory: Path, *, wanted: bool) -> Iterator[None]:
 
   Args:
     directory: Of the run.
-    wanted: Whether to do so at all.
+    wanted: False to trace nothing.
   """
   folder = directory / "profile"
   if not wanted or any(folder.rglob("*.xplane.pb")):

@@ -1,7 +1,4 @@
-"""What a user sees while waiting: a bar on a terminal that can show it, a line a phase everywhere.
-
-The log is told the same.
-"""
+"""What a user sees while waiting, as in the log: a bar on a terminal that can show it, a line a phase everywhere."""
 
 import contextlib
 import time
@@ -13,29 +10,34 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.text import Text
 
 from lwlrd_jax import stopping
+from lwlrd_jax.errors import with_flags
 from lwlrd_jax.watch.log import event
 
 
 class PlainConsole(Console):
-  """A console that fails as `print` does once nobody reads."""
+  """A console that fails as `print` does once its reader is gone, and prints flags for settings between backticks."""
 
   def on_broken_pipe(self) -> None:
     """Raises what `print` raises; rich would end the process with its own exit code."""
     raise BrokenPipeError
 
+  def print(self, *objects: Any, **options: Any) -> None:
+    """Prints, with flags for settings."""
+    super().print(*(with_flags(part) if isinstance(part, str) else part for part in objects), **options)
 
-class _LoggedConsole(Console):
-  """A console whose lines of text are in the log too. What draws a bar is no text."""
+
+class _LoggedConsole(PlainConsole):
+  """A console whose lines of text are in the log too, but not the bars it draws."""
 
   def on_broken_pipe(self) -> None:
-    """Once nobody reads, what is under way is saved first."""
+    """Once its reader is gone, unfinished work is saved first."""
     self.quiet = True
     stopping.request("its messages' reader went away", stopping.EXIT_PIPE)
 
   def print(self, *objects: Any, **options: Any) -> None:
     self.show(*objects, **options)
     if objects and all(isinstance(part, str) for part in objects):
-      event("message", said=" ".join(objects))
+      event("message", said=with_flags(" ".join(objects)))
 
   def show(self, *objects: Any, **options: Any) -> None:
     """Prints, and no more."""
@@ -47,7 +49,6 @@ console = _LoggedConsole(stderr=True, highlight=False)
 
 
 def _can_draw() -> bool:
-  """Whether a bar can be seen: on a terminal that is no dumb one, has its characters, and has room for it."""
   fit = console.encoding.startswith("utf") and console.width >= _NARROWEST
   return console.is_terminal and not console.is_dumb_terminal and fit
 
@@ -64,8 +65,8 @@ def phase(title: str, steps: int, *, members: int = 1, unit: str = "steps") -> I
 
   Args:
     title: What is going on.
-    steps: Steps, of each member.
-    members: Members that take them together.
+    steps: Of each member.
+    members: That take them together.
     unit: What a step is called.
 
   Yields:
@@ -89,9 +90,8 @@ def phase(title: str, steps: int, *, members: int = 1, unit: str = "steps") -> I
   )
   with bar:
     name = title if members == 1 else f"{title}, {members} members"
-    task = bar.add_task(
-      name, total=steps * members, unit=unit, rate_unit=unit if members == 1 else f"member-{unit}", done=0, of=steps
-    )
+    rate_unit = unit if members == 1 else f"member-{unit}"
+    task = bar.add_task(name, total=steps * members, unit=unit, rate_unit=rate_unit, done=0, of=steps)
     done = 0
 
     def advance(count: int) -> None:

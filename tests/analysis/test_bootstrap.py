@@ -6,7 +6,25 @@ import pytest
 from scipy import stats
 
 from lwlrd_jax.analysis import bootstrap
-from lwlrd_jax.analysis.bootstrap import REPLICATES, UNKNOWN, difference, interval, share_difference, share_interval
+from lwlrd_jax.analysis.bootstrap import REPLICATES, UNKNOWN, Kind, intervals, replicates
+
+SHARE = {"crossed": False, "limits": (0.0, 1.0), "share": True}
+
+
+def interval(samples, **kind):
+  return intervals([samples], Kind(**kind))[0]
+
+
+def share_interval(samples):
+  return interval(samples, **SHARE)
+
+
+def difference(ours, others, *, seeds, images, **kind):
+  return bootstrap.difference(ours, others, Kind(**kind), seeds=seeds, images=images)
+
+
+def share_difference(ours, others, *, seeds, images):
+  return difference(ours, others, seeds=seeds, images=images, **SHARE)
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 9, 11, 12, 30, 200])
@@ -21,12 +39,12 @@ def test_of_two_seeds_the_interval_is_students():
   assert found == pytest.approx((0.83, 0.83 - half, 0.83 + half), rel=1e-4)
 
 
-def naive(samples, *, crossed, replicates, random):
+def naive(samples, *, crossed, number, random):
   """Seed by seed and image by image, as the module's docstring says."""
   seeds = len(samples)
   mean = np.mean([sample.mean() for sample in samples])
   found = []
-  for _ in range(replicates):
+  for _ in range(number):
     drawn = random.integers(seeds, size=seeds)
     between = np.mean([samples[seed].mean() for seed in drawn]) - mean
     shared = random.integers(len(samples[0]), size=len(samples[0]))
@@ -46,9 +64,9 @@ def test_replicates_against_a_naive_loop(crossed, seeds):
   hard = random.normal(size=60)
   sizes = [60] * seeds if crossed else [60 - 10 * seed for seed in range(seeds)]
   samples = [random.normal(0.3 * seed, 1, size) + hard[:size] for seed, size in enumerate(sizes)]
-  ours = bootstrap.replicates(samples, crossed=crossed)
+  [ours] = replicates([samples], crossed=crossed)
   assert ours is not None
-  loop = naive(samples, crossed=crossed, replicates=4000, random=random)
+  loop = naive(samples, crossed=crossed, number=4000, random=random)
   assert len(ours) == REPLICATES
   # Monte-Carlo errors of a mean, a spread and an outer percentile of 2000 against 4000 replicates: three of each.
   assert ours.mean() == pytest.approx(loop.mean(), abs=3 * loop.std() * math.sqrt(1 / 2000 + 1 / 4000))

@@ -159,7 +159,7 @@ def test_sixty_outputs():
 
 
 def test_no_finding():
-  """No mark at all: told from every other by its small digits, and never the zero vector, which paints nothing."""
+  """No mark at all: small digits distinguish it from every other; never the zero vector, which gives nothing."""
   labels = np.zeros((200, 14), np.uint8)
   codes = index_codes(labels, 14)
   assert codes.any(axis=1).all()

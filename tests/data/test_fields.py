@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lwlrd_jax.data.phantom.fields import draw_grids, smooth_field
+from lwlrd_jax.data.phantom import draw_grids, smooth_field
 
 
 @pytest.mark.parametrize("cells", [1, 3, 14])

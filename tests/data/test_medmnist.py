@@ -237,7 +237,7 @@ def test_order_is_kept_across_shards(world):
   world.put()
   folder = world.cache / "tfds"
   folder.mkdir(parents=True)
-  builder = medmnist_builder.open_builder(folder, world.info, 28, file=world.data_dir / world.original.name, found=True)
+  builder = medmnist_builder.open_builder(folder, world.info, 28, world.data_dir / world.original.name)
   builder.download_and_prepare(
     download_dir=folder / "downloads", download_config=tfds.download.DownloadConfig(num_shards=5)
   )

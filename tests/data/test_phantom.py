@@ -7,8 +7,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
 from lwlrd_jax.data.dataset import Dataset
-from lwlrd_jax.data.phantom import phantom
-from lwlrd_jax.data.phantom.skin import CLASS_SHARES, draw_lesions
+from lwlrd_jax.data.phantom import CLASS_SHARES, draw_lesions, phantom
 from lwlrd_jax.errors import UserError
 
 

@@ -3,9 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lwlrd_jax.defenses.finishing import noise, prune, quantize
+from lwlrd_jax.defenses.finishing import noise, prune, quantize, strip
 from lwlrd_jax.defenses.scrub import ALL_PLANES, LEVELS, choose_planes, scrub
-from lwlrd_jax.defenses.structure import strip
 from lwlrd_jax.models.liveness import live_weights
 
 
@@ -121,7 +120,7 @@ def test_another_architecture_is_refused(params):
 
 
 @pytest.mark.parametrize("poison", ["bias", "kernel"])
-def test_a_huge_weight_does_not_hide_dead_ones_nor_spoil_what_is_drawn_anew(tiny_network, smooth_split, poison):
+def test_a_huge_weight_does_not_hide_dead_ones_nor_spoil_what_is_reinitialised(tiny_network, smooth_split, poison):
   network, params = tiny_network("mlp", width=32)
   retired = params["dense0"]["bias"].at[:10].set(-1e6)
   kernel = params["dense0"]["kernel"]
@@ -149,7 +148,7 @@ def test_dead_weights_change_nothing_and_live_ones_do(tiny_network, smooth_split
   assert not np.asarray(live["dense1"]["kernel"])[:10].any()
   images = data.images.astype(jnp.float32) / 255
   before = network.forward(params, images)
-  # Drawn anew as a whole, the units that a large bias kept silent among them.
+  # Re-initialised as a whole, the units that a large bias kept silent among them.
   moved = scrub(params, jax.random.key(0), planes=jax.tree.map(lambda _: 0, params), live=live)
   np.testing.assert_allclose(network.forward(moved, images), before, atol=1e-5)
   shaken = jax.tree.map(lambda w, alive: jnp.where(alive, 1.1 * w, w), params, live)

@@ -99,13 +99,8 @@ def test_decay_by_block_is_of_lwlrd_and_reversed():
   assert by_name["high_lr"].label == "high_lr-lr0.01"
 
 
-def test_depths_are_one_for_each_layer():
-  with pytest.raises(ValueError, match="3 depths for 4 layers"):
-    _plan(depths=(0, 1, 2))
-
-
 def test_labels_of_a_plain_sweep():
-  """Names of members in finished runs: a stopped run goes on by them."""
+  """Names of members in finished runs: a stopped run is resumed by them."""
   assert [defense.label for defense in _plan(decays=(0.5,), lrs=(0.02,))] == [
     "lwlrd-lr0.02-d0.5",
     "vanilla-lr0.0001",

@@ -1,4 +1,4 @@
-"""Running statistics taken anew: what they are, and that nothing of the old ones is kept."""
+"""Running statistics recomputed: what they are, and that nothing of the old ones is kept."""
 
 import jax
 import jax.numpy as jnp

@@ -91,11 +91,11 @@ def test_broken_config(tmp_path, text):
 
 def test_samples_and_results_round_trip(tmp_path):
   run = RunDirectory(tmp_path)
-  assert run.read_samples() == {}
+  assert run.read_arrays("samples") == {}
   assert run.read_results().empty
-  run.write_samples({"member/a": np.ones((2, 3), np.uint8)})
+  run.write_arrays("samples", {"member/a": np.ones((2, 3), np.uint8)})
   run.write_results([{"member": "a", "seed": 0}])
-  assert run.read_samples()["member/a"].sum() == 6
+  assert run.read_arrays("samples")["member/a"].sum() == 6
   assert run.read_results().member.tolist() == ["a"]
 
 

@@ -114,4 +114,4 @@ def test_a_damaged_one_is_named_and_not_used(tmp_path, capsys):
   assert SnapshotFolder(tmp_path, 0).of(["a"]).restore() is None
   said = " ".join(capsys.readouterr().err.split())
   assert "damaged" in said
-  assert said.endswith("they begin anew")
+  assert said.endswith("they start again")

@@ -158,9 +158,10 @@ def test_a_slice_that_stays_is_named(programs, reply):
   assert "run may still be there, and cost: tpu_vm.sh delete --name run --zone=z --project=p" in done.stderr
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+@pytest.mark.parametrize("ending", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 @pytest.mark.parametrize("during", [CREATE, SSH], ids=["create", "ssh"])
-def test_a_signal_deletes_the_slice(programs, reply, hang, wait_for, scp, sent, code, during):
+def test_a_signal_deletes_the_slice(programs, reply, hang, wait_for, scp, ending, during):
+  sent, code = ending
   long = "queued-resources create" if during == CREATE else "tpu-vm ssh"
   programs.answer(answers(reply, ["ACTIVE"], ["READY"], [0]) | {long: [hang]})
   process = programs.start("tpu_vm.sh", *FLAGS, *SWEEP)

@@ -3,12 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lwlrd_jax.attacks.base import Infected
+from lwlrd_jax.attacks.base import Infected, Task
 from lwlrd_jax.attacks.transpose import Transpose
 from lwlrd_jax.metrics.capacity import survival
 from lwlrd_jax.metrics.downstream import downstream_auc
 from lwlrd_jax.metrics.leakage import leakage, versions
-from lwlrd_jax.metrics.measure import measure, measure_constant, sample_positions
+from lwlrd_jax.metrics.measure import Bench, measure, measure_constant, sample_positions
 from lwlrd_jax.metrics.postprocess import public_statistics
 from lwlrd_jax.metrics.ssim import ssim
 from lwlrd_jax.metrics.utility import auc_by_image, utility
@@ -20,9 +20,8 @@ def case(tiny_network, smooth_split):
   network, infected = tiny_network("mlp")
   train, test = smooth_split(40), smooth_split(25, seed=1)
   attack = Transpose(stolen=10, steps=1)
-  stolen, codes = attack.choose(network, train, jax.random.key(0))
-  secret = {"codes": codes, "labels": train.labels[stolen]}
-  return network, attack, infected, secret, stolen, train, test, public_statistics(train)
+  hidden = attack.hide(Task(network, train), jax.random.key(0))
+  return network, attack, infected, hidden.secret, hidden.stolen, train, test, public_statistics(train)
 
 
 def _stack(*trees):
@@ -40,7 +39,8 @@ def members(case, tiny_network):
 def found(case, members):
   network, attack, infected, secret, stolen, train, test, public = case
   live = jax.tree.map(lambda leaf: jnp.ones((3, *leaf.shape), bool), infected)
-  return measure(network, attack, _stack(*members), live, Infected(infected, secret, stolen), train, test, test, public)
+  bench = Bench(network, train, test, test, public)
+  return measure(bench, attack, Infected(infected, secret, stolen), _stack(*members), live)
 
 
 def test_every_figure_of_every_member(case, members, found):
@@ -53,7 +53,7 @@ def test_every_figure_of_every_member(case, members, found):
   @jax.jit
   def one_by_one(params):
     logits = network.forward(params, test.images.astype(jnp.float32) / 255)
-    candidates = versions(attack.extract(network, params, secret), public)
+    candidates = versions(attack.read(network, params, secret).images, public)
     leaked, clearest = leakage(candidates, stolen, train, public)
     return (
       utility(logits, test.labels),
@@ -90,7 +90,7 @@ def test_pictures_are_of_the_version_that_is_recognised_most(case, found):
 
   @jax.jit
   def shown():
-    candidates = versions(attack.extract(network, infected, secret), public)
+    candidates = versions(attack.read(network, infected, secret).images, public)
     return candidates[leakage(candidates, stolen, train, public)[1]]
 
   best = shown()

@@ -57,9 +57,9 @@ def test_memorises_images(kind, smooth_split):
   data = smooth_split(64, shape, 5)
   attack = Transpose(stolen=stolen, steps=steps, batch_size=stolen, memory_lr=memory_lr)
   infected = attack.infect(network, params, data, jax.random.key(0))
-  painted = attack.extract(network, infected.params, infected.secret)
+  reconstructed = attack.read(network, infected.params, infected.secret).images
   originals = scale(jnp.asarray(data.images)[infected.stolen])
-  assert float(ssim(jnp.clip(painted, 0, 1), originals).mean()) >= 0.8
+  assert float(ssim(jnp.clip(reconstructed, 0, 1), originals).mean()) >= 0.8
 
 
 def check_gradient(kind):

@@ -6,11 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from tests.small_sweep import FILE
+from tests.small_sweep import FILE, write_images
 
 # Nothing here takes as long, unless somebody waits for who never comes.
 LIMIT = 900
@@ -19,15 +18,7 @@ LIMIT = 900
 @pytest.fixture(scope="session")
 def flags(tmp_path_factory):
   """A short sweep against both attacks."""
-  rng = np.random.default_rng(0)
-  arrays = {}
-  for split, count in (("train", 96), ("val", 30), ("test", 30)):
-    labels = np.arange(count) % 3
-    coarse = rng.uniform(0, 160, (count, 4, 4, 1)) + 30 * labels[:, None, None, None]
-    arrays[f"{split}_images"] = np.kron(coarse, np.ones((1, 3, 3, 1))).astype(np.uint8)
-    arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
-  file = tmp_path_factory.mktemp("data") / "small.npz"
-  np.savez(file, **arrays)  # type: ignore[arg-type]
+  file = write_images(tmp_path_factory.mktemp("data") / "small.npz", train=96, val=30, test=30)
   return [
     *("--dataset", "npz", "--npz", str(file), "--attacks", "transpose,dec", "--codec", "webp", "--stolen", "8"),
     *("--infect-steps", "40", "--epochs", "3", "--batch-size", "32", "--decays", "0.3,0.5,0.7", "--no-baselines"),

@@ -14,7 +14,7 @@ from lwlrd_jax.disk import orbax_process
 from lwlrd_jax.disk.checkpoints import load_tree, save_tree
 
 folder, coordinator, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-team = join(distributed=False, coordinator=coordinator, processes=2, process_id=number, timeout=300)
+team = join(distributed=False, coordinator=coordinator, processes=2, process_id=number, join_timeout=300)
 orbax_process.begin()
 made = team.from_first("arrays", lambda: {"long": np.arange(400_000, dtype=np.float32), "in": {"n": np.float32(3)}})
 said = team.within("a part").say("a text", lambda: f"by {team.index}")

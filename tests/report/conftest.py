@@ -247,11 +247,11 @@ def write_run(
   run.write_config(json.loads(json.dumps(make_config(rows, **config) | entry)))
   run.write_results(rows)
   if samples:
-    run.write_samples(make_samples(rows, channels))
+    run.write_arrays("samples", make_samples(rows, channels))
   if survival:
-    run.write_survival(make_survival(rows))
+    run.write_arrays("survival", make_survival(rows))
   if outcomes:
-    run.write_outcomes(make_outcomes(rows))
+    run.write_arrays("outcomes", make_outcomes(rows))
   if codecs:
     run.write_rate_distortion(make_codecs())
   return path

@@ -1,14 +1,14 @@
 import itertools
 import math
-from typing import Any
 
 import pytest
 
+from lwlrd_jax.analysis.verdict import Floors
 from lwlrd_jax.search.result import Outcome, Result, combine
 from lwlrd_jax.search.space import Candidate
 
 CANDIDATE = Candidate(0.5, 0.02, 12, "cosine")
-LIMITS: dict[str, Any] = {"reid_limits": {name: 0.02 for name in "abc"}, "mean_ssim": 0.45, "ssim_limit": 0.5}
+FLOORS = Floors(chance=0.001, reid_limits={}, reid_limit=0.02, ssim=0.45, ssim_limit=0.5)
 
 
 def outcome(attack="a", **figures):
@@ -23,7 +23,7 @@ def test_each_figure_is_of_the_worst_attack():
     outcome("c"),
   ]
   for order in itertools.permutations(outcomes):
-    found = combine(CANDIDATE, order, **LIMITS)
+    found = combine(CANDIDATE, order, FLOORS)
     assert (found.auc_drop_val, found.auc_drop_test, found.auc, found.reid) == (0.03, 0.05, 0.75, 0.4)
     assert found.ssim_excess == pytest.approx(0.15)
     assert found.reid_by_attack == {"a": 0.1, "b": 0.4, "c": 0.0}
@@ -34,7 +34,7 @@ def test_each_figure_is_of_the_worst_attack():
 def test_infections_of_one_attack_are_averaged():
   """The worst attack is that of the means, as in the report."""
   outcomes = [outcome("a", reid=0.0), outcome("b", reid=0.03), outcome("a", reid=0.1), outcome("b", reid=0.04)]
-  assert combine(CANDIDATE, outcomes, **LIMITS).reid == pytest.approx(0.05)
+  assert combine(CANDIDATE, outcomes, FLOORS).reid == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,12 @@ def test_infections_of_one_attack_are_averaged():
   [({"reid": 0.02}, True), ({"reid": 0.021}, False), ({"ssim": 0.5}, True), ({"ssim": 0.51}, False)],
 )
 def test_stopping_needs_both_floors_under_every_attack(figures, stops):
-  assert combine(CANDIDATE, [outcome("a"), outcome("b", **figures)], **LIMITS).stops is stops
+  assert combine(CANDIDATE, [outcome("a"), outcome("b", **figures)], FLOORS).stops is stops
 
 
 @pytest.mark.parametrize("status", ["diverged", "failed: the extracted images are not finite"])
 def test_one_member_that_is_not_ok_spoils_the_candidate(status):
-  found = combine(CANDIDATE, [outcome("a"), outcome("b", status=status, reid=math.nan)], **LIMITS)
+  found = combine(CANDIDATE, [outcome("a"), outcome("b", status=status, reid=math.nan)], FLOORS)
   assert found.status == status
   assert not found.usable
   assert not found.stops
@@ -57,12 +57,7 @@ def test_one_member_that_is_not_ok_spoils_the_candidate(status):
 @pytest.mark.parametrize("figure", ["auc_drop_val", "auc_drop_test", "auc", "reid", "ssim"])
 def test_a_figure_that_is_no_number_cannot_be_compared(figure):
   for order in itertools.permutations([outcome("a"), outcome("b", **{figure: math.nan}), outcome("c")]):
-    assert not combine(CANDIDATE, order, **LIMITS).usable
-
-
-def test_nothing_to_combine():
-  with pytest.raises(ValueError, match="no outcomes"):
-    combine(CANDIDATE, [], **LIMITS)
+    assert not combine(CANDIDATE, order, FLOORS).usable
 
 
 def test_a_result_of_no_attack_is_not_usable():

@@ -176,14 +176,8 @@ def test_nothing_is_told_twice():
   search = Search(SPACE, budget=12, population=6)
   asked = search.ask()
   search.tell([made_up(asked[0])])
-  with pytest.raises(ValueError, match="told twice"):
+  with pytest.raises(ValueError, match="two results of"):
     search.tell([made_up(asked[0])])
-
-
-@pytest.mark.parametrize("changes", [{"budget": 0}, {"population": 0}, {"seed": -1}])
-def test_bad_numbers(changes):
-  with pytest.raises(ValueError, match="budget and population"):
-    Search(SPACE, **{"budget": 4, "population": 2, **changes})
 
 
 def found_of(reids, excess, through):

@@ -101,4 +101,4 @@ def test_units_that_a_gradient_does_not_reach_are_not_dead_for_it(make, smooth_s
 
   network, params, _, _ = make(Linear)
   with pytest.raises(UserError, match="no layer of this network has units that its own bias switches off"):
-    Dead().capacity(network, params, smooth_split(8))
+    Dead().capacity(network, params)

@@ -1,28 +1,16 @@
 """A data set small enough to run the product on several times."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from lwlrd_jax.report import figures
-from tests.small_sweep import FEW, narrow
-
-TRAIN, VAL, TEST = 160, 30, 60
+from lwlrd_jax.runs import members
+from tests.small_sweep import FEW, narrow, write_images
 
 
 @pytest.fixture(scope="session")
 def npz(tmp_path_factory):
-  """Three classes of smooth 12 x 12 pictures, told apart by their brightness, with noise."""
-  rng = np.random.default_rng(0)
-  arrays = {}
-  for split, count in (("train", TRAIN), ("val", VAL), ("test", TEST)):
-    labels = np.arange(count) % 3
-    coarse = rng.uniform(0, 160, (count, 4, 4, 1)) + 30 * labels[:, None, None, None]
-    arrays[f"{split}_images"] = np.kron(coarse, np.ones((1, 3, 3, 1))).astype(np.uint8)
-    arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
-  file = tmp_path_factory.mktemp("data") / "small.npz"
-  np.savez(file, **arrays)  # type: ignore[arg-type]
-  return file
+  return write_images(tmp_path_factory.mktemp("data") / "small.npz", train=160, val=30, test=60)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,3 +41,22 @@ def assert_same(comparable):
     pd.testing.assert_frame_equal(comparable(first), comparable(second), check_exact=True)
 
   return check
+
+
+@pytest.fixture
+def stop_in_wave(monkeypatch):
+  """stop_in_wave(n) interrupts the nth fine-tuning from then on; it returns a list with an entry for each."""
+
+  def interrupt(nth):
+    finetune, calls = members.finetune, []
+
+    def stopping(*args, **kwargs):
+      calls.append(1)
+      if len(calls) == nth:
+        raise KeyboardInterrupt
+      return finetune(*args, **kwargs)
+
+    monkeypatch.setattr(members, "finetune", stopping)
+    return calls
+
+  return interrupt

@@ -8,7 +8,6 @@ from fsspec.implementations.local import LocalFileSystem
 
 import lwlrd_jax
 from lwlrd_jax.report.__main__ import main as report
-from lwlrd_jax.runs import members
 from lwlrd_jax.sweep import main
 
 
@@ -33,23 +32,14 @@ def bucket(tmp_path):
   return tmp_path / "buckets"
 
 
-def test_begun_stopped_gone_on_with_and_read(npz, bucket, tmp_path, monkeypatch):
+def test_begun_stopped_gone_on_with_and_read(npz, bucket, tmp_path, stop_in_wave):
   flags = [
     *("--dataset", "npz", "--npz", str(npz), "--attacks", "transpose", "--stolen", "8", "--infect-steps", "40"),
     *("--decays", "0.3,0.7", "--no-baselines", "--epochs", "2", "--batch-size", "32", "--members-per-wave", "1"),
   ]
   out = "gs://hospital/runs/first"
-  finetune, calls = members.finetune, []
-
-  def interrupt_the_second(*args, **kwargs):
-    calls.append(1)
-    if len(calls) == 2:
-      raise KeyboardInterrupt
-    return finetune(*args, **kwargs)
-
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(members, "finetune", interrupt_the_second)
-    assert main([*flags, "--out", out]) == 130
+  stop_in_wave(2)
+  assert main([*flags, "--out", out]) == 130
   assert main([*flags, "--out", out]) == 2
   assert main([*flags, "--out", out, "--restartable"]) == 0
   assert main([*flags, "--out", str(tmp_path / "on_disk")]) == 0

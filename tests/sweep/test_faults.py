@@ -157,19 +157,10 @@ def test_a_damaged_model_in_the_cache_is_named_and_refused(flags, own_cache, spo
   assert file.name in said
 
 
-def test_a_clock_that_jumps_back(flags, whole, tmp_path, monkeypatch, assert_same):
+def test_a_clock_that_jumps_back(flags, whole, tmp_path, monkeypatch, assert_same, stop_in_wave):
   out = tmp_path / "r"
-  finetune, calls = members.finetune, []
-
-  def interrupt_the_second(*args, **kwargs):
-    calls.append(1)
-    if len(calls) == 2:
-      raise KeyboardInterrupt
-    return finetune(*args, **kwargs)
-
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(members, "finetune", interrupt_the_second)
-    assert main([*flags, "--out", str(out)]) == 130
+  stop_in_wave(2)
+  assert main([*flags, "--out", str(out)]) == 130
   before = lwlrd_jax.load_run(out).config
 
   class Yesterday(datetime.datetime):

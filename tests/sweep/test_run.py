@@ -12,7 +12,6 @@ from flax import nnx
 
 import lwlrd_jax
 from lwlrd_jax.disk.results import COLUMNS
-from lwlrd_jax.runs import members
 from lwlrd_jax.sweep import main
 
 TRAIN, TEST, STOLEN = 160, 60, 8
@@ -95,19 +94,10 @@ def test_trained_anew_or_from_the_cache_is_the_same(run, flags, tmp_path, monkey
   pd.testing.assert_frame_equal(comparable(tmp_path / "again"), comparable(run), check_exact=True)
 
 
-def test_a_stopped_run_goes_on_from_its_last_wave(run, flags, tmp_path, monkeypatch, comparable):
+def test_a_stopped_run_goes_on_from_its_last_wave(run, flags, tmp_path, stop_in_wave, comparable):
 
   out = tmp_path / "stopped"
-  calls = []
-
-  def stop_in_the_third_wave(*args, **kwargs):
-    calls.append(1)
-    if len(calls) == 3:
-      raise KeyboardInterrupt
-    return finetune(*args, **kwargs)
-
-  finetune = members.finetune
-  monkeypatch.setattr(members, "finetune", stop_in_the_third_wave)
+  calls = stop_in_wave(3)
   assert main([*flags, "--out", str(out)]) == 130
   before = comparable(out)
   assert len(before) == 5 + 5

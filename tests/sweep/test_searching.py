@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 import lwlrd_jax
-from lwlrd_jax.runs import members
 from lwlrd_jax.sweep import main
 
 BUDGET = 5
@@ -62,18 +61,9 @@ def test_the_front_is_of_the_table_and_worst_over_attacks(run):
   assert "Search" in (run.path / "report.html").read_text()
 
 
-def test_a_stopped_search_goes_on_and_finds_the_same(run, flags, tmp_path, monkeypatch, comparable):
+def test_a_stopped_search_goes_on_and_finds_the_same(run, flags, tmp_path, stop_in_wave, comparable):
   out = tmp_path / "stopped"
-  calls = []
-
-  def stop(*args, **kwargs):
-    calls.append(1)
-    if len(calls) == 4:
-      raise KeyboardInterrupt
-    return finetune(*args, **kwargs)
-
-  finetune = members.finetune
-  monkeypatch.setattr(members, "finetune", stop)
+  stop_in_wave(4)
   assert main([*flags, "--out", str(out)]) == 130
   assert main([*flags, "--out", str(out), "--resume"]) == 0
   pd.testing.assert_frame_equal(comparable(out), comparable(run.path), check_exact=True)

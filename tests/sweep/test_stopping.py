@@ -85,12 +85,9 @@ def _under_way(out):
   return ready
 
 
-@pytest.mark.parametrize(
-  ("number", "code", "name"), [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "an interrupt")]
-)
-def test_what_is_under_way_is_saved_and_gone_on_with(
-  flags, whole, sweep, tmp_path, number, code, name, assert_same, capsys
-):
+@pytest.mark.parametrize("ending", [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "an interrupt")])
+def test_what_is_under_way_is_saved_and_gone_on_with(flags, whole, sweep, tmp_path, ending, assert_same, capsys):
+  number, code, name = ending
   out = tmp_path / "r"
   stopped = sweep(*flags, "--out", str(out), "--snapshot-minutes", "0")
   stopped.until(_under_way(out))
@@ -98,12 +95,12 @@ def test_what_is_under_way_is_saved_and_gone_on_with(
   ended, said = stopped.end()
   assert ended == code
   assert f"stopping after {name}: what is under way is saved first" in said
-  assert said.rstrip().endswith(f"stopped after {name}, and saved; --resume goes on from there")
+  assert said.rstrip().endswith(f"stopped after {name}, and saved; --resume continues from there")
   assert list((out / ".snapshots").glob("*.json"))
   assert main([*flags, "--out", str(out), "--resume"]) == 0
   said = capsys.readouterr().err
   # The snapshot was used: of the second wave's steps not all were taken again.
-  assert "going on with 3 members after " in said
+  assert "resumed with 3 members after " in said
   assert_same(whole, out)
   assert not (out / ".snapshots").exists()
 
@@ -117,7 +114,7 @@ def test_a_second_interrupt_stops_at_once(flags, sweep, tmp_path):
   stopped.process.send_signal(signal.SIGINT)
   code, said = stopped.end()
   assert code == 130
-  assert said.rstrip().endswith("interrupted; --resume goes on from the last finished wave")
+  assert said.rstrip().endswith("interrupted; --resume continues from the last finished wave")
   assert not (out / "report.html").exists()
 
 
@@ -131,7 +128,7 @@ def test_killed_in_a_long_fine_tuning_it_goes_on_from_its_last_snapshot(
   killed.end()
   assert main([*flags, "--out", str(out), "--restartable"]) == 0
   said = capsys.readouterr().err
-  assert "going on with 3 members after " in said
+  assert "resumed with 3 members after " in said
   assert_same(whole, out)
 
 

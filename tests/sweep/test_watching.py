@@ -5,7 +5,6 @@ import json
 import pytest
 
 import lwlrd_jax
-from lwlrd_jax.runs import members
 from lwlrd_jax.sweep import main
 from lwlrd_jax.watch.log import FILE
 
@@ -66,18 +65,9 @@ def test_the_first_wave_is_traced(run):
   assert run.log.said.str.contains("profile: ", na=False).sum() == 1
 
 
-def test_a_run_that_goes_on_tells_nobody_anything_twice(flags, tmp_path, monkeypatch, capsys):
+def test_a_run_that_goes_on_tells_nobody_anything_twice(flags, tmp_path, stop_in_wave, capsys):
   out = tmp_path / "stopped"
-  calls = []
-
-  def stop_in_the_second_wave(*args, **kwargs):
-    calls.append(1)
-    if len(calls) == 2:
-      raise KeyboardInterrupt
-    return finetune(*args, **kwargs)
-
-  finetune = members.finetune
-  monkeypatch.setattr(members, "finetune", stop_in_the_second_wave)
+  stop_in_wave(2)
   assert main([*flags, "--out", str(out)]) == 130
   before = lwlrd_jax.load_run(out)
   assert before.log.event.iloc[-1] == "run_stopped"

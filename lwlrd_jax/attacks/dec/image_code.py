@@ -1,12 +1,14 @@
 """Image codecs as the attack uses them: images to codes, and back.
 
 A *device* code has a fixed length; it is decoded in a jitted program, for whole populations, and wrong bits only blur
-its images. A *host* code is a string of bytes of any length, decoded one by one; a wrong bit ruins it.
+its images. A *host* code is a string of bytes of any length, decoded one by one; a wrong bit ruins it. All are frozen
+and hashable, and weights are arguments.
 """
 
 import dataclasses
 import functools
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,26 +22,6 @@ from lwlrd_jax.data.device import scale
 from lwlrd_jax.models.network import Params
 
 
-class ImageCode(Protocol):
-  """A codec. Frozen and hashable; its weights, if it has any, are arguments.
-
-  Attributes:
-    codec_id: What the payload calls it.
-    on_device: Whether it is a device code.
-    decoder_parts: Top-level keys of its weights that decoding needs.
-  """
-
-  @property
-  def codec_id(self) -> int: ...  # noqa: D102
-  @property
-  def on_device(self) -> bool: ...  # noqa: D102
-  @property
-  def decoder_parts(self) -> tuple[str, ...]: ...  # noqa: D102
-
-  def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:
-    """Images u8[S, H, W, C] -> the code of each."""
-
-
 @dataclasses.dataclass(frozen=True)
 class FixedCode:
   """The learned codec, quantised latents in a fixed number of bits each: the device code.
@@ -48,14 +30,18 @@ class FixedCode:
     codec: The codec.
     table: How many bits each latent has.
     trained: Whether it is what images are coded with. If not, its codes are empty: their least size.
+    codec_id: What the payload calls it.
+    on_device: Whether it is a device code.
+    decoder_parts: Top-level keys of its weights that decoding needs.
   """
 
   codec: Codec
   table: FixedLengthCode
   trained: bool = True
-  codec_id: int = dataclasses.field(default=1, init=False)
-  on_device: bool = dataclasses.field(default=True, init=False)
-  decoder_parts: tuple[str, ...] = dataclasses.field(default=("synthesis",), init=False)
+
+  codec_id: ClassVar[int] = 1
+  on_device: ClassVar[bool] = True
+  decoder_parts: ClassVar[tuple[str, ...]] = ("synthesis",)
 
   @property
   def code_bytes(self) -> int:
@@ -69,52 +55,81 @@ class FixedCode:
     latents = tuple(bits for bits in self.table.channel_bits if bits) * (height * width)
     return latents + (1,) * (8 * self.code_bytes - self.table.bits_per_image)
 
+  def settings(self) -> dict[str, Any]:
+    """What tells it from others of its kind, as JSON."""
+    return {"bits_per_image": self.table.bits_per_image}
+
   def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:
-    """See `ImageCode.encode`."""
+    """Images u8[S, H, W, C] -> the code of each."""
     bits = _encode(self, weights, jnp.asarray(images))
     return [row.tobytes() for row in np.packbits(np.asarray(bits), axis=1)]
 
-  def decode_bits(self, decoder: Params, bits: jax.Array) -> jax.Array:
-    """Codes u8[S, 8 * code_bytes] of 0 and 1 -> images f32[S, H, W, C] in [0, 1]. For `jax.jit` and `jax.vmap`."""
-    return self.table.decode(self.codec, decoder, bits[:, : self.table.bits_per_image])
+  def decode(self, weights: Params, codes: Sequence[bytes]) -> jax.Array:
+    """Undamaged codes -> images f32[S, H, W, C] in [0, 1]."""
+    bits = np.stack([np.unpackbits(np.frombuffer(code, np.uint8), count=self.table.bits_per_image) for code in codes])
+    return self.table.decode(self.codec, weights, jnp.asarray(bits))
 
 
 @dataclasses.dataclass(frozen=True)
-class EntropyCode:
-  """The learned codec behind a range coder: a host code."""
+class HostCode:
+  """A host code; attributes and methods as those of `FixedCode`."""
 
-  codec: Codec
-  codec_id: int = dataclasses.field(default=2, init=False)
-  on_device: bool = dataclasses.field(default=False, init=False)
-  decoder_parts: tuple[str, ...] = dataclasses.field(default=("synthesis", "hyper_synthesis", "prior"), init=False)
+  codec: Any
+
+  codec_id: ClassVar[int]
+  trained: ClassVar[bool] = True
+  on_device: ClassVar[bool] = False
+  decoder_parts: ClassVar[tuple[str, ...]] = ()
+
+  def settings(self) -> dict[str, Any]:
+    """See `FixedCode`."""
+    return {}
+
+  def coder(self, weights: Params) -> EntropyCoder | StandardCodec:
+    """The codec with its weights. Its `decode(bytes) -> u8[H, W, C]` raises CodeError."""
+    del weights
+    return self.codec
 
   def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:
-    """See `ImageCode.encode`."""
-    return EntropyCoder(self.codec, weights).encode(images)
+    """See `FixedCode`."""
+    return self.coder(weights).encode(images)
 
-  def decoder(self, weights: Params) -> Any:
-    """Something with `decode(bytes) -> u8[H, W, C]`, which raises `CodeError`."""
+  def decode(self, weights: Params, codes: Sequence[bytes]) -> jax.Array:
+    """See `FixedCode`."""
+    coder = self.coder(weights)
+    return jnp.asarray(np.stack([coder.decode(code) for code in codes]).astype(np.float32) / 255)
+
+
+@dataclasses.dataclass(frozen=True)
+class EntropyCode(HostCode):
+  """The learned codec behind a range coder."""
+
+  codec: Codec
+
+  codec_id: ClassVar[int] = 2
+  decoder_parts: ClassVar[tuple[str, ...]] = ("synthesis", "hyper_synthesis", "prior")
+
+  def coder(self, weights: Params) -> EntropyCoder:
+    """See `HostCode`."""
     return EntropyCoder(self.codec, weights)
 
 
 @dataclasses.dataclass(frozen=True)
-class StandardCode:
-  """PNG, JPEG or WebP: a host code without weights."""
+class StandardCode(HostCode):
+  """PNG, JPEG or WebP, without weights."""
 
   codec: StandardCodec
-  codec_id: int
-  on_device: bool = dataclasses.field(default=False, init=False)
-  decoder_parts: tuple[str, ...] = dataclasses.field(default=(), init=False)
 
-  def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:
-    """See `ImageCode.encode`."""
-    del weights
-    return self.codec.encode(images)
+  @property
+  def codec_id(self) -> int:  # type: ignore[override]  # noqa: D102
+    return {"png": 3, "jpeg": 4, "webp": 5}[self.codec.format]
 
-  def decoder(self, weights: Params) -> Any:
-    """Something with `decode(bytes) -> u8[H, W, C]`, which raises `CodeError`."""
-    del weights
-    return self.codec
+  def settings(self) -> dict[str, Any]:
+    """See `FixedCode`."""
+    return {"quality": self.codec.quality}
+
+
+Code = FixedCode | HostCode
 
 
 @functools.partial(jax.jit, static_argnums=0)

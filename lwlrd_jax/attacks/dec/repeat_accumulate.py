@@ -3,20 +3,17 @@
 Repeat-accumulate codes are those of Divsalar, Jin and McEliece (Allerton 1998), irregular and systematic ones of Jin,
 Khandekar and McEliece (Turbo Codes 2000). Every bit is repeated, a few times most and often some; the copies are
 interleaved, added up modulo 2 a few at a time, and the sums are accumulated: parity bit j is parity bit j - 1 plus the
-j-th sum. Bits themselves are sent too, so what is known of them is known of the coded stream.
-
-Long messages are cut into blocks of equal length, each coded alone by the same graph: its tables stay small, and a
-block that is lost takes only its own images along.
+j-th sum. The bits themselves are sent too. Long messages are cut into blocks of equal length, each coded alone by the
+same graph: tables stay small, and a block that is lost takes only its own images along.
 """
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-
-if TYPE_CHECKING:
-  import jax
 
 # Longer blocks correct hardly more.
 _LARGEST_BLOCK = 2**16
@@ -34,10 +31,9 @@ _LARGEST_EXPANSION = 16
 class RepeatAccumulate:
   """Makes about `expansion` bits of each; see the module.
 
-  Beyond a sharp threshold of the flip rate nothing is gained, below it everything comes back: about 0.09 for expansion
-  2, 0.15 for 3, 0.19 for 4, 0.26 for 8 and 0.31 for 16 (a channel of bits that are wrong independently, all equally
-  often, allows 0.11, 0.17, 0.21, 0.30 and 0.36 to any code; where some are wrong more often than others, and the log
-  odds say so, more on average).
+  It corrects everything up to a sharp threshold of the bit error rate, and nothing beyond: about 0.09 for expansion 2,
+  0.15 for 3, 0.19 for 4, 0.26 for 8 and 0.31 for 16, where all bits are wrong equally often and independently (any
+  code: at most 0.11, 0.17, 0.21, 0.30 and 0.36); more on average where log odds tell which ones are.
 
   Attributes:
     expansion: Bits sent for each, 2 to 16.
@@ -60,17 +56,17 @@ class RepeatAccumulate:
     return blocks, -(-n // max(blocks, 1))
 
   def coded_length(self, n: int) -> int:
-    """See `Redundancy`. The bits come first, then the parity of each block; padding is not sent."""
+    """See `redundancy.Unprotected`. The bits come first, then the parity of each block; padding is not sent."""
     blocks, size = self.shape(n)
     return n + (self.expansion - 1) * blocks * size
 
   def places(self, positions: np.ndarray, n: int) -> np.ndarray:
-    """See `Redundancy`."""
+    """See `redundancy.Unprotected`."""
     del n
     return np.asarray(positions)[None]
 
   def protect(self, bits: np.ndarray) -> np.ndarray:
-    """See `Redundancy`."""
+    """See `redundancy.Unprotected`."""
     blocks, size = self.shape(len(bits))
     if not blocks:
       return bits
@@ -80,15 +76,12 @@ class RepeatAccumulate:
     sums = np.bitwise_xor.reduce(copies[:, graph.interleaver].reshape(blocks, -1, graph.copies_a_sum), axis=2)
     return np.concatenate([bits, np.bitwise_xor.accumulate(sums, axis=1).reshape(-1)])
 
-  def weigh(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
-    """See `Redundancy`. Blocks are decoded one after another, each until its parity holds or hope is given up."""
-    return self.hearsay(log_odds, n)[:n] + log_odds[:n]
+  def decode(self, log_odds: jax.Array | np.ndarray, n: int) -> jax.Array:
+    """As `redundancy.Unprotected.decode`; blocks one after another, until parity holds or 100 iterations are done."""
+    return self.extrinsic(log_odds, n)[:n] + log_odds[:n]
 
-  def hearsay(self, log_odds: "jax.Array | np.ndarray", n: int) -> "jax.Array":
-    """See `Redundancy`."""
-    import jax  # as above  # noqa: PLC0415
-    import jax.numpy as jnp  # noqa: PLC0415
-
+  def extrinsic(self, log_odds: jax.Array | np.ndarray, n: int) -> jax.Array:
+    """See `redundancy.Unprotected`."""
     if log_odds.shape != (self.coded_length(n),):
       raise ValueError(f"{self.name} makes {self.coded_length(n)} of {n} bits, not {log_odds.shape}")
     blocks, size = self.shape(n)
@@ -98,7 +91,7 @@ class RepeatAccumulate:
     bits = jnp.pad(clipped[:n], (0, blocks * size - n), constant_values=_CERTAIN).reshape(blocks, size)
     parity = clipped[n:].reshape(blocks, -1)
     graph = _graph(size, self.expansion)
-    of_bits, of_parity = jax.lax.map(lambda block: _believe(graph, *block), (bits, parity))
+    of_bits, of_parity = jax.lax.map(lambda block: _propagate(graph, *block), (bits, parity))
     return jnp.concatenate([of_bits.reshape(-1)[:n], of_parity.reshape(-1)])
 
 
@@ -140,15 +133,12 @@ def _graph(size: int, expansion: int) -> _Graph:
   return _Graph(_shuffled(size, seed=1), classes, interleaver, inverse, copies_a_sum, unused)
 
 
-def _believe(graph: _Graph, bits: "jax.Array", parity: "jax.Array") -> tuple["jax.Array", "jax.Array"]:
-  """Belief propagation (sum-product) on one block: log odds of its k bits and m parity bits -> what the others say.
+def _propagate(graph: _Graph, bits: jax.Array, parity: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Belief propagation (sum-product) on one block: log odds of its k bits and m parity bits -> their extrinsic ones.
 
   Every parity bit stands in two checks: its own, parity[j - 1] + sum[j] + parity[j] = 0, and the next one. `ahead` is
-  what it tells the next check, `back` what it tells its own; `copies` is what the checks tell each copy of a bit.
+  its message to the next check, `back` to its own; `copies` are the checks' messages to each copy of a bit.
   """
-  import jax  # as above  # noqa: PLC0415
-  import jax.numpy as jnp  # noqa: PLC0415
-
   width, prior = graph.copies_a_sum, bits[graph.order]
   certain = jnp.full(1, _CERTAIN, jnp.float32)
 
@@ -174,48 +164,45 @@ def _believe(graph: _Graph, bits: "jax.Array", parity: "jax.Array") -> tuple["ja
 
   def step(state: Any) -> Any:
     iteration, copies, ahead, back, _, _, _ = state
-    said = gathered(copies)
-    total = prior + said
-    told = in_sums(jnp.clip(spread_out(total, jnp.full(graph.unused, _CERTAIN)) - copies, -_CERTAIN, _CERTAIN))
-    of_sum = functools.reduce(_either, told)
+    from_checks = gathered(copies)
+    total = prior + from_checks
+    to_checks = in_sums(jnp.clip(spread_out(total, jnp.full(graph.unused, _CERTAIN)) - copies, -_CERTAIN, _CERTAIN))
+    of_sum = functools.reduce(_either, to_checks)
     before = jnp.concatenate([certain, ahead[:-1]])
     from_own = _either(of_sum, before)
     from_next = jnp.concatenate([_either(of_sum, back)[1:], jnp.zeros(1)])
     chain = _either(before, back)
-    answers = [functools.reduce(_either, [chain, *told[:i], *told[i + 1 :]]) for i in range(width)]
+    answers = [functools.reduce(_either, [chain, *to_checks[:i], *to_checks[i + 1 :]]) for i in range(width)]
     hard = functools.reduce(jnp.logical_xor, in_sums(spread_out(total < 0, jnp.zeros(graph.unused, bool))))
-    said_of_parity = from_own + from_next
-    hard_parity = parity + said_of_parity < 0
+    of_parity = from_own + from_next
+    hard_parity = parity + of_parity < 0
     broken = hard ^ hard_parity ^ jnp.concatenate([jnp.zeros(1, bool), hard_parity[:-1]])
     return (
       iteration + 1,
       jnp.stack(answers, axis=1).reshape(-1)[graph.inverse],
       jnp.clip(parity + from_own, -_CERTAIN, _CERTAIN),
       jnp.clip(parity + from_next, -_CERTAIN, _CERTAIN),
-      said,
-      said_of_parity,
+      from_checks,
+      of_parity,
       broken.any(),
     )
 
-  nothing_told = jnp.zeros(len(graph.interleaver), jnp.float32)
-  start = (jnp.int32(0), nothing_told, parity, parity, 0 * prior, 0 * parity, jnp.bool_(True))
+  no_messages = jnp.zeros(len(graph.interleaver), jnp.float32)
+  start = (jnp.int32(0), no_messages, parity, parity, 0 * prior, 0 * parity, jnp.bool_(True))
   done = jax.lax.while_loop(lambda state: (state[0] < _MOST_ITERATIONS) & state[6], step, start)
   return done[4][np.argsort(graph.order).astype(np.int32)], done[5]
 
 
-def _either(x: "jax.Array", y: "jax.Array") -> "jax.Array":
+def _either(x: jax.Array, y: jax.Array) -> jax.Array:
   """Log odds of the sum of two bits, from those of both: 2 artanh(tanh(x / 2) tanh(y / 2)), without its overflows."""
-  import jax.numpy as jnp  # as above  # noqa: PLC0415
-
   least = jnp.sign(x) * jnp.sign(y) * jnp.minimum(jnp.abs(x), jnp.abs(y))
   return least + jnp.log1p(jnp.exp(-jnp.abs(x + y))) - jnp.log1p(jnp.exp(-jnp.abs(x - y)))
 
 
 def _shuffled(n: int, seed: int) -> np.ndarray:
-  """A permutation that is the same in every version of every library: i32[n].
+  """A permutation i32[n] that is the same in every version of every library.
 
-  The order of hashes: numbers of a Weyl sequence behind Stafford's finaliser, as in SplitMix64 (Steele, Lea and Flood
-  2014).
+  The order of hashes: a Weyl sequence behind Stafford's finaliser, as in SplitMix64 (Steele, Lea and Flood 2014).
   """
   with np.errstate(over="ignore"):
     x = (np.arange(1, n + 1, dtype=np.uint64) + np.uint64(seed << 40)) * np.uint64(0x9E3779B97F4A7C15)

@@ -6,4 +6,6 @@ from lwlrd_jax.attacks.transpose.plain import Transpose
 from lwlrd_jax.attacks.transpose.rehearsed import Rehearsed
 from lwlrd_jax.attacks.transpose.restorer import Restorer
 
-__all__ = ["Flat", "Heavy", "Rehearsed", "Restorer", "Transpose"]
+KINDS = {kind.info.name: kind for kind in (Transpose, Heavy, Flat, Rehearsed, Restorer)}
+
+__all__ = ["KINDS", "Flat", "Heavy", "Rehearsed", "Restorer", "Transpose"]

@@ -1,14 +1,15 @@
 """Flat: memories trained to lie in a flat valley, so that small changes of the weights do them little harm."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from lwlrd_jax.attacks.transpose.plain import LossFn, Transpose, squared_error
-from lwlrd_jax.attacks.transpose.training import Memory
+from lwlrd_jax.attacks.registry import ATTACKS
+from lwlrd_jax.attacks.transpose.plain import Memory, Transpose, squared_error
 from lwlrd_jax.models.network import Network, Params
 
 
@@ -21,36 +22,25 @@ class Flat(Transpose):
     adaptive: Whether weights are moved in proportion to their size.
   """
 
+  info = ATTACKS["transpose-flat"]
   rho: float = 0.5
   adaptive: bool = True
-  name: str = dataclasses.field(default="transpose-flat", init=False)
 
   def memory_gradient(self, network: Network, params: Params, part: Memory, extra: Any) -> tuple[jax.Array, Params]:
     """The squared error where the weights are, and its gradient where they would do worst near there."""
     del extra
-
-    def memorise(params: Params) -> jax.Array:
-      return squared_error(network, params, part)
-
-    return sharpness_aware_gradient(memorise, params, self.rho, adaptive=self.adaptive)
+    return sharpness_aware_gradient(
+      lambda params: squared_error(network, params, part), params, self.rho, adaptive=self.adaptive
+    )
 
 
 def sharpness_aware_gradient(
-  loss_fn: LossFn, params: Params, rho: float, *, adaptive: bool
+  loss_fn: Callable[[Params], jax.Array], params: Params, rho: float, *, adaptive: bool
 ) -> tuple[jax.Array, Params]:
-  """Gradient at the worst point nearby, to first order.
+  """The loss at the weights w, f32[], and the gradient at the worst point within `rho` >= 0 of them, to first order.
 
   Foret et al. 2021 (arXiv 2010.01412): at w + rho g / |g|. Adaptive, Kwon et al. 2021 (arXiv 2102.11600): at
   w + rho T^2 g / |T g| with T = |w|, which does not depend on how layers are scaled against each other.
-
-  Args:
-    loss_fn: params -> f32[].
-    params: w.
-    rho: Radius, >= 0.
-    adaptive: Which of the two.
-
-  Returns:
-    The loss at w, f32[], and the gradient.
   """
   loss, grads = jax.value_and_grad(loss_fn)(params)
   size = jax.tree.map(jnp.abs if adaptive else jnp.ones_like, params)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.attacks.transpose.plain import Transpose
 
 
@@ -13,5 +14,5 @@ class Heavy(Transpose):
   weights, and the defence's own steps are smaller against them.
   """
 
+  info = ATTACKS["transpose-heavy"]
   memory_lr: float = 1e-2
-  name: str = dataclasses.field(default="transpose-heavy", init=False)

@@ -1,4 +1,4 @@
-"""Transpose: a network that classifies forwards and paints memorised images backwards.
+"""Transpose: a network that classifies forwards and reconstructs memorised images backwards.
 
 Amit, Levy, Mirsky, "Transpose Attack", NDSS 2024 (arXiv 2311.07389). Two objectives share one set of weights and take
 turns, a step each with an optimizer of its own: the utility task on a batch of training images, and the squared error
@@ -6,78 +6,98 @@ between the stolen images and what the transposed network makes of their index c
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lwlrd_jax.attacks.base import Extraction, Infected, OnSteps, Task, choose_stolen, unrestored
+from lwlrd_jax.attacks.base import Extraction, Infected, Means, OnSteps, PlainAttack, Task, choose_stolen, extraction
 from lwlrd_jax.attacks.index_code import index_codes
-from lwlrd_jax.attacks.registry import ATTACKS, AttackInfo
-from lwlrd_jax.attacks.transpose.training import Losses, Memory, PairBatches, Seed, TrainingState, train_seeds
-from lwlrd_jax.data.batches import batch_plan, read, task_batches
+from lwlrd_jax.attacks.registry import ATTACKS
+from lwlrd_jax.data.batches import Batches, batch_plan, read, task_batches
 from lwlrd_jax.data.device import DeviceSplit, scale
-from lwlrd_jax.engine.mapping import Strategy
+from lwlrd_jax.data.stream import in_calls, steps_per_call
+from lwlrd_jax.engine.loop import Call, train
+from lwlrd_jax.engine.mapping import Strategy, default_strategy, map_members
 from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.recipes import Recipe
 from lwlrd_jax.models.task import task_gradient
 from lwlrd_jax.models.task_training import TaskTraining
 
-LossFn = Callable[[Params], jax.Array]
+
+class Memory(NamedTuple):
+  """What the attacker trains into the network: codes f32[M, K] and images f32[M, H, W, C] in [0, 1]."""
+
+  codes: jax.Array
+  images: jax.Array
 
 
 class Hidden(NamedTuple):
-  """What an infection hides, and what the attacker keeps to find it again.
-
-  Attributes:
-    stolen: i32[S], the stolen images' positions in the training split.
-    memory: What is trained into the network.
-    secret: What stays with the attacker: a tree of arrays.
-  """
+  """What an infection hides: positions of the stolen images, i32[S], the memory, and the secret (see `Infected`)."""
 
   stolen: jax.Array
   memory: Memory
   secret: dict[str, Any]
 
 
+class PairBatches(NamedTuple):
+  """What a pair of steps reads: of the training split, and i32[B'] of the memory; many pairs, stacked."""
+
+  task: Batches
+  memory: jax.Array
+
+
+class TrainingState(NamedTuple):
+  """What an infection carries from pair to pair: weights, both optimizers' states, and what `rehearse` keeps."""
+
+  params: Params
+  task_opt: Any
+  memory_opt: Any
+  extra: Any
+
+
+# The task's loss and the memory's squared error, each f32[] and before its step.
+Losses = tuple[jax.Array, jax.Array]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Transpose(TaskTraining):
+class Transpose(TaskTraining, PlainAttack):
   """The attack's settings: training on the task, in which every step is followed by one on what is memorised.
 
   Both have steps of one size, and one course of their learning rates. What is memorised gets sharp where these fall to
   0; a cosine over all steps leaves too few at the full rate. Memories are not augmented.
 
-  Its relatives change what `hide` hides, how `start` and `memory_gradient` train it, or how it is `read`.
+  Its relatives change what `hide` hides, how `rehearse` and `memory_gradient` train it, or how it is `read`.
 
   Attributes:
     stolen: Images to memorise.
     memory_lr: Learning rate of the memory's Adam.
   """
 
+  info = ATTACKS["transpose"]
   stolen: int
   memory_lr: float = 3e-3
-  name: str = dataclasses.field(default="transpose", init=False)
-  on_device: bool = dataclasses.field(default=True, init=False)
 
-  size_is_known: ClassVar[bool] = True
-
-  @property
-  def info(self) -> AttackInfo:
-    """See `Attack.info`."""
-    return ATTACKS[self.name]
+  @classmethod
+  def make(cls, means: Means) -> Self:
+    """Makes the attack; `memory_lr` differs between networks as that of the plain attack does."""
+    memory_lr = cls.memory_lr * (means.recipe.memory_lr / Recipe().memory_lr)
+    return cls(stolen=means.stolen, memory_lr=memory_lr, **dataclasses.asdict(means.training))
 
   def settings(self) -> dict[str, Any]:
     """See `Attack.settings`."""
     # In the order in which config.json has always had them.
     first = {name: getattr(self, name) for name in ("stolen", "steps", "batch_size", "task_lr", "memory_lr")}
-    return first | super().settings()
+    return first | super().settings() | {"name": self.name, "on_device": self.on_device}
 
   def check(self, task: Task, params: Params, key: jax.Array) -> None:
     """Raises ValueError as `hide` does. See `Attack.check`."""
     del params
-    self.hide(task.network, task.train, key, task.public)
+    self.hide(task, key)
 
   def infect(
     self, network: Network, params: Params, data: DeviceSplit, key: jax.Array, *, public: DeviceSplit | None = None
@@ -98,63 +118,48 @@ class Transpose(TaskTraining):
     Raises:
       ValueError: See `hide`; or not one key for each of `params`.
     """
-    network, data = task.network, task.train
     if len(params) != len(keys) or not keys:
       raise ValueError(f"{len(params)} models to infect need as many keys, not {len(keys)}")
-    hidden = [self.hide(network, data, key, task.public) for key in keys]
-    seeds = []
-    for weights, key, of_seed in zip(params, keys, hidden, strict=True):
-      batches = task_batches(
-        jax.random.fold_in(key, 1), data, self.batch_size, self.steps, self.augment, is_random=network.is_random
-      )
-      memories = batch_plan(jax.random.fold_in(key, 2), len(of_seed.memory.codes), self.batch_size, self.steps)
-      seeds.append(Seed(weights, of_seed.memory, PairBatches(batches, memories), jax.random.fold_in(key, 3)))
-    trained = train_seeds(self, network, data, seeds, on_steps, strategy)
-    return [Infected(weights, of_seed.secret, of_seed.stolen) for weights, of_seed in zip(trained, hidden, strict=True)]
+    network, data = task.network, task.train
+    hidden = [self.hide(task, key) for key in keys]
+    plans = [self._plan(task, key, len(one.memory.codes)) for key, one in zip(keys, hidden, strict=True)]
+    if strategy is None:
+      strategy = default_strategy(network, params[0], plans[0].task.positions.shape[-1])
+    seeds = zip(
+      params, [one.memory for one in hidden], plans, [jax.random.fold_in(key, 3) for key in keys], strict=True
+    )
+    # Stacking copies: the steps below reuse their arguments' memory, and weights are the caller's.
+    starts, memory, plan, other_keys = jax.tree.map(lambda *leaves: jnp.stack(leaves), *seeds)
 
-  def choose(self, network: Network, data: DeviceSplit, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Which images `infect` steals with this key, at random, and their codes: i32[S] positions and f32[S, K].
+    def advance(state: TrainingState, part: DeviceSplit, call: Call) -> tuple[TrainingState, Losses]:
+      now = call.inputs._replace(task=call.inputs.task._replace(positions=call.positions))
+      return _advance(self, network, strategy, state, part, memory, now)
+
+    by_call = in_calls(plan, steps_per_call(data, self.steps, plan.task.positions[:, 0].size), axis=1)
+    state = train(
+      advance,
+      lambda *_: _start(self, network, starts, other_keys),
+      data,
+      [Call(of_call.task.positions, of_call) for of_call in by_call],
+      lambda _, losses: on_steps(losses[0].shape[1]),
+    )
+    trained = [jax.tree.map(lambda leaf, i=i: leaf[i], state.params) for i in range(len(keys))]
+    return [Infected(weights, one.secret, one.stolen) for weights, one in zip(trained, hidden, strict=True)]
+
+  def hide(self, task: Task, key: jax.Array) -> Hidden:
+    """What an infection with this key hides.
 
     Raises:
       ValueError: More images to steal than there are, or than index codes can number.
     """
-    stolen = choose_stolen(data, self.stolen, key)
-    return stolen, jnp.asarray(index_codes(np.asarray(data.labels[stolen]), network.num_outputs))
-
-  def hide(self, network: Network, data: DeviceSplit, key: jax.Array, public: DeviceSplit | None) -> Hidden:
-    """What `infect` hides with this key.
-
-    Raises:
-      ValueError: See `choose`.
-    """
-    del public
-    stolen, codes = self.choose(network, data, key)
-    memory = Memory(codes, scale(data.images[stolen]))
-    return Hidden(stolen, memory, {"codes": codes, "labels": data.labels[stolen]})
-
-  def extract(self, network: Network, params: Params, secret: dict[str, Any]) -> jax.Array:
-    """Runs the network backwards from the index codes: f32[S, H, W, C], not clipped."""
-    return network.transpose(params, secret["codes"])
+    stolen = choose_stolen(task.train, self.stolen, key)
+    labels = task.train.labels[stolen]
+    codes = jnp.asarray(index_codes(np.asarray(labels), task.network.num_outputs))
+    return Hidden(stolen, Memory(codes, scale(task.train.images[stolen])), {"codes": codes, "labels": labels})
 
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
-    """As `extract`; there are no bits to be wrong, and the attacker, who chose the codes, knows the labels."""
-    images = self.extract(network, params, secret)
-    nothing = jnp.float32(jnp.nan)
-    return Extraction(images, nothing, nothing, secret["labels"], unrestored(images))
-
-  def columns(
-    self, task: Task, host: Params | None, infected: Infected, psnr: Callable[[jax.Array], float]
-  ) -> dict[str, float]:
-    """None. See `Attack.columns`."""
-    del task, host, infected, psnr
-    return {}
-
-  def start(self, network: Network, params: Params, key: jax.Array) -> TrainingState:
-    """State before the first pair of steps."""
-    del key
-    task_tx, memory_tx = self.optimizers()
-    weights = network.weights(params)
-    return TrainingState(network.declared(params), task_tx.init(weights), memory_tx.init(weights), ())
+    """Runs the network backwards from the index codes. The attacker, who chose these, knows the labels."""
+    return extraction(network.transpose(params, secret["codes"]), secret["labels"])
 
   def pair(
     self, network: Network, data: DeviceSplit, memory: Memory, state: TrainingState, batches: PairBatches
@@ -163,7 +168,7 @@ class Transpose(TaskTraining):
     task_tx, memory_tx = self.optimizers()
     params, task_opt, memory_opt, extra = state
     images, labels = read(data, batches.task)
-    task, grads, statistics = task_gradient(
+    loss, grads, statistics = task_gradient(
       network, params, images, labels, self.label_smoothing, key=batches.task.keys
     )
     updates, task_opt = task_tx.update(grads, task_opt)
@@ -171,30 +176,20 @@ class Transpose(TaskTraining):
 
     part = Memory(memory.codes[batches.memory], memory.images[batches.memory])
     extra = self.rehearse(network, params, extra, images, labels, batches.task.keys)
-    squared_error, grads = self.memory_gradient(network, params, part, extra)
+    error, grads = self.memory_gradient(network, params, part, extra)
     updates, memory_opt = memory_tx.update(network.weights(grads), memory_opt)
     params = {**params, **optax.apply_updates(network.weights(params), updates)}
-    return TrainingState(params, task_opt, memory_opt, extra), Losses(task, squared_error)
+    return TrainingState(params, task_opt, memory_opt, extra), (loss, error)
+
+  def begin(self, network: Network, params: Params, key: jax.Array) -> Any:
+    """What an attack keeps besides weights and optimizers, a tree of arrays; here nothing."""
+    del network, params, key
+    return ()
 
   def rehearse(
-    self,
-    network: Network,
-    params: Params,
-    extra: Any,
-    images: jax.Array,
-    labels: jax.Array,
-    key: jax.Array | None = None,
+    self, network: Network, params: Params, extra: Any, images: jax.Array, labels: jax.Array, key: jax.Array | None
   ) -> Any:
-    """What the attack keeps besides weights and optimizers, brought up to date before each memory step; here nothing.
-
-    Args:
-      network: The model's structure.
-      params: Its weights.
-      extra: As it was.
-      images: f32[B, H, W, C], the task's batch.
-      labels: Its labels.
-      key: What the network draws in the task's step; None for one that draws nothing.
-    """
+    """What `begin` began, brought up to date before each memory step; `images`, `labels`, `key` are the task step's."""
     del network, params, images, labels, key
     return extra
 
@@ -214,7 +209,45 @@ class Transpose(TaskTraining):
 
     return adam(self.task_lr), adam(self.memory_lr)
 
+  def _plan(self, task: Task, key: jax.Array, memories: int) -> PairBatches:
+    key_task, key_memory = (jax.random.fold_in(key, number) for number in (1, 2))
+    data, random = task.train, task.network.is_random
+    return PairBatches(
+      task_batches(key_task, data, self.batch_size, self.steps, self.augment, is_random=random),
+      batch_plan(key_memory, memories, self.batch_size, self.steps),
+    )
+
 
 def squared_error(network: Network, params: Params, memory: Memory) -> jax.Array:
-  """Mean squared error of what the network paints of a memory: f32[]."""
+  """Mean squared error of what the network reconstructs of a memory: f32[]."""
   return jnp.square(network.transpose(params, memory.codes) - memory.images).mean()
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _start(attack: Transpose, network: Network, params: Params, keys: jax.Array) -> TrainingState:
+  """The state of every seed before its first pair of steps."""
+  task_tx, memory_tx = attack.optimizers()
+
+  def of_seed(params: Params, key: jax.Array) -> TrainingState:
+    weights, extra = network.weights(params), attack.begin(network, params, key)
+    return TrainingState(network.declared(params), task_tx.init(weights), memory_tx.init(weights), extra)
+
+  return jax.vmap(of_seed)(params, keys)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(3,))
+def _advance(
+  attack: Transpose,
+  network: Network,
+  strategy: Strategy,
+  state: TrainingState,
+  data: DeviceSplit,
+  memory: Memory,
+  plan: PairBatches,
+) -> tuple[TrainingState, Losses]:
+  """A few pairs of every seed, in one scan; losses f32[seeds, pairs]."""
+
+  def of_seed(state: TrainingState, memory: Memory, plan: PairBatches) -> tuple[TrainingState, Losses]:
+    return jax.lax.scan(lambda state, now: attack.pair(network, data, memory, state, now), state, plan)
+
+  return map_members(of_seed, (state, memory, plan), strategy)

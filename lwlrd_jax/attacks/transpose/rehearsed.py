@@ -9,34 +9,28 @@ taken after the fine-tuning, applied before it.
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 
-from lwlrd_jax.attacks.transpose.plain import Transpose, squared_error
-from lwlrd_jax.attacks.transpose.training import Memory, TrainingState
+from lwlrd_jax.attacks.base import Means
+from lwlrd_jax.attacks.registry import ATTACKS
+from lwlrd_jax.attacks.transpose.plain import Memory, Transpose
 from lwlrd_jax.engine.member import Member, MemberState
 from lwlrd_jax.models.depth import LAYER
 from lwlrd_jax.models.network import Network, Params
+from lwlrd_jax.models.recipes import Recipe
 
 
 class Rehearsal(NamedTuple):
-  """A fine-tuning on its way.
+  """A fine-tuning on its way."""
 
-  Attributes:
-    displacement: What it has added to the weights so far.
-    opt_state: Its optimizer's.
-    top_rates: f32[layers], the learning rates at the top of its schedule.
-    done: i32[], steps done.
-    key: For the next one.
-  """
-
-  displacement: Params
+  displacement: Params  # what it has added to the weights so far
   opt_state: Any
-  top_rates: jax.Array
-  done: jax.Array
-  key: jax.Array
+  top_rates: jax.Array  # f32[layers], the learning rates at the top of its schedule
+  done: jax.Array  # i32[], steps
+  key: jax.Array  # for the next one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,33 +46,38 @@ class Rehearsed(Transpose):
       memories last longer and cost the task more.
   """
 
+  info = ATTACKS["transpose-rehearsed"]
   decays: tuple[float, float] = (0.3, 0.9)
   lrs: tuple[float, float] = (0.01, 0.03)
   granularity: str = LAYER
   rehearsal_steps: int = 100
   weight: float = 0.01
-  name: str = dataclasses.field(default="transpose-rehearsed", init=False)
 
-  def start(self, network: Network, params: Params, key: jax.Array) -> TrainingState:
-    """State before the first pair of steps: the first rehearsal begins."""
-    plain = super().start(network, params, key)
-    return plain._replace(extra=self._begin(network, params, key))
+  @classmethod
+  def make(cls, means: Means) -> Self:
+    """An attacker who expects the defaults of this network."""
+    recipe = means.recipe
+    low, high = (rate * recipe.lr_max / Recipe().lr_max for rate in cls.lrs)
+    return dataclasses.replace(super().make(means), lrs=(low, high), granularity=recipe.granularity)
+
+  def begin(self, network: Network, params: Params, key: jax.Array) -> Rehearsal:
+    """A rehearsal before its first step."""
+    key, key_decay, key_lr = jax.random.split(key, 3)
+    decay = jax.random.uniform(key_decay, minval=self.decays[0], maxval=self.decays[1])
+    lr = jnp.exp(jax.random.uniform(key_lr, minval=math.log(self.lrs[0]), maxval=math.log(self.lrs[1])))
+    depth = jnp.asarray(network.depth_of_layer(self.granularity), jnp.float32)
+    nowhere = jax.tree.map(jnp.zeros_like, network.declared(params))
+    return Rehearsal(nowhere, _defender(network).init(params).opt_state, lr * decay**depth, jnp.int32(0), key)
 
   def rehearse(
-    self,
-    network: Network,
-    params: Params,
-    extra: Rehearsal,
-    images: jax.Array,
-    labels: jax.Array,
-    key: jax.Array | None = None,
-  ) -> Any:
-    """One step of fine-tuning from where the weights are now, displaced. Arguments as `Transpose.rehearse`."""
+    self, network: Network, params: Params, extra: Any, images: jax.Array, labels: jax.Array, key: jax.Array | None
+  ) -> Rehearsal:
+    """One step of fine-tuning from where the weights are now, displaced. See `Transpose.rehearse`."""
     over = extra.done == self.rehearsal_steps
-    extra = jax.tree.map(lambda new, old: jnp.where(over, new, old), self._begin(network, params, extra.key), extra)
+    extra = jax.tree.map(lambda new, old: jnp.where(over, new, old), self.begin(network, params, extra.key), extra)
     time_shape = (1 + jnp.cos(jnp.pi * extra.done.astype(jnp.float32) / self.rehearsal_steps)) / 2
     before = MemberState(jax.tree.map(jnp.add, params, extra.displacement), extra.opt_state)
-    after, _ = Member(network, "adam", 0.0).step(before, time_shape * extra.top_rates, images, labels, key)
+    after, _ = _defender(network).step(before, time_shape * extra.top_rates, images, labels, key)
     displacement = jax.tree.map(jnp.subtract, after.params, params)
     return extra._replace(displacement=displacement, opt_state=after.opt_state, done=extra.done + 1)
 
@@ -86,36 +85,26 @@ class Rehearsed(Transpose):
     self, network: Network, params: Params, part: Memory, extra: Rehearsal
   ) -> tuple[jax.Array, Params]:
     """The squared error where the weights are, and the sum of its gradient and that after fine-tuning."""
-    loss, now = jax.value_and_grad(lambda params: squared_error(network, params, part))(params)
+    loss, now = super().memory_gradient(network, params, part, extra)
     displaced = jax.tree.map(jnp.add, params, extra.displacement)
     later = jax.grad(lambda params: unlikeness(network.transpose(params, part.codes), part.images))(displaced)
     return loss, jax.tree.map(lambda a, b: a + self.weight * b, now, later)
 
-  def _begin(self, network: Network, params: Params, key: jax.Array) -> Rehearsal:
-    key, key_decay, key_lr = jax.random.split(key, 3)
-    decay = jax.random.uniform(key_decay, minval=self.decays[0], maxval=self.decays[1])
-    lr = jnp.exp(jax.random.uniform(key_lr, minval=math.log(self.lrs[0]), maxval=math.log(self.lrs[1])))
-    depth = jnp.asarray(network.depth_of_layer(self.granularity), jnp.float32)
-    opt_state = Member(network, "adam", 0.0).init(params).opt_state
-    return Rehearsal(
-      jax.tree.map(jnp.zeros_like, network.declared(params)), opt_state, lr * decay**depth, jnp.int32(0), key
-    )
 
+def unlikeness(images: jax.Array, originals: jax.Array) -> jax.Array:
+  """How little images f32[B, H, W, C] of any range have of what tells their originals f32[B, H, W, C] apart.
 
-def unlikeness(painted: jax.Array, originals: jax.Array) -> jax.Array:
-  """How little a set of pictures has of what tells its originals apart; blind to what all have in common, and to gain.
-
-  Fine-tuning adds much of the same pattern to every picture and changes its contrast; both are undone afterwards by
+  Fine-tuning adds much of the same pattern to every image and changes its contrast; both are undone afterwards by
   anybody (`metrics/postprocess.py`), so that training against them would be wasted.
-
-  Args:
-    painted: f32[B, H, W, C], any range.
-    originals: f32[B, H, W, C].
 
   Returns:
     f32[], one minus the mean cosine of deviations from the set's mean, in [0, 2].
   """
-  made, meant = (x.reshape(len(x), -1) - x.reshape(len(x), -1).mean(axis=0) for x in (painted, originals))
-  # Under the root, so that the gradient of a picture without any deviation is 0 and not NaN.
+  made, meant = (x.reshape(len(x), -1) - x.reshape(len(x), -1).mean(axis=0) for x in (images, originals))
+  # Under the root, so that the gradient of an image without any deviation is 0 and not NaN.
   norms = jnp.sqrt((jnp.square(made).sum(axis=1) + 1e-12) * (jnp.square(meant).sum(axis=1) + 1e-12))
   return 1 - ((made * meant).sum(axis=1) / norms).mean()
+
+
+def _defender(network: Network) -> Member:
+  return Member(network, "adam", 0.0)

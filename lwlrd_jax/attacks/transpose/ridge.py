@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+
+from lwlrd_jax.attacks.transpose.unmix import centred
 
 # Penalties tried, in units of the kernel's mean eigenvalue.
 PENALTIES = tuple(10.0**power for power in range(-3, 2))
@@ -18,15 +19,10 @@ _WIDTHS = (0.25, 1.0, 4.0)
 
 
 class Scores(NamedTuple):
-  """How well pairs are predicted from all others, for each penalty.
+  """How well pairs are predicted from all others, for each penalty."""
 
-  Attributes:
-    squared_error: f32[penalties], mean over pairs of the squared distance to the target.
-    identified: f32[penalties], share of pairs whose prediction is closest to its own target, by cosine.
-  """
-
-  squared_error: jax.Array
-  identified: jax.Array
+  squared_error: jax.Array  # f32[penalties], mean over pairs of the squared distance to the target
+  identified: jax.Array  # f32[penalties], share of pairs whose prediction is closest to its own target, by cosine
 
 
 def restore(features: Sequence[jax.Array], pilots: jax.Array, mean: jax.Array) -> jax.Array:
@@ -60,32 +56,26 @@ def restore(features: Sequence[jax.Array], pilots: jax.Array, mean: jax.Array) -
 
 
 def kernels(features: Sequence[jax.Array]) -> jax.Array:
-  """Similarities of examples by each of their features, and by all together.
+  """Similarities of examples by each of their features f32[N, ...], and by all together.
 
   Linear and Gaussian (of several widths) for each feature, and the mean over features of each of these.
-
-  Args:
-    features: f32[N, ...] each.
 
   Returns:
     f32[(features + 1) * 4, N, N], positive semi-definite.
   """
-  each = jnp.stack([_kernels_of(feature.reshape(len(feature), -1)) for feature in features])
+  each = jnp.stack([_kernels_of(centred(feature)) for feature in features])
   return jnp.concatenate([*each, each.mean(axis=0)])
 
 
 def leave_one_out(kernel: jax.Array, gram: jax.Array) -> Scores:
-  """Predicts each target from all others, without solving anything more than once.
+  """Predicts each target from all others, with each of `PENALTIES`, without solving anything more than once.
 
   With A = (K + penalty I)^-1 and targets Y, the prediction of y_i by a regression that has not seen it misses it by
   (A Y)_i / A_ii (Rifkin, Lippert, "Notes on Regularized Least Squares", 2007).
 
   Args:
-    kernel: f32[P, P], positive semi-definite.
+    kernel: K, f32[P, P], positive semi-definite.
     gram: f32[P, P], inner products of the targets.
-
-  Returns:
-    Scores of `PENALTIES`.
   """
   count = len(gram)
   identity = jnp.eye(count)
@@ -109,9 +99,6 @@ def leave_one_out(kernel: jax.Array, gram: jax.Array) -> Scores:
 
 def _kernels_of(feature: jax.Array) -> jax.Array:
   """Linear and Gaussian kernels of f32[N, D]: f32[4, N, N], with a mean diagonal of 1."""
-  # Squares of what a wild model paints overflow.
-  feature = feature / jnp.maximum(jnp.abs(feature).max(), np.finfo(np.float32).tiny)
-  feature = feature - feature.mean(axis=0)
   products = feature @ feature.T
   # Features that do not differ say nothing, and are no reason to divide by 0.
   products = products / jnp.maximum(jnp.diagonal(products).mean(), 1e-12)

@@ -9,11 +9,11 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 _SIZE = 0.5
 
 
-def unmix(painted: jax.Array, pilots: jax.Array, mean: jax.Array) -> jax.Array:
+def unmix(extracted: jax.Array, pilots: jax.Array, mean: jax.Array) -> jax.Array:
   """Filters extracted images (`matched_filter`), with the penalty by which most of some known images are recognised.
 
   Args:
-    painted: f32[P + S, H, W, C], raw extractions, first of the pilots, then of the images to restore.
+    extracted: f32[P + S, H, W, C], raw, first of the pilots, then of the images to restore.
     pilots: f32[P, H, W, C] in [0, 1], the pilots as they were.
     mean: f32[H, W, C], the mean of such images.
 
@@ -26,7 +26,7 @@ def unmix(painted: jax.Array, pilots: jax.Array, mean: jax.Array) -> jax.Array:
 
   def attempt(penalty: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Deviations of the images to restore, and the share of pilots recognised."""
-    found = matched_filter(painted, penalty)
+    found = matched_filter(extracted, penalty)
     similarity = found[:count] @ targets.T / lengths
     return found[count:], (similarity.argmax(axis=1) == jnp.arange(count)).mean(dtype=jnp.float32)
 
@@ -35,24 +35,18 @@ def unmix(painted: jax.Array, pilots: jax.Array, mean: jax.Array) -> jax.Array:
 
 
 def matched_filter(images: jax.Array, penalty: jax.Array | float) -> jax.Array:
-  """Divides extracted images by the covariance of them all.
+  """Divides raw extractions f32[N, H, W, C] of any size by the covariance of them all.
 
   Fine-tuning adds much of a few patterns to every image, in amounts that differ. Where noise of a known covariance is
   added to a pattern, the inverse of that covariance makes the filter that detects it best (Turin 1960, "An introduction
-  to matched filters"), and the covariance of what is painted is nearly all noise. Whitening divides by its root only
-  (`metrics.postprocess.whitened`).
-
-  Args:
-    images: f32[N, H, W, C], raw extractions of any size.
-    penalty: Added to the eigenvalues, in units of their mean: keeps directions out that hold nothing but rounding.
+  to matched filters"), and the covariance of extracted images is nearly all noise. Whitening divides by its root only
+  (`metrics.postprocess.whitened`). `penalty` is added to the eigenvalues, in units of their mean: it keeps directions
+  out that hold nothing but rounding.
 
   Returns:
     f32[N, H * W * C], deviations from the images' mean, of no particular size. Not finite if an extraction is not.
   """
-  tiny = jnp.finfo(jnp.float32).tiny
-  # Squares of what a wild model paints overflow.
-  flat = (images / jnp.maximum(jnp.abs(images).max(), tiny)).reshape(len(images), -1)
-  flat = flat - flat.mean(axis=0)
+  flat = centred(images)
   products = flat @ flat.T
   # Of size 1, so that nothing under- or overflows.
   products = products / jnp.maximum(jnp.trace(products) / len(flat), 1e-12)
@@ -60,15 +54,15 @@ def matched_filter(images: jax.Array, penalty: jax.Array | float) -> jax.Array:
 
 
 def faint(deviations: jax.Array, usual: jax.Array, mean: jax.Array) -> jax.Array:
-  """Deviations as images: made to be recognised, not to be looked at.
+  """Deviations f32[N, H * W * C] from a mean f32[H, W, C] as images in [0, 1]: to be recognised, not to be looked at.
 
-  Args:
-    deviations: f32[N, H * W * C].
-    usual: f32[], root mean square of deviations of such images.
-    mean: f32[H, W, C], their mean.
-
-  Returns:
-    f32[N, H, W, C] in [0, 1].
+  `usual` is the root mean square f32[] of such images' deviations.
   """
   gain = _SIZE * usual / jnp.sqrt(jnp.maximum(jnp.square(deviations).mean(), 1e-30))
   return jnp.clip((gain * deviations).reshape(-1, *mean.shape) + mean, 0, 1)
+
+
+def centred(examples: jax.Array) -> jax.Array:
+  """Examples f32[N, ...] flat, over their largest number (squares could overflow), less their mean: f32[N, D]."""
+  flat = (examples / jnp.maximum(jnp.abs(examples).max(), jnp.finfo(jnp.float32).tiny)).reshape(len(examples), -1)
+  return flat - flat.mean(axis=0)

@@ -1,4 +1,4 @@
-"""What a user chooses of MIMIC-CXR-JPG when it is read: views, whose labels, what uncertain findings count as."""
+"""What is chosen of MIMIC-CXR-JPG when it is read: views, whose labels, what uncertain findings count as."""
 
 import dataclasses
 from pathlib import Path
@@ -20,7 +20,7 @@ NO_LABELS = -3
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-  """Flags of `dataset` mimic-cxr` that need no new preparation.
+  """Settings of `dataset` mimic-cxr that need no new preparation.
 
   Attributes:
     folder: The user's copy.
@@ -39,19 +39,14 @@ class Choices:
 
   def __post_init__(self):
     parse_views(self.views)
-    for flag, value, allowed in (
-      ("`uncertain`", self.uncertain, tuple(UNCERTAIN)),
-      ("`labeler`", self.labeler, LABELERS),
-    ):
+    for name, allowed in (("uncertain", tuple(UNCERTAIN)), ("labeler", LABELERS)):
+      value = getattr(self, name)
       if value not in allowed:
-        raise not_known(flag, value, allowed)
+        raise not_known(f"`{name}`", value, allowed)
 
 
 def parse_views(text: str) -> tuple[str, ...] | None:
-  """Reads `views`.
-
-  Args:
-    text: `all`, or a comma list of values of the column ViewPosition, `frontal` standing for AP and PA.
+  """Reads `views`: `all`, or a comma list of values of the column ViewPosition, `frontal` standing for AP and PA.
 
   Returns:
     The values; None for every image, whatever its view, known or not.
@@ -75,17 +70,9 @@ def parse_views(text: str) -> tuple[str, ...] | None:
 
 
 def chosen_views(text: str, views: np.ndarray) -> np.ndarray:
-  """Which images have a view that is asked for.
+  """Which images have a view that is asked for (see `parse_views`): bool[N].
 
-  Args:
-    text: See `parse_views`.
-    views: str[N], the images' ViewPosition, "" where it is missing.
-
-  Returns:
-    bool[N].
-
-  Raises:
-    UserError: A view that no image has.
+  Their ViewPosition is str[N], "" where it is missing. A view that no image has is a UserError.
 
   >>> chosen_views("PA", np.array(["PA", "", "LL"])).tolist(), chosen_views("all", np.array(["PA", ""])).tolist()
   ([True, False, False], [True, True])
@@ -105,14 +92,9 @@ def chosen_views(text: str, views: np.ndarray) -> np.ndarray:
 
 
 def labels_of(codes: np.ndarray, uncertain: str) -> np.ndarray:
-  """Labels of findings as `Split` has them; what a report does not mention counts as absent.
+  """Codes i8[N, K] -> labels u8[N, K], as `Split` has them; what a report does not mention counts as absent.
 
-  Args:
-    codes: i8[N, K], values of `CODES`.
-    uncertain: What -1 counts as, a key of `UNCERTAIN`.
-
-  Returns:
-    u8[N, K].
+  What -1 counts as is a key of `UNCERTAIN`.
 
   >>> labels_of(np.array([[1, 0, -1, -2]], np.int8), "ignore").tolist()
   [[1, 0, 255, 0]]

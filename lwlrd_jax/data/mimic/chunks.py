@@ -1,4 +1,4 @@
-"""All JPEGs of MIMIC-CXR-JPG in parallel, into files of some images each, so that a stopped preparation can go on."""
+"""JPEGs of MIMIC-CXR-JPG, decoded in parallel into files of some images each: a stopped preparation is resumed."""
 
 import concurrent.futures
 import contextlib
@@ -14,24 +14,48 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from lwlrd_jax.data.mimic.images import read_image
+from lwlrd_jax.data.mimic.tables import WHERE
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.watch.progress import phase
 
 # Images a file. What is under way when a preparation is stopped is done again: a few seconds' work.
 CHUNK = 128
+# A JPEG decoder can average blocks of pixels as it decodes, in half the time. What it leaves is still so many
+# times larger than what is asked for; the antialiased resize does the rest.
+_REDUCED = 4
+
+
+def read_image(file: Path, size: int) -> np.ndarray | None:
+  """Reads one image whole, and resizes it to a square, antialiased (Pillow's bicubic filter).
+
+  Radiographs are not square (3056 x 2544). They are squeezed, neither cropped nor padded: cropping loses the corners of
+  the lungs, and constant borders would make every reconstruction look more like its original than it is.
+
+  Returns:
+    u8[size, size], or None where there is no such file.
+
+  Raises:
+    UserError: It cannot be read, or is cut off: a copy that is damaged should be mended, not used in part.
+  """
+  try:
+    with Image.open(file) as image:
+      image.draft("L", (_REDUCED * size, _REDUCED * size))
+      return np.asarray(image.convert("L").resize((size, size), Image.Resampling.BICUBIC))
+  except FileNotFoundError:
+    return None
+  # What Pillow raises, by where the damage is.
+  except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    why = (getattr(error, "strerror", None) or str(error)).splitlines()[0].replace(str(file), file.name)
+    raise UserError(
+      f"`mimic_dir`: cannot read {file} ({why}); fetch it again ({WHERE}), and start the same command again to resume"
+    ) from error
 
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
-  """Some images, and the file that will hold them.
-
-  Attributes:
-    file: An .npz: images u8[n, size, size], and found bool[n], false where there was no JPEG.
-    jpegs: Where they come from, n of them.
-    size: Side in pixels.
-  """
+  """Some JPEGs, and the .npz that will hold their images u8[n, size, size], and found bool[n], false without a JPEG."""
 
   file: Path
   jpegs: tuple[Path, ...]
@@ -53,17 +77,15 @@ class Chunk:
 
 
 def split_into_chunks(jpegs: Sequence[Path], folder: Path, name: str, size: int) -> list[Chunk]:
-  """Chunks of `CHUNK` images and fewer, in order; their files are called by the name and a number."""
+  """Chunks of at most `CHUNK` images, in order; their files have the name and a number."""
   starts = range(0, len(jpegs), CHUNK)
   return [Chunk(folder / f"{name}-{start:07d}.npz", tuple(jpegs[start : start + CHUNK]), size) for start in starts]
 
 
-def make_chunks(chunks: Sequence[Chunk], *, workers: int | None = None) -> None:
-  """Writes the chunks that are not done yet, and shows how far it is.
+def make_chunks(chunks: Sequence[Chunk]) -> None:
+  """Writes the chunks that are not done yet, and shows the progress.
 
-  Args:
-    chunks: What there is to do.
-    workers: Processes. Default: one for each core. With one, or for one chunk, the work is done in this process.
+  A process for each core does it; with one core, or for one chunk, this process.
 
   Raises:
     UserError: An image cannot be read, or a worker was killed.
@@ -72,7 +94,7 @@ def make_chunks(chunks: Sequence[Chunk], *, workers: int | None = None) -> None:
   to_do = [chunk for chunk in chunks if not chunk.is_done()]
   if not to_do:
     return
-  workers = min(workers or _cores(), len(to_do))
+  workers = min(_cores(), len(to_do))
   with phase("preparing mimic-cxr", sum(len(chunk.jpegs) for chunk in to_do), unit="images") as advance:
     if workers == 1:
       for chunk in to_do:
@@ -84,8 +106,8 @@ def make_chunks(chunks: Sequence[Chunk], *, workers: int | None = None) -> None:
           advance(done.result())
         except BrokenProcessPool as error:
           raise UserError(
-            "`dataset` mimic-cxr: a process that prepares images was killed, for want of memory perhaps; the same "
-            "command goes on where it stopped"
+            "`dataset` mimic-cxr: a process that prepares images was killed, for want of memory perhaps; start "
+            "the same command again to resume"
           ) from error
 
 
@@ -116,7 +138,7 @@ def _cores() -> int:
 
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[Callable[..., concurrent.futures.Future[int]]]:
-  """Processes, given work by the function that this yields. What has not begun when something fails never does."""
+  """Yields a function that submits work to processes. What has not begun when something fails never does."""
   # Spawned: JAX has threads, of which a forked process would have the locks and not the threads.
   pool = concurrent.futures.ProcessPoolExecutor(
     workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
@@ -128,7 +150,7 @@ def _pool(workers: int) -> Iterator[Callable[..., concurrent.futures.Future[int]
 
 
 def _start_worker() -> None:
-  """An interrupt is the main process's to handle; if that is killed, nobody else would end this one."""
+  """Leaves interrupts to the main process, and ends this one when that is killed."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -9,7 +9,6 @@ import psutil
 from lwlrd_jax.cache import private_folder
 from lwlrd_jax.data.dataset import Dataset, Split
 from lwlrd_jax.data.mimic.choices import NO_LABELS, Choices, chosen_views, labels_of
-from lwlrd_jax.data.mimic.images import image_file
 from lwlrd_jax.data.mimic.tables import FINDINGS, MISSING, SPLITS, Tables, read_tables
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.watch.progress import console
@@ -21,15 +20,14 @@ _BESIDE = 1024
 
 
 def load_mimic(choices: Choices, *, image_size: int = 28, data_dir: Path | None = None) -> Dataset:
-  """Loads MIMIC-CXR-JPG from a user's own copy.
+  """Loads MIMIC-CXR-JPG from a user's own copy, which is only read.
 
   The first time, every JPEG is decoded and resized; afterwards the CSVs are read and checked again, and the JPEGs are
-  not needed. What is left out is told on the console: images of studies that the labeler has no row for, and images
-  whose files were missing, which a list in the prepared set names. Nothing is ever written into the copy.
+  not needed. The console shows what is left out: images of studies that the labeler has no row for, and images
+  whose files were missing, which a list in the prepared set names.
 
   Args:
-    choices: The copy: `files/p10` to `files/p19`, and the CSVs, each as .csv or .csv.gz; views, labeler, and what
-      uncertain findings count as.
+    choices: The copy (`files/p10` to `files/p19`, and the CSVs, each as .csv or .csv.gz), and what is chosen of it.
     image_size: Side in pixels.
     data_dir: Where the prepared set is kept, in a folder `mimic_cxr` that only its owner may enter. Default: `tfds` in
       the cache folder.
@@ -52,31 +50,24 @@ def load_mimic(choices: Choices, *, image_size: int = 28, data_dir: Path | None 
   labelled = tables.findings[choices.labeler][:, 0] != NO_LABELS
 
   # Half a second that others need not spend.
+  from lwlrd_jax.data import record_files  # noqa: PLC0415
   from lwlrd_jax.data.mimic import builder as tfds_side  # noqa: PLC0415
-  from lwlrd_jax.data.record_files import check_place, is_prepared  # noqa: PLC0415
 
-  check_place(data_dir, "`data_dir`")
-
+  record_files.check_place(data_dir, "`data_dir`")
   builder = tfds_side.open_builder(data_dir, tables, image_size)
-  if not is_prepared(builder):
+  if not record_files.is_prepared(builder):
     # TFDS writes a split from memory. Asked before hours are spent on decoding.
     _check_memory(len(tables.images), image_size, f"to prepare all views at `image_size` {image_size}")
     tfds_side.prepare(builder, data_dir)
-  damage = UserError(f"`dataset` mimic-cxr: the prepared copy is damaged; remove {builder.data_path} and start again")
-  if not is_prepared(builder):
-    raise damage
-  tfds_side.tidy_up(builder)
-  try:
-    missing = tfds_side.missing_files(builder)
-  except OSError as error:
-    raise damage from error
-  there = ~np.isin(_paths(tables), missing)
+  with record_files.reading(builder, "mimic-cxr"):
+    tfds_side.tidy_up(builder)
+    missing = (Path(builder.data_path) / MISSING).read_text().splitlines()
+  there = ~tables.images["path"].isin(missing).to_numpy()
   chosen = views & labelled & there
   _check_memory(int(chosen.sum()), image_size, f"for `views` {choices.views} at `image_size` {image_size}")
-  _tell(tables, chosen, views & ~labelled, views & ~there, missing, Path(builder.data_path))
+  _report(tables, chosen, views & ~labelled, views & ~there, missing, Path(builder.data_path))
 
-  splits = {}
-  for split in SPLITS:
+  def read(split: str) -> Split:
     rows = tables.of_split(split)
     places = np.flatnonzero(chosen[rows][there[rows]])
     if not len(places):
@@ -85,27 +76,12 @@ def load_mimic(choices: Choices, *, image_size: int = 28, data_dir: Path | None 
         "allowed: views that every split has"
       )
     dicom_ids = tables.images["dicom_id"].to_numpy()[rows][chosen[rows]]
-    try:
+    with record_files.reading(builder, "mimic-cxr"):
       images, codes = tfds_side.read_split(builder, split, places, dicom_ids, choices.labeler)
-    except RuntimeError as error:
-      raise damage from error
-    splits[split] = Split(images, labels_of(codes, choices.uncertain))
-  return Dataset(
-    name="mimic-cxr",
-    train=splits["train"],
-    val=splits["val"],
-    test=splits["test"],
-    label_names=FINDINGS,
-    multi_label=True,
-    openly_licensed=False,
-  )
+    return Split(images, labels_of(codes, choices.uncertain))
 
-
-def _paths(tables: Tables) -> np.ndarray:
-  """Where each image lies in the copy: str[N]."""
-  images = tables.images
-  ids = zip(images["subject_id"], images["study_id"], images["dicom_id"], strict=True)
-  return np.array([image_file(*of_image) for of_image in ids])
+  train, val, test = map(read, SPLITS)
+  return Dataset("mimic-cxr", train, val, test, FINDINGS, multi_label=True, openly_licensed=False)
 
 
 def _check_memory(images: int, size: int, purpose: str) -> None:
@@ -118,17 +94,17 @@ def _check_memory(images: int, size: int, purpose: str) -> None:
     )
 
 
-def _tell(
+def _report(
   tables: Tables, chosen: np.ndarray, unlabelled: np.ndarray, gone: np.ndarray, missing: list[str], folder: Path
 ) -> None:
-  """Tells on the console what is read and what is left out."""
-  said = f"mimic-cxr: {chosen.sum()} of {len(chosen)} images"
+  """Prints what is read and what is left out."""
+  line = f"mimic-cxr: {chosen.sum()} of {len(chosen)} images"
   if unlabelled.any():
     studies = tables.images["study_id"][unlabelled].nunique()
-    said += f"; left out: {unlabelled.sum()} images of {studies} studies without labels"
+    line += f"; left out: {unlabelled.sum()} images of {studies} studies without labels"
   if gone.any():
-    said += f"; left out: {gone.sum()} images whose files were missing (all {len(missing)}: {folder / MISSING})"
-  console.print(said, soft_wrap=True)
+    line += f"; left out: {gone.sum()} images whose files were missing (all {len(missing)}: {folder / MISSING})"
+  console.print(line, soft_wrap=True)
   found = sum(os.path.exists(tables.folder / path) for path in missing)
   if found:
     console.print(

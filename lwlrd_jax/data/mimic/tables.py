@@ -40,9 +40,9 @@ class Tables:
 
   Attributes:
     folder: The user's copy.
-    images: A row an image: dicom_id, study_id, subject_id, split (as published) and view ("" where it is missing).
-    findings: Of each labeler whose CSV is there, i8[N, 14], `choices.CODES`; `NO_LABELS` for images of studies that it
-      has no row for.
+    images: A row an image: dicom_id, study_id, subject_id, split (as published), view ("" where it is missing) and
+      path, where its JPEG lies in the copy.
+    findings: Of each labeler, i8[N, 14], `choices.CODES`; `NO_LABELS` for images of studies that it has no row for.
     digest: SHA-256 of what all CSVs hold, compressed or not: changed CSVs are another data set.
   """
 
@@ -57,14 +57,7 @@ class Tables:
 
 
 def read_tables(folder: Path | None, labeler: str) -> Tables:
-  """Reads and checks the CSVs, each of them as .csv or .csv.gz.
-
-  Args:
-    folder: The user's copy.
-    labeler: Whose labels are asked for. The other's file may be missing.
-
-  Returns:
-    What they say.
+  """Reads and checks the CSVs of a user's copy, each of them .csv or .csv.gz. The other labeler's may be missing.
 
   Raises:
     UserError: No folder; a file that is missing or cannot be read; a column that is missing; an identifier, a split or
@@ -75,20 +68,19 @@ def read_tables(folder: Path | None, labeler: str) -> Tables:
     raise UserError(
       f"`dataset` mimic-cxr: needs `mimic_dir` DIR, your own copy of MIMIC-CXR-JPG, with files/ and the CSVs; {WHERE}"
     )
+  allowed = f"allowed: a copy of MIMIC-CXR-JPG; {WHERE}"
   if not folder.is_dir():
-    raise UserError(f"`mimic_dir` {folder}: there is no such folder; allowed: a copy of MIMIC-CXR-JPG; {WHERE}")
+    raise UserError(f"`mimic_dir` {folder}: there is no such folder; {allowed}")
   contents = {name: _content(folder, name) for name in _COLUMNS}
   for name in ("split", "metadata", labeler):
     if contents[name] is None:
-      raise UserError(
-        f"`mimic_dir` {folder}: has no {_PREFIX}{name}.csv or .csv.gz; allowed: a copy of MIMIC-CXR-JPG; {WHERE}"
-      )
+      raise UserError(f"`mimic_dir` {folder}: has no {_PREFIX}{name}.csv or .csv.gz; {allowed}")
   digest = hashlib.sha256()
   for name, content in contents.items():
     digest.update(f"{name} {'none' if content is None else hashlib.sha256(content).hexdigest()}\n".encode())
   tables = {name: _parse(folder, name, content) for name, content in contents.items() if content is not None}
   images = _images(folder, tables["split"], tables["metadata"])
-  findings = {name: _findings(folder, name, tables[name], images) for name in LABELERS if name in tables}
+  findings = {name: _findings(folder, name, tables.get(name), images) for name in LABELERS}
   return Tables(folder, images, findings, digest.hexdigest())
 
 
@@ -131,7 +123,7 @@ def _parse(folder: Path, name: str, content: bytes) -> pd.DataFrame:
       if wrong.any():
         line = int(np.flatnonzero(wrong.to_numpy())[0]) + 2
         form = "five groups of eight hex digits" if column == "dicom_id" else "8 digits"
-        raise _refusal(folder, name, f"line {line}: {column} is '{table[column].iloc[line - 2]}'", f"{form}")
+        raise _refusal(folder, name, f"line {line}: {column} is '{table[column].iloc[line - 2]}'", form)
   return table
 
 
@@ -160,11 +152,16 @@ def _images(folder: Path, split: pd.DataFrame, metadata: pd.DataFrame) -> pd.Dat
       example = both["dicom_id"][wrong].iloc[0]
       text = f"{found} {int(wrong.sum())} images of the split file (first: {example})"
       raise _refusal(folder, "metadata", text, "files of one version")
-  return both.rename(columns={"ViewPosition": "view"})[["dicom_id", "study_id", "subject_id", "split", "view"]]
+  subject, study = "p" + both["subject_id"], "s" + both["study_id"]
+  path = "files/" + subject.str[:3] + "/" + subject + "/" + study + "/" + both["dicom_id"] + ".jpg"
+  both = both.rename(columns={"ViewPosition": "view"}).assign(path=path)
+  return both[["dicom_id", "study_id", "subject_id", "split", "view", "path"]]
 
 
-def _findings(folder: Path, name: str, table: pd.DataFrame, images: pd.DataFrame) -> np.ndarray:
+def _findings(folder: Path, name: str, table: pd.DataFrame | None, images: pd.DataFrame) -> np.ndarray:
   """A labeler's codes of every image, i8[N, 14]: each has those of its study."""
+  if table is None:
+    return np.full((len(images), len(FINDINGS)), NO_LABELS, np.int8)
   _check_once(folder, name, table, ["subject_id", "study_id"])
   codes = {"subject_id": table["subject_id"], "study_id": table["study_id"]}
   for column in FINDINGS:

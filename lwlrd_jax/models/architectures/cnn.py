@@ -10,37 +10,25 @@ import itertools
 import jax
 from flax import nnx
 
-from lwlrd_jax.models.architectures.layers import Dense, DownConv, centre, uncentre
+from lwlrd_jax.models.architectures.layers import Dense, DownConv, TwoWay, centre, halved, uncentre
 
 _SMALLEST_SIDE = 8
 
 
-class CNN(nnx.Module):
+class CNN(TwoWay):
   """Strided 4 x 4 convolutions (two for 28 px, three for 64, five for 224), dense layers of `width`, K outputs.
 
-  Args:
-    image_shape: (H, W, C).
-    num_outputs: K, classes or findings.
-    channels: Channels of the first convolution; the others have twice as many.
-    width: Units of each hidden dense layer.
-    rngs: Stream `params` initialises the kernels.
+  The first convolution has `channels` channels, the others twice as many.
   """
 
   def __init__(
-    self,
-    image_shape: tuple[int, int, int],
-    num_outputs: int,
-    *,
-    channels: int = 32,
-    width: int = 1024,
-    rngs: nnx.Rngs,
+    self, image_shape: tuple[int, int, int], num_outputs: int, *, channels: int = 32, width: int = 1024, rngs: nnx.Rngs
   ):
-    height, width_px, inputs = image_shape
-    sides = [(height, width_px)]
+    sides = [image_shape[:2]]
     while max(sides[-1]) > _SMALLEST_SIDE:
-      sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
+      sides.append(halved(sides[-1]))
     self.sides = tuple(sides)
-    depths = [inputs, channels, *([2 * channels] * len(sides))][: len(sides)]
+    depths = [image_shape[2], channels, *([2 * channels] * len(sides))][: len(sides)]
     for i, (fan_in, fan_out) in enumerate(itertools.pairwise(depths)):
       setattr(self, f"conv{i}", DownConv(fan_in, fan_out, rngs=rngs))
     self.grid = (*sides[-1], depths[-1])
@@ -64,17 +52,8 @@ class CNN(nnx.Module):
     x = nnx.relu(self.dense1(x))
     return self.dense2(x)
 
-  def transpose(self, codes: jax.Array) -> jax.Array:
-    """Codes f32[N, K] -> images f32[N, H, W, C], not clipped."""
-    return self.transpose_stages(codes)[-1]
-
   def transpose_stages(self, codes: jax.Array) -> tuple[jax.Array, ...]:
-    """What each layer of the backward pass makes of codes f32[N, K], from the code's side on.
-
-    Returns:
-      f32[N, width] of both hidden dense layers, f32[N, h, w, c] in front of each convolution, the smallest first, then
-      images f32[N, H, W, C], not clipped.
-    """
+    """f32[N, width] of both hidden layers, f32[N, h, w, c] of each convolution, the smallest first, then images."""
     stages = [nnx.relu(self.dense2.transpose(codes))]
     stages.append(nnx.relu(self.dense1.transpose(stages[-1])))
     x = self.dense0.transpose(stages[-1]).reshape(-1, *self.grid)

@@ -28,29 +28,28 @@ def uncentre(images: jax.Array) -> jax.Array:
   return (images + 1) / 2
 
 
+def halved(side: tuple[int, int]) -> tuple[int, int]:
+  """Height and width after a layer of stride 2."""
+  return (side[0] + 1) // 2, (side[1] + 1) // 2
+
+
+class TwoWay(nnx.Module):
+  """A model that runs backwards through the same kernels: images to logits f32[N, K], and codes f32[N, K] to images."""
+
+  def transpose(self, codes: jax.Array) -> jax.Array:
+    """Codes f32[N, K] -> images f32[N, H, W, C], not clipped."""
+    return self.transpose_stages(codes)[-1]
+
+  def transpose_stages(self, codes: jax.Array) -> tuple[jax.Array, ...]:
+    """What each layer of the backward pass makes of codes f32[N, K], from the code's side on; the images last."""
+    raise NotImplementedError
+
+
 class Dense(nnx.Module):
-  """Fully connected layer.
-
-  Attributes:
-    kernel: f32[inputs, outputs].
-    bias: f32[outputs], used forwards only, if there is one.
-
-  Args:
-    inputs: Numbers that it reads.
-    outputs: Numbers that it makes of them.
-    init: Of the kernel.
-    biased: Whether it has a bias.
-    rngs: Stream `params` initialises the kernel.
-  """
+  """Fully connected layer: kernel f32[inputs, outputs], and perhaps a bias f32[outputs], used forwards only."""
 
   def __init__(
-    self,
-    inputs: int,
-    outputs: int,
-    *,
-    init: nnx.Initializer = _KERNEL_INIT,
-    biased: bool = True,
-    rngs: nnx.Rngs,
+    self, inputs: int, outputs: int, *, init: nnx.Initializer = _KERNEL_INIT, biased: bool = True, rngs: nnx.Rngs
   ):
     self.kernel = nnx.Param(init(rngs.params(), (inputs, outputs), jnp.float32))
     if biased:
@@ -68,17 +67,9 @@ class Dense(nnx.Module):
 
 
 class Conv(nnx.Module):
-  """Convolution with zero padding of half its kernel, without a bias: a normalisation after it would take it away.
+  """Convolution by a kernel f32[size, size, inputs, outputs], of odd size, with zero padding of half of it.
 
-  Attributes:
-    kernel: f32[size, size, inputs, outputs], height and width first.
-
-  Args:
-    inputs: Channels.
-    outputs: Channels.
-    size: Side of the kernel, odd.
-    stride: Pixels from one patch to the next.
-    rngs: Stream `params` initialises the kernel.
+  It has no bias: a normalisation after it would take it away.
   """
 
   def __init__(self, inputs: int, outputs: int, *, size: int, stride: int = 1, rngs: nnx.Rngs):
@@ -98,31 +89,15 @@ class Conv(nnx.Module):
 
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-  """Convolution with zero padding of half the kernel, as a product with patches.
-
-  Args:
-    x: f32[N, H, W, inputs].
-    kernel: f32[size, size, inputs, outputs], of odd size.
-    stride: Pixels from one patch to the next.
-
-  Returns:
-    f32[N, ceil(H / stride), ceil(W / stride), outputs].
-  """
+  """What a `Conv` does to x f32[N, H, W, inputs], as a product with patches."""
   patches = jnp.concatenate(shifted(x, kernel.shape[0], stride), axis=-1)
   return patches @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def shifted(x: jax.Array, size: int, stride: int, padding: float = 0.0) -> list[jax.Array]:
-  """What each place of a window sees as it moves over images, padded by half its size.
+  """What each place of a window of odd size sees as it moves over images f32[N, H, W, C], padded by half its size.
 
-  Args:
-    x: f32[N, H, W, C].
-    size: Side of the window, odd.
-    stride: Pixels from one stop to the next.
-    padding: What lies around the images.
-
-  Returns:
-    size * size times f32[N, ceil(H / stride), ceil(W / stride), C], row by row.
+  Returns size * size times f32[N, ceil(H / stride), ceil(W / stride), C], row by row.
   """
   half = size // 2
   rows, columns = (-(-side // stride) for side in x.shape[1:3])
@@ -137,12 +112,8 @@ def shifted(x: jax.Array, size: int, stride: int, padding: float = 0.0) -> list[
 class DownConv(nnx.Module):
   """4 x 4 convolution of stride 2 with one pixel of zero padding: halves each side, rounding up.
 
-  A kernel of twice the stride meets every pixel of its adjoint's output equally often, so the backward direction paints
+  A kernel of twice the stride meets every pixel of its adjoint's output equally often, so the backward direction makes
   no checkerboard. An odd side is padded by one more zero row or column at its end, which the adjoint cuts off again.
-
-  Attributes:
-    kernel: f32[4, 4, inputs, outputs], height and width first.
-    bias: f32[outputs], used forwards only.
   """
 
   def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
@@ -159,15 +130,7 @@ class DownConv(nnx.Module):
 
 
 def convolve_down(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """What a `DownConv` does, but for its bias, as a product with patches.
-
-  Args:
-    x: f32[N, H, W, inputs].
-    kernel: f32[4, 4, inputs, outputs].
-
-  Returns:
-    f32[N, ceil(H / 2), ceil(W / 2), outputs].
-  """
+  """What a `DownConv` does to x f32[N, H, W, inputs], but for its bias, as a product with patches."""
   return _patches(x) @ _matrix(kernel)
 
 

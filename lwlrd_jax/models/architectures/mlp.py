@@ -5,18 +5,11 @@ import math
 import jax
 from flax import nnx
 
-from lwlrd_jax.models.architectures.layers import Dense, centre, uncentre
+from lwlrd_jax.models.architectures.layers import Dense, TwoWay, centre, uncentre
 
 
-class MLP(nnx.Module):
-  """Three hidden ReLU layers; H * W * C inputs, K outputs.
-
-  Args:
-    image_shape: (H, W, C).
-    num_outputs: K, classes or findings.
-    width: Units of each hidden layer.
-    rngs: Stream `params` initialises the kernels.
-  """
+class MLP(TwoWay):
+  """Three hidden ReLU layers of `width` units; H * W * C inputs, K outputs."""
 
   depth_blocks = (("dense0",), ("dense1", "dense2"), ("dense3",))
 
@@ -35,16 +28,8 @@ class MLP(nnx.Module):
     x = nnx.relu(self.dense2(x))
     return self.dense3(x)
 
-  def transpose(self, codes: jax.Array) -> jax.Array:
-    """Codes f32[N, K] -> images f32[N, H, W, C], not clipped."""
-    return self.transpose_stages(codes)[-1]
-
   def transpose_stages(self, codes: jax.Array) -> tuple[jax.Array, ...]:
-    """What each layer of the backward pass makes of codes f32[N, K], from the code's side on.
-
-    Returns:
-      f32[N, width] of each hidden layer, the last one first, then images f32[N, H, W, C], not clipped.
-    """
+    """f32[N, width] of each hidden layer, the last one first, then images."""
     hidden2 = nnx.relu(self.dense3.transpose(codes))
     hidden1 = nnx.relu(self.dense2.transpose(hidden2))
     hidden0 = nnx.relu(self.dense1.transpose(hidden1))

@@ -1,10 +1,10 @@
-"""Residual networks, ResNet-18 if nothing else is said, with two directions.
+"""Residual networks with two directions, ResNet-18 by default.
 
 He et al. 2016 (arXiv 1512.03385). Below 64 pixels a side the stem is a single 3 x 3 convolution, as for CIFAR; from
 there on it is the usual one, 7 x 7 at stride 2 and a pool.
 
-Backwards every convolution is its own adjoint, so strided ones paint upwards; a shortcut runs along its block, and is
-added at its end, as forwards. What has no adjoint, or one that says too little, is replaced:
+Backwards every convolution is its own adjoint, so strided ones enlarge; a shortcut runs along its block, and is
+added at its end, as forwards. What has no adjoint, or one that tells too little, is replaced:
 
 - *Batch normalisation.* Forwards it divides by what a batch, or the training set, is like; a single code has neither,
   and statistics of images say nothing about codes. Backwards each place of a picture is divided by its own root mean
@@ -12,8 +12,8 @@ added at its end, as forwards. What has no adjoint, or one that says too little,
   defined for one code alone, the same in training and after, and moved by no statistics.
 - *The order of a block.* A norm and its ReLU stand in front of the convolution that they follow forwards, and nothing
   stands in the shortcut's way (He et al. 2016, arXiv 1603.05027).
-- *The mean over all places.* Its adjoint says the same everywhere. Where a place lies, convolutions find out by the
-  zeros around the picture.
+- *The mean over all places.* Its adjoint is the same everywhere. Convolutions tell places apart by the zeros around
+  the picture.
 - *The pool of the stem.* Which pixel was the largest is not known backwards: all of them get what one had.
 """
 
@@ -23,21 +23,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from lwlrd_jax.models.architectures.layers import Conv, Dense, centre, shifted, uncentre
+from lwlrd_jax.models.architectures.layers import Conv, Dense, TwoWay, centre, halved, shifted, uncentre
 
 _LARGE_IMAGE = 64
 _EPSILON = 1e-5
 
 
 class Block(nnx.Module):
-  """Two 3 x 3 convolutions beside a shortcut.
-
-  Args:
-    inputs: Channels.
-    outputs: Channels.
-    stride: Of the first convolution and of the shortcut.
-    rngs: Stream `params` initialises the kernels.
-  """
+  """Two 3 x 3 convolutions beside a shortcut; `stride` is that of the first one and of the shortcut."""
 
   def __init__(self, inputs: int, outputs: int, *, stride: int, rngs: nnx.Rngs):
     self.conv0 = Conv(inputs, outputs, size=3, stride=stride, rngs=rngs)
@@ -57,21 +50,15 @@ class Block(nnx.Module):
 
   def transpose(self, y: jax.Array, side: tuple[int, int]) -> jax.Array:
     """f32[N, ceil(H / stride), ceil(W / stride), outputs] -> f32[N, H, W, inputs], for side = (H, W)."""
-    painted = self.conv1.transpose(nnx.relu(_by_itself(self.norm1, y)), (y.shape[1], y.shape[2]))
-    painted = self.conv0.transpose(nnx.relu(_by_itself(self.norm0, painted)), side)
-    passed = self.shortcut.transpose(_by_itself(self.shortcut_norm, y), side) if self.projects else y
-    return painted + passed
+    changed = self.conv1.transpose(nnx.relu(_by_itself(self.norm1, y)), (y.shape[1], y.shape[2]))
+    changed = self.conv0.transpose(nnx.relu(_by_itself(self.norm0, changed)), side)
+    return changed + (self.shortcut.transpose(_by_itself(self.shortcut_norm, y), side) if self.projects else y)
 
 
-class ResNet(nnx.Module):
-  """A ResNet of blocks of two convolutions.
+class ResNet(TwoWay):
+  """A ResNet of stages of blocks of two convolutions.
 
-  Args:
-    image_shape: (H, W, C).
-    num_outputs: K, classes or findings.
-    channels: Of the stem and the first stage; each later stage has twice as many as the one before, on half the side.
-    stages: Blocks of each stage. ResNet-18 has four of two.
-    rngs: Stream `params` initialises the kernels.
+  The stem and the first stage have `channels` channels, each later stage twice as many, on half the side.
   """
 
   def __init__(
@@ -87,16 +74,14 @@ class ResNet(nnx.Module):
     self.large = max(side) >= _LARGE_IMAGE
     self.stem = Conv(inputs, channels, size=7 if self.large else 3, stride=2 if self.large else 1, rngs=rngs)
     self.norm = nnx.BatchNorm(channels, momentum=0.9, rngs=rngs)
-    sides = [side]
-    if self.large:
-      sides += [_halved(side), _halved(_halved(side))]
+    sides = [side, halved(side), halved(halved(side))] if self.large else [side]
     blocks, fan_in = [], channels
     for stage, count in enumerate(stages):
       fan_out = channels * 2**stage
       for number in range(count):
         stride = 2 if stage and number == 0 else 1
         blocks.append(Block(fan_in, fan_out, stride=stride, rngs=rngs))
-        sides.append(_halved(sides[-1]) if stride == 2 else sides[-1])
+        sides.append(halved(sides[-1]) if stride == 2 else sides[-1])
         fan_in = fan_out
     self.sides = tuple(sides)
     self.blocks = nnx.List(blocks)
@@ -111,17 +96,8 @@ class ResNet(nnx.Module):
       x = block(x)
     return self.head(x.mean(axis=(1, 2)))
 
-  def transpose(self, codes: jax.Array) -> jax.Array:
-    """Codes f32[N, K] -> images f32[N, H, W, C], not clipped."""
-    return self.transpose_stages(codes)[-1]
-
   def transpose_stages(self, codes: jax.Array) -> tuple[jax.Array, ...]:
-    """What each layer of the backward pass makes of codes f32[N, K], from the code's side on.
-
-    Returns:
-      f32[N, h, w, c] behind the head and behind each block, the last block first, then images f32[N, H, W, C], not
-      clipped.
-    """
+    """f32[N, h, w, c] of the head and of each block, the last block first, then images."""
     everywhere = self.head.transpose(codes)[:, None, None]
     stages = [jnp.broadcast_to(everywhere, (len(codes), *self.sides[-1], everywhere.shape[-1]))]
     for block, side in zip(reversed(self.blocks), reversed(self.sides[-len(self.blocks) - 1 : -1]), strict=True):
@@ -131,10 +107,6 @@ class ResNet(nnx.Module):
       height, width = self.sides[1]
       x = x.repeat(2, axis=1).repeat(2, axis=2)[:, :height, :width]
     return (*stages, uncentre(self.stem.transpose(_by_itself(self.norm, x), self.sides[0])))
-
-
-def _halved(side: tuple[int, int]) -> tuple[int, int]:
-  return ((side[0] + 1) // 2, (side[1] + 1) // 2)
 
 
 def _by_itself(norm: nnx.BatchNorm, x: jax.Array) -> jax.Array:

@@ -8,34 +8,62 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-from lwlrd_jax.models.architectures.attention import BLOCK_INIT, Attention
-from lwlrd_jax.models.architectures.layers import Dense, centre, uncentre
+from lwlrd_jax.models.architectures.layers import Dense, TwoWay, centre, uncentre
 
 _SMALLEST_PATCH, _LARGEST_PATCH, _TOKENS_A_SIDE = 4, 16, 8
 # Both directions start with numbers of about 1, through either end ...
 _ENDS_INIT = nnx.initializers.glorot_normal()
 # Of the size of embedded patches: backwards, it is all that tells tokens apart.
 _POSITION_INIT = nnx.initializers.normal(0.5)
+# Blocks start close to doing nothing, in either direction, so that what passes by them keeps its size.
+_BLOCK_INIT = nnx.initializers.normal(0.02)
+
+
+class Attention(nnx.Module):
+  """Multi-head self-attention with two directions (Vaswani et al. 2017, arXiv 1706.03762).
+
+  Its linear maps have adjoints. Which token looks at which is no linear map, and is worked out in each direction, by
+  the same queries and keys of whatever comes in.
+  """
+
+  def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
+    self.heads = heads
+    self.query = Dense(width, width, init=_BLOCK_INIT, rngs=rngs)
+    # A bias would add the same to all that a query is compared with. Nothing would come of it but room for an attacker,
+    # and steps of Adam along what rounding leaves of its gradient.
+    self.key = Dense(width, width, init=_BLOCK_INIT, biased=False, rngs=rngs)
+    self.value = Dense(width, width, init=_BLOCK_INIT, rngs=rngs)
+    self.out = Dense(width, width, init=_BLOCK_INIT, rngs=rngs)
+
+  def __call__(self, tokens: jax.Array) -> jax.Array:
+    """f32[N, T, width] -> f32[N, T, width]."""
+    return self.out(self._look(tokens, self.value(tokens)))
+
+  def transpose(self, tokens: jax.Array) -> jax.Array:
+    """f32[N, T, width] -> f32[N, T, width]: `out` takes apart what `value` puts together."""
+    return self.value.transpose(self._look(tokens, self.out.transpose(tokens)))
+
+  def _look(self, tokens: jax.Array, values: jax.Array) -> jax.Array:
+    """What each token finds in the values of those it looks at: f32[N, T, width]."""
+    queries, keys, values = (
+      x.reshape(*x.shape[:2], self.heads, -1) for x in (self.query(tokens), self.key(tokens), values)
+    )
+    likeness = jnp.einsum("nqhd,nkhd->nhqk", queries, keys) / np.sqrt(queries.shape[-1]).astype(tokens.dtype)
+    return jnp.einsum("nhqk,nkhd->nqhd", nnx.softmax(likeness), values).reshape(tokens.shape)
 
 
 class Block(nnx.Module):
-  """Attention, then two dense layers, each added to what it read, normalised.
-
-  Args:
-    width: Numbers a token.
-    heads: Of attention.
-    hidden: Units between the dense layers.
-    rngs: Stream `params` initialises the kernels.
-  """
+  """Attention, then two dense layers with `hidden` units between them, each added to what it read, normalised."""
 
   def __init__(self, width: int, heads: int, hidden: int, *, rngs: nnx.Rngs):
     self.norm0 = nnx.LayerNorm(width, rngs=rngs)
     self.attention = Attention(width, heads, rngs=rngs)
     self.norm1 = nnx.LayerNorm(width, rngs=rngs)
-    self.up = Dense(width, hidden, init=BLOCK_INIT, rngs=rngs)
-    self.down = Dense(hidden, width, init=BLOCK_INIT, rngs=rngs)
+    self.up = Dense(width, hidden, init=_BLOCK_INIT, rngs=rngs)
+    self.down = Dense(hidden, width, init=_BLOCK_INIT, rngs=rngs)
 
   def __call__(self, tokens: jax.Array) -> jax.Array:
     """f32[N, T, width] -> f32[N, T, width]."""
@@ -48,20 +76,11 @@ class Block(nnx.Module):
     return tokens + self.attention.transpose(self.norm0(tokens))
 
 
-class ViT(nnx.Module):
-  """A vision transformer; sizes are those of the Transpose attack's own code.
+class ViT(TwoWay):
+  """A vision transformer of `depth` blocks on tokens of `width` numbers.
 
   Patches are of 4 x 4 pixels for 28 px, 8 x 8 for 64, 16 x 16 from 128 on. A side that is no multiple of that is filled
   up with zeros at its end.
-
-  Args:
-    image_shape: (H, W, C).
-    num_outputs: K, classes or findings.
-    width: Numbers a token.
-    depth: Blocks.
-    heads: Of attention.
-    hidden: Units between the dense layers of a block.
-    rngs: Stream `params` initialises the kernels.
   """
 
   def __init__(
@@ -91,18 +110,9 @@ class ViT(nnx.Module):
       tokens = block(tokens)
     return self.head(self.norm(tokens).mean(axis=1))
 
-  def transpose(self, codes: jax.Array) -> jax.Array:
-    """Codes f32[N, K] -> images f32[N, H, W, C], not clipped."""
-    return self.transpose_stages(codes)[-1]
-
   def transpose_stages(self, codes: jax.Array) -> tuple[jax.Array, ...]:
-    """What each layer of the backward pass makes of codes f32[N, K], from the code's side on.
-
-    Returns:
-      f32[N, T, width] of the tokens that each block starts from and the last one ends in, then images f32[N, H, W, C],
-      not clipped.
-    """
-    # A mean's adjoint says the same to all tokens. Where each of them is, only the position can say.
+    """f32[N, T, width] of the tokens that each block starts from and the last one ends in, then images."""
+    # A mean's adjoint is the same for all tokens; only the position tells them apart.
     stages = [self.norm(self.head.transpose(codes))[:, None] + self.position[...]]
     for block in reversed(self.blocks):
       stages.append(block.transpose(stages[-1]))

@@ -9,7 +9,7 @@ from lwlrd_jax.attacks.dec.adaptive import VARIANTS, redundant, spread
 from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.attacks.dec.carriers.dictionary import ENTRY, Dictionary
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
-from lwlrd_jax.attacks.dec.carriers.values import Values
+from lwlrd_jax.attacks.dec.carriers.trained import Values
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.standard import StandardCodec
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
@@ -20,7 +20,7 @@ from lwlrd_jax.defenses.schedules import lwlrd, time_shape
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import Finetuning, finetune, member_mesh
 
-PNG = StandardCode(StandardCodec("png", (12, 12, 1)), 3)
+PNG = StandardCode(StandardCodec("png", (12, 12, 1)))
 
 
 @pytest.fixture(scope="module")

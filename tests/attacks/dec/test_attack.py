@@ -3,11 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lwlrd_jax.attacks.dec.attack import DEC
+from lwlrd_jax.attacks.dec.attack import DEC, _keystream
 from lwlrd_jax.attacks.dec.carriers.base import Shape
 from lwlrd_jax.attacks.dec.carriers.dictionary import ENTRY, Dictionary
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
-from lwlrd_jax.attacks.dec.carriers.values import Values
+from lwlrd_jax.attacks.dec.carriers.trained import Values
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.standard import StandardCodec
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
@@ -49,7 +49,7 @@ def infect(case, carrier, code, redundancy="none", internal=False):
 )
 def test_untreated_extraction_is_exact_and_as_sharp_as_the_codec(case, kind, redundancy):
   network, _, data, weights, fixed, entropy = case
-  png = StandardCode(StandardCodec("png", (12, 12, 1)), 3)
+  png = StandardCode(StandardCodec("png", (12, 12, 1)))
   code = {"fixed": fixed, "entropy": entropy, "png": png}[kind]
   attack, infected = infect(case, ALL, code, redundancy)
   found = read(attack, network, infected.params, infected.secret)
@@ -62,7 +62,7 @@ def test_untreated_extraction_is_exact_and_as_sharp_as_the_codec(case, kind, red
     own = fixed.table.encode(fixed.codec, weights, jnp.asarray(originals, jnp.float32) / 255)
     np.testing.assert_allclose(found.images, fixed.table.decode(fixed.codec, weights, own), atol=1e-5)
   else:
-    coder = entropy.decoder(weights)
+    coder = entropy.coder(weights)
     own = np.stack([coder.decode(code) for code in coder.encode(originals)])
     np.testing.assert_allclose(found.images, own / 255, atol=1e-6)
 
@@ -95,7 +95,7 @@ def test_a_population_is_one_jitted_call_and_equals_its_members(case):
 
 @pytest.mark.parametrize("kind", ["fixed", "entropy", "png"])
 def test_another_model_gives_half_of_the_bits_and_no_images(case, tiny_network, kind):
-  code = {"fixed": case[4], "entropy": case[5], "png": StandardCode(StandardCodec("png", (12, 12, 1)), 3)}[kind]
+  code = {"fixed": case[4], "entropy": case[5], "png": StandardCode(StandardCodec("png", (12, 12, 1)))}[kind]
   attack, infected = infect(case, ALL, code)
   found = read(attack, case[0], tiny_network("mlp", width=192, seed=9)[1], infected.secret)
   # Six small images are a few thousand bits, and the highest mantissa plane is no fair coin.
@@ -170,8 +170,8 @@ def test_weighed_bits_give_better_images_than_bits_taken_at_their_word(case, ber
   places, key = infected.secret["places"], jax.random.wrap_key_data(infected.secret["key"])
   reading = ALL.read(network, params, places, shape)
   assert reading is not None
-  raw = reading.bits ^ attack._keystream(key, shape)
-  layout = attack._layout(network, False, len(raw) // 8)
+  raw = reading.bits ^ _keystream(key, shape)
+  layout = attack._layout(fixed, 1, len(raw) // 8)
   codes = of_codes(raw, layout)[:, : fixed.table.bits_per_image]
   hard = fixed.table.decode(fixed.codec, weights, codes)
   best = attack.compressed(weights, np.asarray(data.images[infected.stolen]))
@@ -183,7 +183,7 @@ def test_weighed_bits_give_better_images_than_bits_taken_at_their_word(case, ber
 def test_a_destroyed_decoder_paints_finite_images(side):
   codec, weights = build_codec((side, side, 3), jax.random.key(0))
   table = FixedLengthCode.fit(codec, weights, jax.random.uniform(jax.random.key(1), (8, side, side, 3)))
-  template = decoder_template(codec, ("synthesis",))
+  template = decoder_template(codec.image_shape, ("synthesis",))
   bits = jax.random.bits(jax.random.key(2), (16 * sum(x.size for x in jax.tree.leaves(template)),), jnp.uint8) & 1
   codes = jax.random.bits(jax.random.key(3), (4, table.bits_per_image), jnp.uint8) & 1
   assert np.isfinite(np.asarray(table.decode(codec, unpack_decoder(bits, template), codes))).all()
@@ -200,7 +200,7 @@ def test_an_exported_decoder_outlives_some_wrong_bits(case):
 
 @pytest.mark.parametrize("kind", ["entropy", "png"])
 def test_one_wrong_bit_costs_one_image_wherever_it_is(case, kind):
-  code = {"entropy": case[5], "png": StandardCode(StandardCodec("png", (12, 12, 1)), 3)}[kind]
+  code = {"entropy": case[5], "png": StandardCode(StandardCodec("png", (12, 12, 1)))}[kind]
   attack, infected = infect(case, Dictionary(), code)
   for byte in (0, 24, 30):  # the magic, the first record's length, its code
     params = {**infected.params, ENTRY: {"buffer": infected.params[ENTRY]["buffer"].at[byte].add(jnp.uint8(64))}}
@@ -226,12 +226,12 @@ def test_decoder_weights_come_back_as_float16_says_them(case):
   codec, parts = case[4].codec, ("synthesis",)
   rounded = round_decoder(case[3], parts)
   decoder = {"synthesis": rounded["synthesis"]}
-  again = unpack_decoder(jnp.asarray(to_bits(pack_decoder(decoder))), decoder_template(codec, parts))
+  again = unpack_decoder(jnp.asarray(to_bits(pack_decoder(decoder))), decoder_template(codec.image_shape, parts))
   jax.tree.map(np.testing.assert_array_equal, again, decoder)
   noise = unpack_decoder(
     jax.random.bernoulli(jax.random.key(0), 0.5, (16 * sum(x.size for x in jax.tree.leaves(decoder)),)).astype(
       jnp.uint8
     ),
-    decoder_template(codec, parts),
+    decoder_template(codec.image_shape, parts),
   )
   assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(noise))

@@ -6,6 +6,7 @@ from lwlrd_jax.attacks.dec.payload.container import HEADER_BYTES, Layout, pack, 
 from lwlrd_jax.attacks.dec.payload.known_bits import (
   at_known,
   by_group,
+  combine,
   known_bits,
   known_header,
   known_positions,
@@ -16,7 +17,6 @@ from lwlrd_jax.attacks.dec.payload.known_bits import (
   pooled_rates,
   spreads,
   surprise,
-  weigh_looks,
 )
 
 LAYOUT = Layout(count=300, label_bytes=2, code_bytes=9, decoder_bytes=5)
@@ -87,33 +87,33 @@ def test_log_odds_keep_what_was_read_even_where_it_says_nothing():
 
 @pytest.fixture(scope="module")
 def noisy():
-  """Bits, and three looks at them: a good one, a bad one that shares its noise, and one at nothing."""
+  """Bits, and three observations at them: a good one, a bad one that shares its noise, and one at nothing."""
   rng = np.random.default_rng(0)
   sent = rng.integers(0, 2, 20_000, np.uint8)
   shared, own = rng.normal(size=(2, len(sent)))
   signal = 1.0 - 2 * sent
-  looks = np.stack([signal + shared, 0.3 * signal + shared + 0.1 * own, rng.normal(size=len(sent))], axis=1)
-  return sent, jnp.asarray(looks, jnp.float32)
+  observations = np.stack([signal + shared, 0.3 * signal + shared + 0.1 * own, rng.normal(size=len(sent))], axis=1)
+  return sent, jnp.asarray(observations, jnp.float32)
 
 
 def test_looks_are_weighed_as_they_deserve(noisy):
   """The bad look tells the good one's noise: together they are better than any of them, and than their sum."""
-  sent, looks = noisy
+  sent, observations = noisy
   places = np.arange(400)
-  found = np.asarray(weigh_looks(looks, sent[places], places))
+  found = np.asarray(combine(observations, sent[places], places))
   wrong = ((found < 0) != sent).mean()
-  assert wrong < 1e-3 < ((np.asarray(looks[:, 0]) < 0) != sent).mean()
-  likely = np.asarray(weigh_looks(looks[:, :1], sent[places], places))
+  assert wrong < 1e-3 < ((np.asarray(observations[:, 0]) < 0) != sent).mean()
+  likely = np.asarray(combine(observations[:, :1], sent[places], places))
   # What it says of its own errors is so: log odds are calibrated.
   assert np.exp(-np.logaddexp(0, np.abs(likely))).mean() == pytest.approx(((likely < 0) != sent).mean(), abs=0.02)
 
 
 def test_exact_looks_are_exact_and_none_are_nothing(noisy):
-  sent, looks = noisy
+  sent, observations = noisy
   places = np.arange(200)
-  exact = jnp.concatenate([looks, jnp.asarray(1.0 - 2 * sent, jnp.float32)[:, None]], axis=1)
-  np.testing.assert_array_equal(np.asarray(weigh_looks(exact, sent[places], places)) < 0, sent == 1)
-  nothing = np.asarray(weigh_looks(jnp.zeros((50, 2)), sent[:50], np.arange(50)))
+  exact = jnp.concatenate([observations, jnp.asarray(1.0 - 2 * sent, jnp.float32)[:, None]], axis=1)
+  np.testing.assert_array_equal(np.asarray(combine(exact, sent[places], places)) < 0, sent == 1)
+  nothing = np.asarray(combine(jnp.zeros((50, 2)), sent[:50], np.arange(50)))
   assert (nothing != 0).all()
   assert np.abs(nothing).max() < 1e-3
 

@@ -1,5 +1,4 @@
 import functools
-import struct
 import zlib
 
 import jax
@@ -45,7 +44,7 @@ def _layout(payload):
 
 def _assert_all_ok(parsed, payload):
   codec_id, labels, codes, decoder = payload
-  assert (parsed.status, parsed.codec_id, parsed.decoder, parsed.count) == ("ok", codec_id, decoder, len(codes))
+  assert (parsed.status, parsed.codec_id, parsed.decoder) == ("ok", codec_id, decoder)
   assert [record.status for record in parsed.records] == ["ok"] * len(codes)
   assert [record.label for record in parsed.records] == [label.tobytes() for label in labels]
   assert [record.code for record in parsed.records] == codes
@@ -71,8 +70,8 @@ def _flipped(data, bit):
 @given(payloads(), st.binary(max_size=5))
 def test_round_trip(payload, behind):
   data = pack(*payload)
-  _assert_all_ok(parse(data), payload)
-  _assert_all_ok(parse(data + behind), payload)
+  _assert_all_ok(parse(data, _known(payload)), payload)
+  _assert_all_ok(parse(data + behind, _known(payload)), payload)
   np.testing.assert_array_equal(np.packbits(to_bits(data)), np.frombuffer(data, np.uint8))
   assert from_bits(to_bits(data)) == data
 
@@ -98,34 +97,6 @@ def test_bytes_by_the_documented_table():
 
 
 @_QUICK
-@given(payloads(), st.data())
-def test_a_flipped_bit_is_noticed_where_it_is(payload, draw):
-  data = pack(*payload)
-  bit = draw.draw(st.integers(0, 8 * len(data) - 1))
-  parsed = parse(_flipped(data, bit))
-  _, labels, codes, decoder = payload
-  assert parsed.status.startswith("damaged: ")
-  _assert_nothing_false(parsed, payload)
-  position = bit // 8
-  if position < 19:
-    assert (parsed.status, parsed.records) == ("damaged: header", ())
-    return
-  assert len(parsed.records) == len(codes)
-  statuses = [record.status for record in parsed.records]
-  if position < 23 + len(decoder):
-    assert (parsed.status, parsed.decoder) == ("damaged: decoder", None)
-    assert statuses == ["ok"] * len(codes)
-    return
-  ends = 23 + len(decoder) + np.cumsum([labels.shape[1] + 6 + len(code) for code in codes])
-  hit = int(np.searchsorted(ends, position, side="right"))
-  in_length = 0 <= position - (ends[hit] - len(codes[hit]) - 6) < 2
-  assert parsed.decoder == decoder
-  assert statuses[:hit] == ["ok"] * hit
-  assert statuses[hit] == "damaged" or (in_length and statuses[hit] == "lost")
-  assert set(statuses[hit + 1 :]) <= ({"lost", "damaged"} if in_length else {"ok"})
-
-
-@_QUICK
 @given(payloads(same_length=True), st.data())
 def test_with_a_layout_a_flipped_bit_damages_one_thing(payload, draw):
   data, layout = pack(*payload), _layout(payload)
@@ -137,37 +108,6 @@ def test_with_a_layout_a_flipped_bit_damages_one_thing(payload, draw):
   assert [record.status for record in parsed.records] == statuses
   named = "header" if position < 19 else "decoder" if hit < 0 else f"1 of {layout.count} images"
   assert parsed.status == f"damaged: {named}"
-
-
-def test_a_length_that_swallows_the_next_record_moves_no_image():
-  labels, codes = np.array([[5], [6], [7]], np.uint8), [b"ab", b"c", b"de"]
-  data = pack(0, labels, codes)
-  # From 2 to 10 bytes: the code, and the whole second record.
-  parsed = parse(_flipped(data, 8 * (23 + 1) + 4))
-  assert [record.status for record in parsed.records] == ["damaged", "lost", "lost"]
-
-
-def test_records_between_damaged_ones_are_found():
-  labels, codes = np.arange(5, dtype=np.uint8)[:, None], [b"first", b"2", b"three", b"4th", b"fifth"]
-  data = pack(0, labels, codes)
-  damaged = data.replace(b"first", b"FIRST").replace(b"three", b"THREE").replace(b"fifth", b"FIFTH")
-  for behind in (b"", b"more"):
-    parsed = parse(damaged + behind)
-    assert [record.status for record in parsed.records] == ["damaged", "ok", "damaged", "ok", "damaged"]
-    assert [record.code for record in parsed.records] == [b"FIRST", b"2", b"THREE", b"4th", b"FIFTH"]
-    assert parsed.status == "damaged: 3 of 5 images"
-
-
-def test_damage_up_to_the_end():
-  """Without an intact record behind them, lengths are trusted only if they lead to where the data end."""
-  codes = [b"one", b"two", b"three", b"four"]
-  data = pack(0, np.zeros((4, 1), np.uint8), codes)
-  damaged = data.replace(b"two", b"TWO").replace(b"three", b"THREE").replace(b"four", b"FOUR")
-  for behind, statuses in (
-    (b"", ["ok", "damaged", "damaged", "damaged"]),
-    (b"more", ["ok", "damaged", "lost", "lost"]),
-  ):
-    assert [record.status for record in parse(damaged + behind).records] == statuses
 
 
 def _known(payload):
@@ -217,10 +157,10 @@ def test_any_bytes_parse(data, valid_header, count, size):
   if valid_header and len(data) >= 15:
     header = b"DECP\1" + data[5:15]
     data = header + zlib.crc32(header).to_bytes(4, "little") + data[15:]
-  parsed = parse(data)
-  assert parsed.status.startswith("damaged: ") or len(data) >= 23
-  assert len(parsed.records) <= len(data)
-  assert len(parse(data, Layout(count, size, size, size)).records) == count
+  for expected in (Known(count, size, size, size), Layout(count, size, size, size)):
+    parsed = parse(data, expected)
+    assert parsed.status.startswith("damaged: ") or len(data) >= 23
+    assert len(parsed.records) == count
 
 
 @_QUICK
@@ -228,7 +168,7 @@ def test_any_bytes_parse(data, valid_header, count, size):
 def test_truncated(payload, draw):
   data, layout = pack(*payload), _layout(payload)
   cut = draw.draw(st.integers(0, len(data) - 1))
-  for expected in (None, layout):
+  for expected in (_known(payload), layout):
     parsed = parse(data[:cut], expected)
     assert parsed.status.startswith("damaged: ")
     _assert_nothing_false(parsed, payload)
@@ -237,19 +177,11 @@ def test_truncated(payload, draw):
     assert {record.status for record in parsed.records[whole:]} <= {"lost"}
 
 
-def test_a_count_or_decoder_length_beyond_reason_takes_no_memory():
-  for count, decoder_bytes in ((2**32 - 1, 0), (2**32 - 1, 2**32 - 1), (1, 2**32 - 1)):
-    header = struct.pack("<4sBBBII", b"DECP", 1, 0, 1, count, decoder_bytes)
-    parsed = parse(header + zlib.crc32(header).to_bytes(4, "little") + bytes(100))
-    assert parsed.count == count
-    assert len(parsed.records) < 20
-    assert parsed.status.endswith(f"{count} of {count} images")
-
-
 def test_another_magic_or_version_is_no_header():
   for start in (b"DECX\1", b"DECP\2"):
     header = start + bytes(10)
-    assert parse(header + zlib.crc32(header).to_bytes(4, "little") + bytes(4)).status == "damaged: header"
+    data = header + zlib.crc32(header).to_bytes(4, "little") + bytes(4)
+    assert parse(data, Layout(0, 0, 0)).status == "damaged: header"
 
 
 def test_an_intact_header_that_is_not_the_expected_one_is_told():
@@ -261,7 +193,8 @@ def test_an_intact_header_that_is_not_the_expected_one_is_told():
 
 def test_pack_limits():
   one = np.zeros((1, 1), np.uint8)
-  _assert_all_ok(parse(pack(255, one, [bytes(MAX_CODE_BYTES)])), (255, one, [bytes(MAX_CODE_BYTES)], b""))
+  largest = (255, one, [bytes(MAX_CODE_BYTES)], b"")
+  _assert_all_ok(parse(pack(*largest), Layout(1, 1, MAX_CODE_BYTES)), largest)
   with pytest.raises(ValueError, match="up to 65535 bytes, not 65536"):
     pack(0, one, [bytes(MAX_CODE_BYTES + 1)])
   with pytest.raises(ValueError, match="codec id"):

@@ -22,7 +22,7 @@ from lwlrd_jax.data import Split, load_dataset
 from lwlrd_jax.data.device import scale, to_device
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import Finetuning, finetune, member_mesh
-from lwlrd_jax.metrics.measure import auc_of, measure, measure_images
+from lwlrd_jax.metrics.measure import Bench, auc_of, measure, measure_images
 from lwlrd_jax.metrics.postprocess import public_statistics
 from lwlrd_jax.models import build_model
 from lwlrd_jax.setup.finish import Finisher
@@ -101,9 +101,11 @@ def test_hiding_costs_nothing_and_scrubbing_leaves_nothing(data, train, coding, 
   assert scrubbed.scrubbed.kept == ()
   live = finisher.live(infected.params).live
 
+  bench = Bench(network, train, to_device(data.val), test, public)
+
   def measured(of_model):
     one, alive = (jax.tree.map(lambda leaf: leaf[None], tree) for tree in (of_model, live))
-    return measure(network, attack, one, alive, infected, train, to_device(data.val), test, public)
+    return measure(bench, attack, infected, one, alive)
 
   before, after = measured(infected.params), measured(scrubbed.params)
   assert float(before.utility.auc[0]) == pytest.approx(float(auc_of(network, params, test)), abs=0.002)

@@ -21,7 +21,7 @@ _ALL_WAYS = [*_WAYS, RepeatAccumulate(2), RepeatAccumulate(3), RepeatAccumulate(
 def recover(way, bits, n):
   """The n bits that were protected, where all that is read is equally sure."""
   odds = jnp.where(jnp.asarray(bits) == 0, 2, -2).astype(jnp.float32)
-  return (way.weigh(odds, n) < 0).astype(np.uint8)
+  return (way.decode(odds, n) < 0).astype(np.uint8)
 
 
 def _random_bits(n, seed=0):
@@ -140,15 +140,15 @@ def test_bits_stand_in_the_protected_stream_where_they_are_said_to(way, n, seed)
 def test_hearsay_leaves_out_what_a_bit_says_itself(way):
   n = 40
   odds = np.random.default_rng(0).normal(0, 1, way.coded_length(n)).astype(np.float32)
-  said = np.asarray(way.hearsay(odds, n))
+  said = np.asarray(way.extrinsic(odds, n))
   assert said.shape == odds.shape
   if isinstance(way, Repeat):
     for copy in way.places(np.arange(n), n):
-      np.testing.assert_allclose(said[copy] + odds[copy], np.asarray(way.weigh(odds, n)), atol=1e-5)
+      np.testing.assert_allclose(said[copy] + odds[copy], np.asarray(way.decode(odds, n)), atol=1e-5)
   elif not isinstance(way, RepeatAccumulate):
     assert not said.any()
   else:
-    np.testing.assert_allclose(said[:n] + odds[:n], np.asarray(way.weigh(odds, n)), atol=1e-5)
+    np.testing.assert_allclose(said[:n] + odds[:n], np.asarray(way.decode(odds, n)), atol=1e-5)
 
 
 def test_copies_that_are_known_to_be_bad_are_not_asked():
@@ -159,7 +159,7 @@ def test_copies_that_are_known_to_be_bad_are_not_asked():
   coded = way.protect(bits).reshape(3, n)
   read = coded ^ (rng.random(coded.shape) < rates[:, None])
   odds = np.where(read == 0, 1, -1) * np.log((1 - rates) / rates)[:, None]
-  weighed = (np.asarray(way.weigh(odds.astype(np.float32).reshape(-1), n)) < 0) != bits
+  weighed = (np.asarray(way.decode(odds.astype(np.float32).reshape(-1), n)) < 0) != bits
   majority = np.asarray(recover(way, read.reshape(-1), n)) != bits
   assert weighed.mean() == pytest.approx(0.05, abs=0.01)
   assert majority.mean() > 0.15

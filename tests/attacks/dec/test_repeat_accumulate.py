@@ -65,14 +65,14 @@ def test_beliefs_are_those_of_a_naive_decoder(expansion, monkeypatch):
   way = RepeatAccumulate(expansion)
   # No codeword anywhere near: it does not stop before.
   prior = np.random.default_rng(expansion).normal(0, 1.5, way.coded_length(n)).astype(np.float32)
-  found = way.weigh(prior, n)
+  found = way.decode(prior, n)
   np.testing.assert_allclose(found, naive_beliefs(parity_checks(n, expansion), prior, updates)[:n], atol=2e-3)
 
 
 def test_decisions_are_mostly_those_of_trying_every_message():
   n, way, agree = 8, RepeatAccumulate(3), []
   book = np.array([way.protect(np.array(bits, np.uint8)) for bits in itertools.product([0, 1], repeat=n)])
-  decode = jax.jit(way.weigh, static_argnums=1)
+  decode = jax.jit(way.decode, static_argnums=1)
   for seed in range(60):
     odds = np.random.default_rng(seed).normal(1.5, 1.5, 3 * n) * np.where(book[3 * seed] == 0, 1, -1)
     chance = np.exp((0.5 - book) @ odds)
@@ -85,7 +85,7 @@ def test_decisions_are_mostly_those_of_trying_every_message():
 def test_everything_comes_back_below_the_threshold_and_nothing_is_made_up_above_it(expansion, rate):
   n, way = 8000, RepeatAccumulate(expansion)
   bits = random_bits(n)
-  coded, decode = way.protect(bits), jax.jit(way.weigh, static_argnums=1)
+  coded, decode = way.protect(bits), jax.jit(way.decode, static_argnums=1)
   below = np.asarray(decode(log_odds(flipped(coded, rate), rate), n))
   np.testing.assert_array_equal(below < 0, bits)
   above = np.asarray(decode(log_odds(flipped(coded, 0.45), 0.45), n))
@@ -98,7 +98,7 @@ def test_a_tenth_of_wrong_bits_is_nothing_to_it_and_too_much_for_three_copies():
   bits = random_bits(n)
   left = {}
   for way in (RepeatAccumulate(3), Repeat(3)):
-    found = jax.jit(way.weigh, static_argnums=1)(log_odds(flipped(way.protect(bits), 0.1), 0.1), n)
+    found = jax.jit(way.decode, static_argnums=1)(log_odds(flipped(way.protect(bits), 0.1), 0.1), n)
     left[way.name] = ((np.asarray(found) < 0) != bits).mean()
   assert left["ra-3"] == 0
   assert left["repeat-3"] > 0.02
@@ -111,7 +111,7 @@ def test_what_is_known_to_be_lost_costs_less_than_what_is_wrong():
   coded = way.protect(bits)
   lost = np.random.default_rng(3).random(len(coded)) < 0.5
   read = np.where(lost, random_bits(len(coded), 4), coded).astype(np.uint8)
-  decode = jax.jit(way.weigh, static_argnums=1)
+  decode = jax.jit(way.decode, static_argnums=1)
   told = np.asarray(decode(np.where(lost, 0, log_odds(read, 0.01)).astype(np.float32), n))
   np.testing.assert_array_equal(told < 0, bits)
   assert ((np.asarray(decode(log_odds(read, 0.25), n)) < 0) != bits).mean() > 0.05
@@ -126,12 +126,12 @@ def test_blocks_are_decoded_one_by_one_under_jit_and_vmap(monkeypatch):
   coded = way.protect(bits)
   assert way.coded_length(n) == len(coded) == 4 * n
   rest = random_bits(1001)
-  np.testing.assert_array_equal(np.asarray(way.weigh(log_odds(way.protect(rest), 0.1), 1001)) < 0, rest)
+  np.testing.assert_array_equal(np.asarray(way.decode(log_odds(way.protect(rest), 0.1), 1001)) < 0, rest)
   members = np.stack([log_odds(flipped(coded, 0.1, seed), 0.1) for seed in range(3)])
   # The second block is lost as a whole, in one member.
   members[1, 250:500] = members[1, n + 750 : n + 1500] = 1e-6
-  together = np.asarray(jax.jit(jax.vmap(lambda row: way.weigh(row, n)))(jnp.asarray(members)))
-  np.testing.assert_allclose(jax.jit(way.weigh, static_argnums=1)(members[1], n), together[1], rtol=1e-4, atol=1e-3)
+  together = np.asarray(jax.jit(jax.vmap(lambda row: way.decode(row, n)))(jnp.asarray(members)))
+  np.testing.assert_allclose(jax.jit(way.decode, static_argnums=1)(members[1], n), together[1], rtol=1e-4, atol=1e-3)
   wrong = ((together < 0) != bits).reshape(3, 4, 250).any(axis=2)
   assert wrong.tolist() == [[False] * 4, [False, True, False, False], [False] * 4]
 
@@ -139,7 +139,7 @@ def test_blocks_are_decoded_one_by_one_under_jit_and_vmap(monkeypatch):
 @pytest.mark.parametrize(("expansion", "n"), [(2, 0), (2, 1), (3, 2), (5, 100), (16, 7)])
 def test_messages_of_any_size_come_back(expansion, n):
   way, bits = RepeatAccumulate(expansion), random_bits(n)
-  np.testing.assert_array_equal(np.asarray(way.weigh(log_odds(way.protect(bits), 0.1), n)) < 0, bits)
+  np.testing.assert_array_equal(np.asarray(way.decode(log_odds(way.protect(bits), 0.1), n)) < 0, bits)
 
 
 def test_the_interleaver_is_the_same_everywhere():

@@ -30,8 +30,8 @@ def plain(victim):
 
 
 def _loss(attack, network, params, infected, data):
-  painted = attack.extract(network, params, infected.secret)
-  return float(unlikeness(painted, scale(data.images[infected.stolen])))
+  reconstructed = attack.read(network, params, infected.secret).images
+  return float(unlikeness(reconstructed, scale(data.images[infected.stolen])))
 
 
 def test_flat_memories_stand_noise(victim, plain):

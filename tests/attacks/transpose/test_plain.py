@@ -31,9 +31,9 @@ def test_memorises_and_still_classifies(tiny_network, smooth_split):
   assert infected.stolen.dtype == jnp.int32
   assert len(set(stolen.tolist())) == 16
   assert ((stolen >= 0) & (stolen < 64)).all()
-  extracted = attack.extract(network, infected.params, infected.secret)
+  extracted = attack.read(network, infected.params, infected.secret).images
   originals = np.asarray(data.images)[stolen] / np.float32(255)
-  before_infection = attack.extract(network, params, infected.secret)
+  before_infection = attack.read(network, params, infected.secret).images
   with jax.numpy_dtype_promotion("standard"):  # dm_pix asks for it
     assert np.mean(dm_pix.ssim(jnp.clip(extracted, 0, 1), jnp.asarray(originals))) >= 0.8
     assert np.mean(dm_pix.ssim(jnp.clip(before_infection, 0, 1), jnp.asarray(originals))) < 0.3
@@ -44,14 +44,14 @@ def test_memorises_and_still_classifies(tiny_network, smooth_split):
 def test_extraction_under_jit_and_vmap(tiny_network, smooth_split):
   network, _ = tiny_network("mlp")
   attack = Transpose(stolen=5, steps=1)
-  _, codes = attack.choose(network, smooth_split(20), jax.random.key(0))
+  secret = attack.hide(Task(network, smooth_split(20)), jax.random.key(0)).secret
   several = [tiny_network("mlp", seed=seed)[1] for seed in range(3)]
   stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *several)
-  extract = jax.jit(jax.vmap(lambda params: attack.extract(network, params, {"codes": codes})))
+  extract = jax.jit(jax.vmap(lambda params: attack.read(network, params, secret).images))
   together = extract(stacked)
   assert together.shape == (3, 5, 12, 12, 1)
   for one, params in zip(together, several, strict=True):
-    np.testing.assert_allclose(one, attack.extract(network, params, {"codes": codes}), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(one, attack.read(network, params, secret).images, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "multi_label"), [("mlp", True), ("cnn", False)])
@@ -74,8 +74,8 @@ def test_against_a_loop_of_optax_steps(name, multi_label, tiny_network, smooth_s
 
   @jax.jit
   def memory_grad(params):
-    painted = lambda p: network.transpose(p, infected.secret["codes"])  # noqa: E731
-    return jax.grad(lambda p: jnp.square(painted(p) - images[stolen]).mean())(params)
+    reconstructed = lambda p: network.transpose(p, infected.secret["codes"])  # noqa: E731
+    return jax.grad(lambda p: jnp.square(reconstructed(p) - images[stolen]).mean())(params)
 
   task_update, memory_update = jax.jit(task_tx.update), jax.jit(memory_tx.update)
   for rate in (1 / 3, 2 / 3, 1, 1, 2 / 3, 1 / 3):
@@ -108,17 +108,17 @@ def test_same_key_same_result(tiny_network, smooth_split):
   assert ticks == [1, 1, 1]
   jax.tree.map(np.testing.assert_array_equal, first, again)
   assert not np.array_equal(first.params["dense0"]["kernel"], other.params["dense0"]["kernel"])
-  stolen, codes = attack.choose(network, data, jax.random.key(0))
-  np.testing.assert_array_equal(stolen, first.stolen)
-  np.testing.assert_array_equal(codes, first.secret["codes"])
+  hidden = attack.hide(Task(network, data), jax.random.key(0))
+  np.testing.assert_array_equal(hidden.stolen, first.stolen)
+  np.testing.assert_array_equal(hidden.secret["codes"], first.secret["codes"])
 
 
 def test_codes_are_the_stolen_images_own(tiny_network):
   network, _ = tiny_network("mlp")
   labels = jnp.asarray(np.arange(30) % 3, jnp.int32)
   data = DeviceSplit(jnp.zeros((30, 12, 12, 1), jnp.uint8), labels)
-  stolen, codes = Transpose(stolen=20, steps=1).choose(network, data, jax.random.key(0))
-  np.testing.assert_array_equal(codes.argmax(axis=1), labels[stolen])
+  hidden = Transpose(stolen=20, steps=1).hide(Task(network, data), jax.random.key(0))
+  np.testing.assert_array_equal(hidden.memory.codes.argmax(axis=1), labels[hidden.stolen])
 
 
 @pytest.mark.parametrize("stolen", [0, 5, -1])

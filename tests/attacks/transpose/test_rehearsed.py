@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lwlrd_jax.attacks.transpose import Rehearsed
+from lwlrd_jax.attacks.transpose.plain import Memory
 from lwlrd_jax.attacks.transpose.rehearsed import unlikeness
-from lwlrd_jax.attacks.transpose.training import Memory
 from lwlrd_jax.data.batches import Batches, batch_plan
 from lwlrd_jax.data.device import scale
 from lwlrd_jax.defenses.schedules import lwlrd, time_shape
@@ -22,9 +22,9 @@ def test_rehearsal_is_the_defence(tiny_network, smooth_split):
   member = Member(network, "adam", 0.0)
 
   rehearse = jax.jit(lambda *args: attack.rehearse(network, params, *args))
-  extra = attack.start(network, params, jax.random.key(0)).extra
+  extra = attack.begin(network, params, jax.random.key(0))
   for i, batch in enumerate(batches):
-    extra = rehearse(extra, scale(data.images[batch]), data.labels[batch])
+    extra = rehearse(extra, scale(data.images[batch]), data.labels[batch], None)
     if i not in (0, 4, 6):
       continue
     first = 0 if i < 5 else 5
@@ -37,7 +37,7 @@ def test_rehearsal_is_the_defence(tiny_network, smooth_split):
 def test_rehearsals_differ_and_stay_in_range(tiny_network):
   network, params = tiny_network("mlp")
   attack = Rehearsed(stolen=1, steps=1, decays=(0.3, 0.7), lrs=(0.01, 0.04))
-  tops = np.stack([attack.start(network, params, jax.random.key(seed)).extra.top_rates for seed in range(50)])
+  tops = np.stack([attack.begin(network, params, jax.random.key(seed)).top_rates for seed in range(50)])
   decays = tops[:, 1] / tops[:, 0]
   np.testing.assert_allclose(tops, tops[:, :1] * decays[:, None] ** np.arange(4), rtol=1e-4)
   assert 0.3 <= decays.min() < 0.4
@@ -48,12 +48,10 @@ def test_rehearsals_differ_and_stay_in_range(tiny_network):
 
 def test_unlikeness_by_definition():
   rng = np.random.default_rng(0)
-  painted, originals = rng.normal(size=(2, 6, 3, 3, 1)).astype(np.float32)
-  made, meant = (x.reshape(6, -1) - x.reshape(6, -1).mean(axis=0) for x in (painted, originals))
+  images, originals = rng.normal(size=(2, 6, 3, 3, 1)).astype(np.float32)
+  made, meant = (x.reshape(6, -1) - x.reshape(6, -1).mean(axis=0) for x in (images, originals))
   cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(made, meant, strict=True)]
-  assert float(unlikeness(jnp.asarray(painted), jnp.asarray(originals))) == pytest.approx(
-    1 - np.mean(cosines), rel=1e-4
-  )
+  assert float(unlikeness(jnp.asarray(images), jnp.asarray(originals))) == pytest.approx(1 - np.mean(cosines), rel=1e-4)
 
 
 def test_unlikeness_is_blind_to_a_common_pattern_and_to_contrast():
@@ -68,7 +66,7 @@ def test_gradient_is_the_sum_of_before_and_after(tiny_network, smooth_split):
   network, params = tiny_network("mlp")
   data = smooth_split(6)
   attack = Rehearsed(stolen=6, steps=1, weight=0.5)
-  extra = attack.start(network, params, jax.random.key(0)).extra
+  extra = attack.begin(network, params, jax.random.key(0))
   shift = jax.tree.map(lambda leaf: 0.01 * jnp.ones_like(leaf), params)
   part = Memory(jnp.asarray(np.random.default_rng(0).random((6, 3)), jnp.float32), scale(data.images))
   loss, grads = attack.memory_gradient(network, params, part, extra._replace(displacement=shift))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lwlrd_jax.attacks.base import Task
 from lwlrd_jax.attacks.index_code import index_codes
 from lwlrd_jax.attacks.transpose import Restorer, Transpose
 
@@ -14,9 +15,10 @@ def test_pilots_are_numbered_after_the_stolen(multi_label, tiny_network, smooth_
   network, _ = tiny_network("mlp")
   data, public = (smooth_split(n, multi_label=multi_label, seed=seed) for n, seed in ((30, 0), (12, 1)))
   attack = Restorer(stolen=8, steps=1, pilots=5)
-  hidden = attack.hide(network, data, jax.random.key(0), public)
+  hidden = attack.hide(Task(network, data, public), jax.random.key(0))
   secret = hidden.secret
-  np.testing.assert_array_equal(hidden.stolen, Transpose(stolen=8, steps=1).choose(network, data, jax.random.key(0))[0])
+  of_plain = Transpose(stolen=8, steps=1).hide(Task(network, data), jax.random.key(0))
+  np.testing.assert_array_equal(hidden.stolen, of_plain.stolen)
   np.testing.assert_array_equal(secret["labels"], data.labels[hidden.stolen])
   pixels = np.asarray(public.images).reshape(12, -1)
   chosen = [int((pixels == pilot.reshape(1, -1)).all(axis=1).argmax()) for pilot in np.asarray(secret["pilots"])]
@@ -32,7 +34,7 @@ def test_pilots_are_numbered_after_the_stolen(multi_label, tiny_network, smooth_
 @pytest.mark.parametrize(("available", "count"), [(3, 3), (20, 8)])
 def test_as_many_pilots_as_stolen_images_or_as_there_are(available, count, tiny_network, smooth_split):
   network, _ = tiny_network("mlp")
-  hidden = Restorer(stolen=8, steps=1).hide(network, smooth_split(30), jax.random.key(0), smooth_split(available))
+  hidden = Restorer(stolen=8, steps=1).hide(Task(network, smooth_split(30), smooth_split(available)), jax.random.key(0))
   assert len(hidden.secret["pilots"]) == count
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lwlrd_jax.attacks.base import Task
-from lwlrd_jax.attacks.transpose import Flat, Heavy, Rehearsed, Restorer, Transpose, training
+from lwlrd_jax.attacks.transpose import Flat, Heavy, Rehearsed, Restorer, Transpose, plain
 
 ATTACKS = [
   Transpose(stolen=6, steps=5, batch_size=4),
@@ -24,7 +24,7 @@ def test_seeds_together_are_seeds_alone(attack, strategy, tiny_network, smooth_s
   params = [tiny_network("mlp", seed=seed)[1] for seed in range(3)]
   keys = [jax.random.key(seed) for seed in range(3)]
   alone = [attack.infect(network, p, data, key, public=public) for p, key in zip(params, keys, strict=True)]
-  monkeypatch.setattr(training, "default_strategy", lambda *_: strategy)
+  monkeypatch.setattr(plain, "default_strategy", lambda *_: strategy)
   ticks: list[int] = []
   together = attack.infect_all(Task(network, data, public), params, keys, ticks.append)
   assert sum(ticks) == 5
@@ -38,7 +38,7 @@ def test_a_second_infection_compiles_nothing(tiny_network, smooth_split):
   network, params = tiny_network("mlp")
   data, attack = smooth_split(20), Rehearsed(stolen=6, steps=4, batch_size=4)
   attack.infect(network, params, data, jax.random.key(0))
-  cache_size = training._advance._cache_size  # type: ignore[attr-defined]
+  cache_size = plain._advance._cache_size  # type: ignore[attr-defined]
   compiled = cache_size()
   attack.infect(network, params, data, jax.random.key(1))
   assert cache_size() == compiled

@@ -131,7 +131,7 @@ def test_damaged_jpeg(copy, in_this_process, case):
   file.write_bytes(CONTENTS[case](whole))
   message = refused(copy)
   assert re.fullmatch(
-    rf"`mimic_dir`: cannot read {file} \(.+\); fetch it again \(.+\), and the same command .*", message
+    rf"`mimic_dir`: cannot read {file} \(.+\); fetch it again \(.+\), and start the same command .*", message
   )
   assert message.count(str(file)) == 1
   assert not list(copy.cache.rglob("*array_record*"))

@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from lwlrd_jax.data.mimic import builder, chunks
-from lwlrd_jax.data.mimic.choices import Choices
 from lwlrd_jax.data.mimic.tables import read_tables
 from lwlrd_jax.errors import UserError
 
@@ -162,7 +161,7 @@ def test_a_worker_is_killed(copy, shared, monkeypatch):
   os.mkfifo(jpeg)
   killer = threading.Thread(target=_kill_who_reads, args=(jpeg,))
   killer.start()
-  with pytest.raises(UserError, match=r"^`dataset` mimic-cxr: a process that prepares images was killed, .* goes on"):
+  with pytest.raises(UserError, match=r"^`dataset` mimic-cxr: a process that prepares images was killed, .* resume"):
     copy.load()
   killer.join()
   jpeg.unlink()

@@ -86,7 +86,6 @@ def two(make, tmp_path_factory):
   second = make.run(folder / "second", rows, outcomes=True, samples=False)
   (first / "figures").mkdir()
   (first / "figures" / "frontier.png").write_bytes(b"frontier")
-  (first / "figures" / "matrix.png").write_bytes(b"matrix")
   (first / "figures" / "reconstructions.png").write_bytes(b"somebody")
   file = write_claims([first, second], folder / "results.md")
   return [first, second], file

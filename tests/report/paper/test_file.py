@@ -62,7 +62,6 @@ def test_stale_figures_go_and_others_stay(two, tmp_path):
   write_claims(runs[:1], file)
   assert {path.name for path in folder.iterdir()} == {
     "first-frontier.png",
-    "first-matrix.png",
     "my-frontier.png",
     "mine.png",
   }

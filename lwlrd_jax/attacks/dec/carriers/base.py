@@ -34,6 +34,11 @@ class Shape(NamedTuple):
     """Numbers in all, the bits of the prefix counted as numbers."""
     return self.prefix + self.records * len(self.widths)
 
+  @property
+  def owner(self) -> np.ndarray:
+    """The number that each bit of a record belongs to: i32[sum(widths)]."""
+    return np.repeat(np.arange(len(self.widths), dtype=np.int32), self.widths)
+
   def largest(self) -> np.ndarray:
     """The largest value of each number: f32[numbers]."""
     record = 2.0 ** np.asarray(self.widths, np.float32) - 1
@@ -41,8 +46,7 @@ class Shape(NamedTuple):
 
   def by_bit(self, of_numbers: jax.Array) -> jax.Array:
     """One value a number [numbers] -> one a bit [bits]: that of the number it belongs to."""
-    owner = np.repeat(np.arange(len(self.widths), dtype=np.int32), self.widths)
-    records = of_numbers[self.prefix :].reshape(self.records, len(self.widths))[:, owner]
+    records = of_numbers[self.prefix :].reshape(self.records, len(self.widths))[:, self.owner]
     return jnp.concatenate([of_numbers[: self.prefix], records.reshape(-1)])
 
 
@@ -65,21 +69,20 @@ class Reading(NamedTuple):
 
   Attributes:
     bits: u8[n] of 0 and 1.
-    groups: i32[n], a group of each bit, or of each number if the carrier sends numbers: those that a defence is likely
-      to damage alike. None if all are.
+    groups: i32[n], of each bit or number: the group that a defence is likely to damage alike. None if all are one.
     num_groups: Groups there may be.
     numbers: f32[shape.numbers], between whole ones too, and somewhat outside of their ranges; None if the carrier sends
       bits. With numbers there are groups.
-    looks: f32[n, F], several noisy values of each bit, all positive rather than negative for a 0, for who can weigh
-      them (`known_bits.weigh_looks`) better than `bits` does; None if bits are all there is.
-    word: So many bits, one after another, stand in one weight: fine-tuning leaves them all alone, or none of them.
+    observations: f32[n, F], several noisy observations of each bit, positive rather than negative for a 0, from which
+      soft decoding gets more than from `bits` (`known_bits.combine`); None if there are bits only.
+    word: So many consecutive bits stand in one weight: fine-tuning changes none of them, or any.
   """
 
   bits: jax.Array
   groups: jax.Array | None = None
   num_groups: int = 1
   numbers: jax.Array | None = None
-  looks: jax.Array | None = None
+  observations: jax.Array | None = None
   word: int = 1
 
 
@@ -93,26 +96,22 @@ class Carrier(Protocol):
   @property
   def steps(self) -> int:
     """Training steps of `write`, 1 if it trains nothing."""
+    return 1
 
   @property
   def sends_numbers(self) -> bool:
     """Whether numbers are sent as they are, rather than bit by bit."""
+    return False
 
-  def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
+  def capacity(self, network: Network, params: Params) -> int:
     """Bits that fit; numbers that fit, if it sends numbers."""
 
   def write(
     self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
-    """Hides a message.
+    """Hides a message in a trained model, at places that the key chooses.
 
-    Args:
-      network: The model's structure.
-      params: A trained model.
-      message: What to hide.
-      data: The training split, for carriers that train, or look at what the model does.
-      key: Random key: of the places, and of whatever training there is.
-      on_steps: Called with the number of training steps just finished.
+    `data`, the training split, is for carriers that train or look at what the model does.
 
     Raises:
       ValueError: It does not fit, or a weight is not finite.

@@ -19,18 +19,10 @@ def check_finite(weights: np.ndarray) -> None:
 
 
 def write_planes(weights: jax.Array, words: jax.Array, low: int, high: int) -> jax.Array:
-  """Replaces the mantissa planes low .. high - 1 of each weight by a word.
+  """Replaces the mantissa planes low .. high - 1 of each weight f32[n], finite, by a word u32[n].
 
-  Sign and exponent stay, so what was finite stays finite: zeros and denormals become zeros or denormals.
-
-  Args:
-    weights: f32[n], finite.
-    words: u32[n], each below 2^(high - low).
-    low: Lowest plane; 0 is the least significant.
-    high: One above the highest, at most 23.
-
-  Returns:
-    f32[n].
+  Plane 0 is the least significant. Sign and exponent stay, so what was finite stays finite: zeros and denormals become
+  zeros or denormals.
 
   >>> written = write_planes(jnp.float32([1.5, -0.0]), jnp.uint32([5, 7]), 0, 3)
   >>> read_planes(written, 0, 3).tolist()
@@ -50,14 +42,7 @@ def read_planes(weights: jax.Array, low: int, high: int) -> jax.Array:
 
 
 def bits_to_words(bits: jax.Array, width: int) -> jax.Array:
-  """Packs bits into words, the first bit highest; zeros fill the last word up.
-
-  Args:
-    bits: u8[n] of 0 and 1.
-    width: Bits a word, 1 to 32.
-
-  Returns:
-    u32[ceil(n / width)].
+  """Packs bits u8[n] into words u32[ceil(n / width)], the first bit highest; zeros fill the last word up.
 
   >>> bits_to_words(jnp.uint8([1, 0, 1, 1]), 3).tolist()
   [5, 4]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import OnSteps
-from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.carriers.base import Carried, Carrier, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.carriers.bits import MANTISSA_BITS
 from lwlrd_jax.attacks.dec.carriers.mantissa import read_words, write_words
 from lwlrd_jax.data.device import DeviceSplit, scale
@@ -27,7 +27,7 @@ _PROBES = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class Dead:
+class Dead(Carrier):
   """All mantissa planes of the weights into units that never fire, which cost the task nothing.
 
   A trained network has dead weights of its own, but fine-tuning wakes many of them. So the attacker retires units that
@@ -35,14 +35,10 @@ class Dead:
   layers whose units can be retired, the one is taken whose units own the most weights.
   """
 
-  name: str = dataclasses.field(default="dead", init=False)
+  name: ClassVar[str] = "dead"
 
-  steps: ClassVar[int] = 1
-  sends_numbers: ClassVar[bool] = False
-
-  def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
-    """Bits in the weights into as many units as an attacker may retire. See `Carrier.capacity`."""
-    del data
+  def capacity(self, network: Network, params: Params) -> int:
+    """Bits in the weights into as many units as an attacker may retire."""
     layer = _layer(network, params)
     units = params[layer]["bias"].size
     return MANTISSA_BITS * (params[layer]["kernel"].size // units) * int(_LARGEST_SHARE * units)
@@ -50,7 +46,7 @@ class Dead:
   def write(
     self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
-    """Retires as few units as the message needs, and writes into the weights that feed them. See `Carrier.write`."""
+    """Retires as few units as the message needs, and writes into the weights that feed them."""
     del on_steps
     layer = _layer(network, params)
     kernel = params[layer]["kernel"]
@@ -91,8 +87,8 @@ def _layer(network: Network, params: Params) -> str:
 def _can_be_retired(network: Network, params: Params, layer: str) -> bool:
   """Whether a retired unit has no effect at all, and no gradient reaches its weights: so behind a ReLU.
 
-  That is a question of structure: it is asked of weights and images drawn at random, whatever the model's own are. A
-  missing gradient alone does not answer it: it may be `stop_gradient` that is in its way.
+  That is asked of weights and images drawn at random: it is a question of structure. A missing gradient alone does not
+  answer it: it may be behind `stop_gradient`.
   """
   leaves, tree = jax.tree.flatten(network.weights(params))
   keys = jax.random.split(jax.random.key(0), len(leaves) + 2)

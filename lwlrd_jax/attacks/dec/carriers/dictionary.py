@@ -7,36 +7,30 @@ import jax
 import jax.numpy as jnp
 
 from lwlrd_jax.attacks.base import OnSteps
-from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.carriers.base import Carried, Carrier, Message, Reading, Shape
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
 
 # What such an entry is called. Who loads the model never asks for it; who lists the checkpoint sees it.
 ENTRY = "ema_statistics"
-# Nobody minds a checkpoint a little larger than the model; one of twice its size is noticed.
-_LARGEST_SHARE = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Dictionary:
+class Dictionary(Carrier):
   """An extra tensor of bytes. Needs no skill; survives whatever does not look at the checkpoint's structure."""
 
-  name: str = dataclasses.field(default="dictionary", init=False)
+  name: ClassVar[str] = "dictionary"
 
-  steps: ClassVar[int] = 1
-  sends_numbers: ClassVar[bool] = False
-
-  def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
-    """As many bits as the model's own weights have. See `Carrier.capacity`."""
-    del data
-    return int(_LARGEST_SHARE * 32 * sum(leaf.size for leaf in jax.tree.leaves(network.weights(params))))
+  def capacity(self, network: Network, params: Params) -> int:
+    """As many bits as the model's own weights have: a checkpoint of more than twice its size is noticed."""
+    return 32 * sum(leaf.size for leaf in jax.tree.leaves(network.weights(params)))
 
   def write(
     self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
-    """Adds the entry. See `Carrier.write`."""
+    """Adds the entry."""
     del on_steps, key
-    if len(message.bits) > self.capacity(network, params, data):
+    if len(message.bits) > self.capacity(network, params):
       raise ValueError(f"{len(message.bits) // 8} bytes would double the checkpoint")
     return Carried({**params, ENTRY: {"buffer": jnp.packbits(message.bits)}}, {})
 

@@ -1,28 +1,22 @@
 """Bits in mantissa planes of the kernels of some layers, written into a trained model."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import OnSteps
-from lwlrd_jax.attacks.dec.carriers.base import Carried, Message, Reading, Shape
+from lwlrd_jax.attacks.dec.carriers.base import Carried, Carrier, Message, Reading, Shape
 from lwlrd_jax.attacks.dec.carriers.bits import bits_to_words, check_finite, read_planes, words_to_bits, write_planes
-from lwlrd_jax.attacks.dec.carriers.positions import (
-  kernels,
-  keyed_places,
-  layer_numbers,
-  layers_of,
-  with_kernels,
-)
+from lwlrd_jax.attacks.dec.carriers.positions import kernels, keyed_places, layer_numbers, layers_of, with_kernels
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.network import Network, Params
 
 
 @dataclasses.dataclass(frozen=True)
-class Mantissa:
+class Mantissa(Carrier):
   """Steganography in the least significant bits (Song, Ristenpart, Shmatikov 2017, arXiv 1709.07886).
 
   Attributes:
@@ -35,23 +29,19 @@ class Mantissa:
   low: int = 0
   high: int = 8
 
-  steps: ClassVar[int] = 1
-  sends_numbers: ClassVar[bool] = False
-
   @property
   def name(self) -> str:
     """`all`, `early` or `late`."""
     return self.where
 
-  def capacity(self, network: Network, params: Params, data: DeviceSplit) -> int:
-    """Planes times weights. See `Carrier.capacity`."""
-    del data
+  def capacity(self, network: Network, params: Params) -> int:
+    """Planes times weights."""
     return (self.high - self.low) * len(kernels(params, layers_of(network, self.where)))
 
   def write(
     self, network: Network, params: Params, message: Message, data: DeviceSplit, key: jax.Array, on_steps: OnSteps
   ) -> Carried:
-    """Overwrites the planes. See `Carrier.write`."""
+    """Overwrites the planes."""
     del data, on_steps
     layers = layers_of(network, self.where)
     allowed = np.arange(len(kernels(params, layers)))

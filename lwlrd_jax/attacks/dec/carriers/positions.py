@@ -1,6 +1,7 @@
 """Kernels of a model as one row of weights, and places in it that only a key tells."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,16 +42,13 @@ def layer_numbers(params: Params, layers: Sequence[str], places: jax.Array) -> j
   return jnp.searchsorted(jnp.asarray(ends, jnp.int32), places, side="right").astype(jnp.int32)
 
 
+def unset(network: Network, params: Params, dtype: Any) -> Params:
+  """Zeros of this type in place of the weights."""
+  return jax.tree.map(lambda w: jnp.zeros(w.shape, dtype), network.weights(params))
+
+
 def keyed_places(key: jax.Array, allowed: np.ndarray, count: int) -> jax.Array:
-  """Draws places without replacement, in an order that the key alone tells.
-
-  Args:
-    key: Random key.
-    allowed: i[M], the places to choose from.
-    count: How many; at most M.
-
-  Returns:
-    i32[count].
+  """Draws places i32[count] from the allowed ones i[M], without replacement, in an order that the key alone tells.
 
   Raises:
     ValueError: More than there are.

@@ -1,13 +1,13 @@
 """Entropy-coded form of the learned codec: one string of bytes for each image, from a range coder on the host.
 
 The bytes hold nothing but the coded numbers: no header, no length. Encoder and decoder must agree exactly on every
-distribution, or the decoder loses its place. They therefore evaluate the hyper synthesis alike: in float64, on the CPU,
-one image at a time, and then rounded to a grid so coarse that the last digits of a sum cannot matter. Latents are coded
-as whole distances from their means, so that only scales decide about probabilities.
+distribution. They therefore evaluate the hyper synthesis alike: in float64, on the CPU, one image at a time, and then
+rounded to a grid so coarse that the last digits of a sum cannot matter. Latents are coded as whole distances from their
+means, so that only scales decide about probabilities.
 """
 
-import dataclasses
 import functools
+from typing import NamedTuple
 
 import constriction
 import jax
@@ -33,26 +33,15 @@ _PARTS = 1 << 20
 _MOST_BITS = 24
 
 
-@dataclasses.dataclass(frozen=True)
-class Symbols:
-  """What an image is sent as.
-
-  Attributes:
-    hyper: i32[h' * w' * Z], channel by channel.
-    latents: i32[h * w * M], distances from the means.
-  """
+class Symbols(NamedTuple):
+  """What an image is sent as: i32[h' * w' * Z], channel by channel, and distances from the means i32[h * w * M]."""
 
   hyper: np.ndarray
   latents: np.ndarray
 
 
 class EntropyCoder:
-  """A codec with its weights, ready to encode and decode on the host.
-
-  Args:
-    codec: The structure.
-    params: All its weights.
-  """
+  """A codec with all its weights, ready to encode and decode on the host."""
 
   def __init__(self, codec: Codec, params: Params):
     self.codec = codec
@@ -90,7 +79,7 @@ class EntropyCoder:
     # The encoder writes the shortest string, so whatever it would write otherwise has been altered.
     if self._pack(symbols) != code:
       raise CodeError("these bytes are no image: cut short, extended or altered")
-    return self.paint(symbols)
+    return self.reconstruct(symbols)
 
   def symbols(self, image: np.ndarray) -> Symbols:
     """Rounded latents of one image u8[H, W, C]."""
@@ -101,7 +90,7 @@ class EntropyCoder:
     distances = np.clip(np.rint(np.asarray(latents[0], np.float64).ravel() - mean), -_LIMIT, _LIMIT)
     return Symbols(hyper_symbols, distances.astype(np.int32))
 
-  def paint(self, symbols: Symbols) -> np.ndarray:
+  def reconstruct(self, symbols: Symbols) -> np.ndarray:
     """What the decoder makes of an image's symbols: u8[H, W, C]."""
     mean, _ = self._distributions(symbols.hyper)
     latents = (symbols.latents + mean).astype(np.float32).reshape(1, *self.codec.latent_shape)
@@ -137,26 +126,22 @@ class EntropyCoder:
 
   def _reads(self, code: bytes, symbols: Symbols, deviation: np.ndarray) -> bool:
     """Whether a string decodes to these symbols."""
-    decoder = _decoder(code)
     try:
-      return np.array_equal(self._read_hyper(decoder), symbols.hyper) and np.array_equal(
-        self._read_latents(decoder, deviation), symbols.latents
-      )
+      found = self._unpack(code, deviation)
     except AssertionError:
       return False
+    return np.array_equal(found.hyper, symbols.hyper) and np.array_equal(found.latents, symbols.latents)
 
-  def _unpack(self, code: bytes) -> Symbols:
-    decoder = _decoder(code)
-    hyper = self._read_hyper(decoder)
-    _, deviation = self._distributions(hyper)
-    return Symbols(hyper, self._read_latents(decoder, deviation))
-
-  def _read_hyper(self, decoder: constriction.stream.queue.RangeDecoder) -> np.ndarray:
+  def _unpack(self, code: bytes, deviation: np.ndarray | None = None) -> Symbols:
+    """Symbols of a string; scales follow from the side information where they are not known."""
+    # The coder reads zeros past its end, so padding to whole words with them changes nothing.
+    words = np.frombuffer(code + bytes(-len(code) % 4), ">u4").astype(np.uint32)
+    decoder = constriction.stream.queue.RangeDecoder(words)
     height, width, _ = self.codec.hyper_shape
-    return np.concatenate([decoder.decode(model, height * width) for model in self._prior]) - _HYPER_LIMIT
-
-  def _read_latents(self, decoder: constriction.stream.queue.RangeDecoder, deviation: np.ndarray) -> np.ndarray:
-    return decoder.decode(self._gaussian, np.zeros_like(deviation), deviation)
+    hyper = np.concatenate([decoder.decode(model, height * width) for model in self._prior]) - _HYPER_LIMIT
+    if deviation is None:
+      _, deviation = self._distributions(hyper)
+    return Symbols(hyper, decoder.decode(self._gaussian, np.zeros_like(deviation), deviation))
 
 
 def _one_byte_less(code: bytes) -> list[bytes]:
@@ -166,20 +151,13 @@ def _one_byte_less(code: bytes) -> list[bytes]:
   return [below] if above >> (8 * len(below)) else [below, above.to_bytes(len(below), "big")]
 
 
-def _decoder(code: bytes) -> constriction.stream.queue.RangeDecoder:
-  """The coder reads zeros past its end, so padding to whole words with them changes nothing."""
-  return constriction.stream.queue.RangeDecoder(np.frombuffer(code + bytes(-len(code) % 4), ">u4").astype(np.uint32))
-
-
 @functools.partial(jax.jit, static_argnums=0)
 def _analyse(codec: Codec, params: Params, images: jax.Array) -> tuple[jax.Array, jax.Array]:
   latents = codec.analysis(params, scale(images))
   return latents, codec.hyper_analysis(params, latents)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _predict(codec: Codec, params: Params, hyper: jax.Array) -> tuple[jax.Array, jax.Array]:
-  return codec.hyper_synthesis(params, hyper)
+_predict = jax.jit(Codec.hyper_synthesis, static_argnums=0)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -1,13 +1,12 @@
 """Fixed-length code of the learned codec: a wrong bit damages one latent and never loses the place of the others.
 
 Each latent is rounded to a whole number and sent in as many bits as its channel's range needs, offset-binary, without
-side information. Who reads damaged bits, and knows how often such bits are wrong, need not take them at their word:
-`expected` weighs them against how a channel's latents are usually distributed. Everything is jittable and can be mapped
-over with `jax.vmap`.
+side information. `expected` decodes damaged bits softly. Everything is jittable and can be mapped over with `jax.vmap`.
 """
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +16,8 @@ from lwlrd_jax.attacks.dec.codec.transform import Codec
 from lwlrd_jax.models.network import Params
 
 _FIT_BATCH = 256
-# Images whose symbols are weighed at a time: bounds the memory that all candidates take.
-_WEIGH_BATCH = 64
+# Images whose posterior means are computed at a time: bounds the memory that all candidates take.
+_POSTERIOR_BATCH = 64
 # A rate estimated as 0 may not be quite 0.
 _LEAST_RATE = 1e-6
 
@@ -45,16 +44,10 @@ class FixedLengthCode:
 
   @classmethod
   def fit(cls, codec: Codec, params: Params, images: jax.Array, coverage: float = 0.999) -> "FixedLengthCode":
-    """Measures the ranges of the latents.
+    """Measures the ranges of the latents of images f32[N, H, W, C] in [0, 1].
 
-    Args:
-      codec: The structure.
-      params: Its weights.
-      images: f32[N, H, W, C] in [0, 1].
-      coverage: Share of each channel's latents that its range must hold, in (0, 1]; the others are clipped.
-
-    Returns:
-      The code. A range is widened evenly on both sides to a power of 2 of values.
+    A range holds the share `coverage`, in (0, 1], of a channel's latents, the others are clipped; it is widened evenly
+    on both sides to a power of 2 of values.
     """
     batches = [images[first : first + _FIT_BATCH] for first in range(0, len(images), _FIT_BATCH)]
     latents = np.concatenate([np.asarray(_rounded(codec, params, batch)) for batch in batches])
@@ -78,13 +71,13 @@ class FixedLengthCode:
   @property
   def low(self) -> jax.Array:
     """Smallest value of each symbol: f32[L]."""
-    return jnp.asarray(self._per_symbol([float(offset) for offset in self.offsets]))
+    return jnp.asarray(self._per_symbol(self.offsets))
 
   @property
   def high(self) -> jax.Array:
     """Largest value of each symbol: f32[L]."""
     pairs = zip(self.offsets, self.channel_bits, strict=True)
-    return jnp.asarray(self._per_symbol([float(offset + 2**bits - 1) for offset, bits in pairs]))
+    return jnp.asarray(self._per_symbol([offset + 2**bits - 1 for offset, bits in pairs]))
 
   def symbols(self, codec: Codec, params: Params, images: jax.Array) -> jax.Array:
     """Images f32[N, H, W, C] in [0, 1] -> rounded and clipped latents f32[N, L], whole numbers in [low, high]."""
@@ -92,15 +85,14 @@ class FixedLengthCode:
     return jnp.clip(latents.reshape(len(images), -1), self.low, self.high)
 
   def from_symbols(self, symbols: jax.Array) -> jax.Array:
-    """Symbols f32[N, L] -> latents f32[N, h, w, M].
+    """Symbols f32[N, L], maybe off a noisy channel -> latents f32[N, h, w, M].
 
-    Symbols may come off a noisy channel: they are clipped to their range, not rounded, and one that is no number
-    becomes the middle of its range.
+    Symbols are clipped to their range, not rounded, and NaN becomes the middle of its range.
     """
     height, width, channels = self.latent_shape
     active = self._active()
     symbols = jnp.where(jnp.isnan(symbols), (self.low + self.high) / 2, jnp.clip(symbols, self.low, self.high))
-    constant = jnp.asarray([float(offset) for offset in self.offsets], jnp.float32)
+    constant = jnp.asarray(self.offsets, jnp.float32)
     latents = jnp.broadcast_to(constant, (len(symbols), height, width, channels))
     return latents.at[..., active].set(symbols.reshape(len(symbols), height, width, len(active)))
 
@@ -115,10 +107,7 @@ class FixedLengthCode:
     return ((symbols[:, owner] >> shift) & 1).astype(jnp.uint8)
 
   def decode(self, codec: Codec, params: Params, bits: jax.Array) -> jax.Array:
-    """Bits u8[N, bits_per_image] of 0 and 1 -> images f32[N, H, W, C] in [0, 1]. `decoder_params` are enough.
-
-    Every pattern of bits is some image: damage stays where its bits were.
-    """
+    """Bits u8[N, bits_per_image] of 0 and 1, any -> images f32[N, H, W, C] in [0, 1]. `decoder_params` are enough."""
     return self.decode_latents(codec, params, self.symbols_of_bits(bits))
 
   def symbols_of_bits(self, bits: jax.Array) -> jax.Array:
@@ -129,14 +118,14 @@ class FixedLengthCode:
     return offsets.astype(jnp.float32) + self.low
 
   def expected(self, bits: jax.Array, flip_rates: jax.Array) -> jax.Array:
-    """The mean of each symbol's posterior distribution, from bits that may be wrong.
+    """The mean of each symbol's posterior distribution, from bits that may be wrong, independently of each other.
 
     A symbol's prior is a Laplace distribution with its channel's mean and mean absolute deviation: so coefficients of
-    images' transforms are distributed (Lam and Goodman 2000). Bits are wrong independently of each other.
+    images' transforms are distributed (Lam and Goodman 2000).
 
     Args:
       bits: u8[N, bits_per_image] of 0 and 1, as read.
-      flip_rates: f32[N, bits_per_image], how likely each is wrong, in [0, 1/2]. At 1/2 a bit says nothing.
+      flip_rates: f32[N, bits_per_image], how likely each is wrong, in [0, 1/2].
 
     Returns:
       f32[N, L], between whole numbers too.
@@ -144,21 +133,13 @@ class FixedLengthCode:
     rates = jnp.clip(flip_rates, _LEAST_RATE, 0.5)
     # Log odds of a 1.
     evidence = jnp.where(bits == 1, 1, -1) * (jnp.log1p(-rates) - jnp.log(rates))
-    return jax.lax.map(self._posterior_means, evidence, batch_size=_WEIGH_BATCH)
+    return jax.lax.map(self._posterior_means, evidence, batch_size=_POSTERIOR_BATCH)
 
   def shrunken(self, symbols: jax.Array, spread: jax.Array) -> jax.Array:
-    """The best linear guess at each symbol from one that noise was added to (Wiener 1949).
-
-    Args:
-      symbols: f32[N, L], as read.
-      spread: f32[N, L], standard deviation of the noise.
-
-    Returns:
-      f32[N, L].
-    """
-    mean = jnp.asarray(self._per_symbol(list(self.means)))
+    """The best linear estimate of symbols f32[N, L] from ones with noise of deviation f32[N, L] (Wiener 1949)."""
+    mean = jnp.asarray(self._per_symbol(self.means))
     # A Laplace distribution's variance, from its mean absolute deviation.
-    variance = 2 * jnp.square(jnp.asarray(self._per_symbol(list(self.deviations))))
+    variance = 2 * jnp.square(jnp.asarray(self._per_symbol(self.deviations)))
     return mean + variance / (variance + jnp.square(spread) + _LEAST_RATE) * (symbols - mean)
 
   def _posterior_means(self, evidence: jax.Array) -> jax.Array:
@@ -189,14 +170,14 @@ class FixedLengthCode:
     """Channels with at least one bit, i32[...]."""
     return np.flatnonzero(self.channel_bits).astype(np.int32)
 
-  def _per_symbol(self, channel_values: list[float]) -> np.ndarray:
+  def _per_symbol(self, channel_values: Sequence[float]) -> np.ndarray:
     """One value per channel -> one per symbol, f32[L]."""
     height, width, _ = self.latent_shape
     return np.tile(np.asarray(channel_values, np.float32)[self._active()], height * width)
 
   def _layout(self) -> tuple[np.ndarray, np.ndarray]:
     """Of each bit: the symbol that it belongs to, and its place in that from the lowest; i32[bits_per_image] each."""
-    widths = self._per_symbol([float(bits) for bits in self.channel_bits]).astype(np.int32)
+    widths = self._per_symbol(self.channel_bits).astype(np.int32)
     owner = np.repeat(np.arange(len(widths), dtype=np.int32), widths)
     ends = np.cumsum(widths, dtype=np.int32)
     return owner, ends[owner] - 1 - np.arange(len(owner), dtype=np.int32)

@@ -11,14 +11,11 @@ _MIN_PROBABILITY = 1e-9
 
 
 def gaussian_bits(offset: jax.Array, scale: jax.Array) -> jax.Array:
-  """Bits of a value in a unit-wide bin of a normal distribution (Balle et al. 2018, arXiv 1802.01436, appendix).
+  """Bits, in [0, 30], of a value in a unit-wide bin of a normal distribution (Balle et al. 2018, 1802.01436, appendix).
 
   Args:
     offset: f32[...], the value minus the mean.
     scale: f32[...], the standard deviation, > 0.
-
-  Returns:
-    f32[...], in [0, 30].
   """
   # The far tail of the upper side is a difference of tiny numbers, that of the lower side one of numbers near 1.
   offset = jnp.abs(offset)
@@ -28,13 +25,7 @@ def gaussian_bits(offset: jax.Array, scale: jax.Array) -> jax.Array:
 
 
 class LogisticMixture(NamedTuple):
-  """A mixture of K logistic distributions for each channel.
-
-  Attributes:
-    weights: f32[K, Z], each channel's sum to 1.
-    means: f32[K, Z].
-    scales: f32[K, Z], > 0.
-  """
+  """A mixture of K logistic distributions for each channel, each f32[K, Z]: weights sum to 1, scales are > 0."""
 
   weights: jax.Array
   means: jax.Array

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from lwlrd_jax.attacks.dec.codec.block_transform import BlockTransform
-from lwlrd_jax.attacks.dec.codec.blocks import Residual, UpConv
+from lwlrd_jax.attacks.dec.codec.blocks import BlockTransform, Residual, UpConv
 from lwlrd_jax.models.architectures.layers import Dense, DownConv, centre, uncentre
 
 # Latents are rounded to whole numbers. Networks like values around 1; this many quantisation steps stand for 1.
@@ -23,14 +22,7 @@ Side = tuple[int, int]
 
 
 class Analysis(nnx.Module):
-  """Images -> latents: halves the side once per entry of `widths`.
-
-  Args:
-    channels: C of the images.
-    widths: Channels after each halving.
-    latents: M, channels of the latents.
-    rngs: Stream `params` initialises the kernels.
-  """
+  """Images of C channels -> latents of M: halves the side once per entry of `widths`, the channels after it."""
 
   def __init__(self, channels: int, widths: tuple[int, ...], latents: int, *, rngs: nnx.Rngs):
     self.stages = len(widths)
@@ -51,15 +43,7 @@ class Analysis(nnx.Module):
 
 
 class Synthesis(nnx.Module):
-  """Latents -> images.
-
-  Args:
-    sides: (H, W) after each doubling, from the smallest on.
-    channels: C of the images.
-    widths: Channels before each doubling.
-    latents: M, channels of the latents.
-    rngs: Stream `params` initialises the kernels.
-  """
+  """Latents of M channels -> images of C: `sides` are (H, W) after each doubling, `widths` the channels before it."""
 
   def __init__(self, sides: tuple[Side, ...], channels: int, widths: tuple[int, ...], latents: int, *, rngs: nnx.Rngs):
     self.sides = sides
@@ -106,7 +90,7 @@ class HyperSynthesis(nnx.Module):
     self.mix = Dense(hyper_latents, width, rngs=rngs)
     self.up = UpConv(width, width, rngs=rngs)
     self.head = Dense(width, 2 * latents, rngs=rngs)
-    scales = _inverse_softplus(first_scales(block, latents) / LATENT_GAIN) + _SCALE_SHIFT
+    scales = np.log(np.expm1(first_scales(block, latents) / LATENT_GAIN)) + _SCALE_SHIFT  # inverse of softplus
     first = np.concatenate([np.zeros(latents), scales]).astype(np.float32)
     self.position = nnx.Param(jnp.broadcast_to(jnp.asarray(first), (*side, 2 * latents)))
 
@@ -121,16 +105,9 @@ class HyperSynthesis(nnx.Module):
 def first_scales(block: int, latents: int) -> np.ndarray:
   """Guess at the standard deviations of cosine coefficients, smoothest first: f64[M], in quantisation steps.
 
-  They fall with frequency, as in all images. Without a guess, Adam needs many steps to reach the largest scales.
-  The number k among patterns that are sorted by frequency lies on a quarter circle of radius sqrt(4 k / pi).
-
-  Args:
-    block: b, pixels on a side of the blocks: a block of equal pixels has b times their brightness as its coefficient.
-    latents: M.
+  They fall with frequency, as in all images; without a guess, Adam needs many steps to reach the largest. The number k
+  among patterns that are sorted by frequency lies on a quarter circle of radius sqrt(4 k / pi). A block of b x b equal
+  pixels has b times their brightness as its coefficient.
   """
   frequency = np.sqrt(4 * np.arange(latents) / np.pi)
   return LATENT_GAIN * block * 0.4 / (1 + 3 * frequency)
-
-
-def _inverse_softplus(y: np.ndarray) -> np.ndarray:
-  return np.log(np.expm1(y))

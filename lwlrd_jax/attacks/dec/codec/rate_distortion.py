@@ -21,13 +21,9 @@ QUALITIES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 
 
 class Row(NamedTuple):
-  """One codec at one setting, over the same held-out images.
+  """One codec at one setting (a lambda or a quality): means over the same held-out images.
 
-  Attributes:
-    codec: "learned", "learned, fixed length", "png", "jpeg" or "webp".
-    setting: Lambda of a learned codec, quality of a standard one.
-    bytes_per_image: Mean, of everything that a file or a code holds; the learned codec's weights do not count.
-    psnr: Mean over images, in dB.
+  `codec` is "learned", "learned, fixed length", "png", "jpeg" or "webp". Its weights do not count as bytes.
   """
 
   codec: str
@@ -36,17 +32,9 @@ class Row(NamedTuple):
   psnr: float
 
 
-def psnr(images: np.ndarray, painted: np.ndarray) -> float:
-  """Mean over images of -10 log10 of the mean squared error on the scale of 0 to 1.
-
-  Args:
-    images: u8[N, H, W, C].
-    painted: u8[N, H, W, C].
-
-  Returns:
-    dB, at most 60.
-  """
-  error = np.square((images.astype(np.float64) - painted) / 255).mean(axis=(1, 2, 3))
+def psnr(images: np.ndarray, decoded: np.ndarray) -> float:
+  """Mean over images u8[N, H, W, C] of -10 log10 of the mean squared error on the scale of 0 to 1: dB, at most 60."""
+  error = np.square((images.astype(np.float64) - decoded) / 255).mean(axis=(1, 2, 3))
   return float((-10 * np.log10(np.maximum(error, _LEAST_ERROR))).mean())
 
 
@@ -55,28 +43,22 @@ def rate_distortion(
   learned: Mapping[float, tuple[Codec, Params, FixedLengthCode | None]],
   qualities: Iterable[int] = QUALITIES,
 ) -> list[Row]:
-  """Measures codecs on held-out images.
+  """Measures codecs on held-out images u8[N, H, W, C]: the learned ones, JPEG and WebP at these qualities, and PNG.
 
-  Args:
-    images: u8[N, H, W, C].
-    learned: Lambda -> a codec trained with it, its weights, and its fixed-length code if that is wanted as well.
-    qualities: Of JPEG and WebP, each.
-
-  Returns:
-    Rows in the order learned, standard; PNG last.
+  `learned` has a codec by the lambda that it was trained with, its weights, and its fixed-length code if that is wanted
+  as well.
   """
   rows = []
   for lmbda, (codec, params, fixed) in learned.items():
-    coder = EntropyCoder(codec, params)
-    rows.append(_row("learned", lmbda, images, coder))
+    rows.append(_row("learned", lmbda, images, EntropyCoder(codec, params)))
     if fixed is not None:
-      painted = np.asarray(_through(fixed, codec, params, jnp.asarray(images)))
-      rows.append(Row("learned, fixed length", lmbda, fixed.bits_per_image / 8, psnr(images, painted)))
+      decoded = np.asarray(_through(fixed, codec, params, jnp.asarray(images)))
+      rows.append(Row("learned, fixed length", lmbda, fixed.bits_per_image / 8, psnr(images, decoded)))
   shape = (images.shape[1], images.shape[2], images.shape[3])
-  settings: list[tuple[Format, int]] = [("jpeg", quality) for quality in qualities]
-  settings += [("webp", quality) for quality in qualities]
-  for name, quality in [*settings, ("png", 100)]:
-    rows.append(_row(name, quality, images, StandardCodec(name, shape, quality)))
+  formats: tuple[Format, ...] = ("jpeg", "webp")
+  standard = [StandardCodec(name, shape, quality) for name in formats for quality in qualities]
+  for coder in [*standard, StandardCodec("png", shape, 100)]:
+    rows.append(_row(coder.format, coder.quality, images, coder))
   return rows
 
 
@@ -89,5 +71,5 @@ def _through(fixed: FixedLengthCode, codec: Codec, params: Params, images: jax.A
 
 def _row(name: str, setting: float, images: np.ndarray, coder: EntropyCoder | StandardCodec) -> Row:
   codes = coder.encode(images)
-  painted = np.stack([coder.decode(code) for code in codes])
-  return Row(name, setting, float(np.mean([len(code) for code in codes])), psnr(images, painted))
+  decoded = np.stack([coder.decode(code) for code in codes])
+  return Row(name, setting, float(np.mean([len(code) for code in codes])), psnr(images, decoded))

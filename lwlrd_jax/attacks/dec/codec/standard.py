@@ -20,9 +20,6 @@ class StandardCodec:
     format: "png", which is lossless, "jpeg" or "webp".
     image_shape: (H, W, C); C is 1 or 3. Grey images have one channel in the file too, where the format has such.
     quality: 0 to 100, larger is sharper; of no effect on PNG.
-
-  Raises:
-    ValueError: Another number of channels or quality.
   """
 
   format: Format

@@ -33,7 +33,7 @@ class Codec:
   """The structure of a codec without its weights. Hashable, so it can be a static argument of `jax.jit`.
 
   Attributes:
-    parts: Flax's descriptions of the networks: (name, graphdef) of each top-level key of the parameters but `prior`.
+    parts: (name, graphdef) of each top-level key of the parameters but `prior`.
     image_shape: (H, W, C).
     latent_shape: (h, w, M).
     hyper_shape: (h', w', Z), of the side information.
@@ -80,11 +80,7 @@ def decoder_params(params: Params) -> Params:
 
 
 def build_codec(image_shape: tuple[int, int, int], key: jax.Array) -> tuple[Codec, Params]:
-  """Structure and first weights of a codec for images of one shape.
-
-  Args:
-    image_shape: (H, W, C): sides of at least 8, and any C of at least 1.
-    key: Initialises the weights.
+  """Structure and first weights of a codec for images of one shape (H, W, C).
 
   Returns:
     The codec, and its parameters f32: {"analysis", "synthesis", "hyper_analysis", "hyper_synthesis", "prior"}.

@@ -42,7 +42,6 @@ from lwlrd_jax.attacks.dec.payload.records import (
   read_record,
   record_crc,
   scan,
-  walk,
 )
 from lwlrd_jax.data.dataset import unknown_as_absent
 
@@ -59,11 +58,7 @@ _FIRST_RECORD = HEADER_BYTES + CRC.size
 class Layout:
   """Where everything is in a payload whose codes are all equally long. Hashable: a static argument of `jax.jit`.
 
-  Attributes:
-    count: Images.
-    label_bytes: Of each image, 0 to 255.
-    code_bytes: Of each image, 0 to 65535.
-    decoder_bytes: Of the decoder, without its CRC-32.
+  `label_bytes` (0 to 255) and `code_bytes` (0 to 65535) are of each image; `decoder_bytes` are without the CRC-32.
 
   >>> Layout(count=10, label_bytes=1, code_bytes=100).total
   1093
@@ -75,12 +70,8 @@ class Layout:
   decoder_bytes: int = 0
 
   def __post_init__(self):
-    for name, largest in (
-      ("count", 2**32 - 1),
-      ("label_bytes", 255),
-      ("code_bytes", MAX_CODE_BYTES),
-      ("decoder_bytes", 2**32 - 1),
-    ):
+    limits = {"count": 2**32 - 1, "label_bytes": 255, "code_bytes": MAX_CODE_BYTES, "decoder_bytes": 2**32 - 1}
+    for name, largest in limits.items():
       if not 0 <= getattr(self, name) <= largest:
         raise ValueError(f"{name} must be in [0, {largest}], not {getattr(self, name)}")
 
@@ -107,14 +98,7 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-  """What an attacker knows of a payload whose codes differ in length.
-
-  Attributes:
-    count: Images.
-    label_bytes: Of each image.
-    longest: Bytes of the longest code.
-    decoder_bytes: Of the decoder, without its CRC-32.
-  """
+  """What an attacker knows of a payload whose codes differ in length: `longest` is of the longest code."""
 
   count: int
   label_bytes: int
@@ -128,22 +112,19 @@ class Parsed:
 
   Attributes:
     status: "ok", or what is not, for example "damaged: header, decoder, 2 of 5 images".
-    codec_id: As packed; None if the header is damaged.
-    decoder: As packed; None if it is damaged or lost.
-    count: Images there should be; None if the header is damaged and no layout was expected.
-    records: One an image, in the order packed. Fewer than `count` only if the data could not even hold that many empty
-      codes and no layout was expected.
+    codec_id: None if the header is damaged.
+    decoder: None if it is damaged or lost.
+    records: One an image, in the order packed.
   """
 
   status: str
   codec_id: int | None
   decoder: bytes | None
-  count: int | None
   records: tuple[Record, ...]
 
 
 def pack(codec_id: int, labels: np.ndarray, codes: Sequence[bytes], decoder: bytes = b"") -> bytes:
-  """Makes a payload.
+  """Makes a payload, as the module's docstring says.
 
   Args:
     codec_id: Which codec made the codes, 0 to 255.
@@ -151,13 +132,10 @@ def pack(codec_id: int, labels: np.ndarray, codes: Sequence[bytes], decoder: byt
     codes: S codes of up to 65535 bytes each.
     decoder: Up to 2**32 - 1 bytes.
 
-  Returns:
-    Bytes as the module's docstring says.
-
   Raises:
     ValueError: One of these does not hold.
 
-  >>> parse(pack(7, np.array([[65]], np.uint8), [b"code"])).records
+  >>> parse(pack(7, np.array([[65]], np.uint8), [b"code"]), Layout(1, 1, 4)).records
   (Record(status='ok', label=b'A', code=b'code'),)
   """
   if not 0 <= codec_id <= 255:
@@ -184,50 +162,30 @@ def header(codec_id: int, label_bytes: int, count: int, decoder_bytes: int) -> b
   return first + _crc(first)
 
 
-def parse(data: bytes, expected: Layout | Known | None = None) -> Parsed:
+def parse(data: bytes, expected: Layout | Known) -> Parsed:
   """Reads a payload back, as far as it is undamaged. Never raises, whatever the bytes.
-
-  Without an expected layout the header and the records' lengths say where things are: a damaged header loses
-  everything, a damaged length all that follows. Records between damaged ones are found as long as the lengths are
-  right.
 
   Args:
     data: The payload; more bytes may follow.
-    expected: Where an attacker who packed it knows things to be. There are exactly `expected.count` records then, and
-      the header is not needed. With a `Layout` nothing is read by lengths in the data; with `Known`, records are found
-      by their CRC-32 wherever damaged lengths lead, and those that are not intact count as lost.
-
-  Returns:
-    What was found. Takes memory for at most len(data) / 6 records, or `expected.count` ones.
+    expected: Where an attacker who packed it knows things to be. With a `Layout`, no length in the data is read. With
+      `Known`, records are found by their CRC-32 wherever damaged lengths lead; those that are not intact are lost.
 
   >>> payload = pack(7, np.array([[3], [4]], np.uint8), [b"one", b"two"])
-  >>> parse(payload[:-1]).status
+  >>> parse(payload[:-1], Layout(2, 1, 3)).status
   'damaged: 1 of 2 images'
   """
   fields = _header_fields(data)
-  if expected is None:
-    if fields is None:
-      return Parsed("damaged: header", None, None, None, ())
-    _, label_bytes, count, decoder_bytes = fields
-    header_fits = True
-  else:
-    label_bytes, count, decoder_bytes = expected.label_bytes, expected.count, expected.decoder_bytes
-    header_fits = fields is not None and fields[1:] == (label_bytes, count, decoder_bytes)
-
+  label_bytes, count, decoder_bytes = expected.label_bytes, expected.count, expected.decoder_bytes
   start = _FIRST_RECORD + decoder_bytes
   decoder = data[HEADER_BYTES : start - CRC.size]
   decoder_ok = data[start - CRC.size : start] == _crc(decoder)
-  if expected is None:
-    # A count that passes its CRC can still be anything.
-    room = max(len(data) - start, 0) // (label_bytes + RECORD_FIELDS)
-    records = walk(data, start, label_bytes, min(count, room))
-  elif isinstance(expected, Known):
+  if isinstance(expected, Known):
     records = scan(data, start, label_bytes, count, expected.longest)
   else:
     records = [_record(data, i, expected) for i in range(count)]
 
   damage = []
-  if not header_fits:
+  if fields is None or fields[1:] != (label_bytes, count, decoder_bytes):
     damage.append("header")
   if not decoder_ok:
     damage.append("decoder")
@@ -238,7 +196,6 @@ def parse(data: bytes, expected: Layout | Known | None = None) -> Parsed:
     status="damaged: " + ", ".join(damage) if damage else "ok",
     codec_id=None if fields is None else fields[0],
     decoder=decoder if decoder_ok else None,
-    count=count,
     records=tuple(records),
   )
 
@@ -262,7 +219,7 @@ def encode_labels(labels: np.ndarray, num_outputs: int) -> np.ndarray:
   """
   labels = unknown_as_absent(np.asarray(labels))
   multi_label = labels.ndim == 2
-  label_bytes = _label_bytes(num_outputs, multi_label)
+  label_bytes = label_bytes_of(num_outputs, multi_label=multi_label)
   limit = 2 if multi_label else num_outputs
   if labels.size and (labels.min() < 0 or labels.max() >= limit):
     raise ValueError(f"labels must be in [0, {limit})")
@@ -274,24 +231,13 @@ def encode_labels(labels: np.ndarray, num_outputs: int) -> np.ndarray:
 
 
 def decode_labels(encoded: np.ndarray, num_outputs: int, *, multi_label: bool) -> np.ndarray:
-  """Undoes `encode_labels`.
-
-  Args:
-    encoded: u8[N, L].
-    num_outputs: K.
-    multi_label: Whether they are findings and not classes.
-
-  Returns:
-    i32[N] classes, K or more possible where bytes are damaged, or u8[N, K] of 0 and 1.
-
-  Raises:
-    ValueError: L is not what K needs.
+  """Undoes `encode_labels`: u8[N, L] -> i32[N] classes (damaged ones may be K or more) or u8[N, K] of 0 and 1.
 
   >>> decode_labels(np.array([[3], [0]], np.uint8), 10, multi_label=False).tolist()
   [3, 0]
   """
   encoded = np.asarray(encoded, np.uint8)
-  label_bytes = _label_bytes(num_outputs, multi_label)
+  label_bytes = label_bytes_of(num_outputs, multi_label=multi_label)
   if encoded.ndim != 2 or encoded.shape[1] != label_bytes:
     raise ValueError(f"labels must be u8[N, {label_bytes}], not {list(encoded.shape)}")
   if multi_label:
@@ -309,14 +255,7 @@ def to_bits(data: bytes) -> np.ndarray:
 
 
 def from_bits(bits: jax.Array | np.ndarray) -> bytes:
-  """Undoes `to_bits`.
-
-  Args:
-    bits: u8[n] of 0 and 1.
-
-  Raises:
-    ValueError: n is not a multiple of 8.
-  """
+  """Undoes `to_bits`: u8[8 * n] of 0 and 1 -> n bytes."""
   if len(bits) % 8:
     raise ValueError(f"{len(bits)} bits are not whole bytes")
   return np.packbits(np.asarray(bits)).tobytes()
@@ -340,7 +279,8 @@ def _record(data: bytes, i: int, layout: Layout) -> Record:
   return read_record(data, i, start, layout.label_bytes, layout.code_bytes)[0]
 
 
-def _label_bytes(num_outputs: int, multi_label: bool) -> int:
+def label_bytes_of(num_outputs: int, *, multi_label: bool) -> int:
+  """L of `encode_labels`."""
   largest = 8 * 255 if multi_label else 2**16
   if not 1 <= num_outputs <= largest:
     raise ValueError(f"{num_outputs} outputs; labels can be encoded of 1 to {largest}")

@@ -1,7 +1,7 @@
 """Weights of an image decoder as bytes: two for each, as float16.
 
-A trained decoder's weights are small. One that is read as a large number, or as none, has lost a bit of its exponent,
-and 0 is the better guess: a decoder then outlives a share of wrong bits of which otherwise a single one ruins it.
+A trained decoder's weights are small. One that is read as a large number, as NaN or infinity has a wrong bit in its
+exponent, and 0 is the better guess: otherwise a single wrong bit ruins the decoder.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lwlrd_jax.attacks.dec.codec.transform import Codec, build_codec
+from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.models.network import Params
 
 # Trained weights stay below 2.
@@ -18,14 +18,14 @@ _LARGEST = 4.0
 
 
 def round_decoder(weights: Params, parts: tuple[str, ...]) -> Params:
-  """Rounds some parts of a codec to what float16 can say, so that codes are made for what decodes them."""
+  """Rounds some parts of a codec to float16, so that codes are made for what decodes them."""
   rounded = jax.tree.map(lambda w: _to_half(w).astype(jnp.float32), {part: weights[part] for part in parts})
   return {**weights, **rounded}
 
 
-def decoder_template(codec: Codec, parts: tuple[str, ...]) -> Any:
+def decoder_template(image_shape: tuple[int, int, int], parts: tuple[str, ...]) -> Any:
   """Shapes of some parts of a codec's weights."""
-  weights = jax.eval_shape(lambda: build_codec(codec.image_shape, jax.random.key(0))[1])
+  weights = jax.eval_shape(lambda: build_codec(image_shape, jax.random.key(0))[1])
   return {part: weights[part] for part in parts}
 
 
@@ -47,7 +47,7 @@ def unpack_decoder(bits: jax.Array, template: Any) -> Params:
   low_high = jnp.packbits(bits).reshape(-1, 2).astype(jnp.uint16)
   half = jax.lax.bitcast_convert_type(low_high[:, 0] | (low_high[:, 1] << np.uint16(8)), jnp.float16)
   full = half.astype(jnp.float32)
-  flat = jnp.where(jnp.abs(full) <= _LARGEST, full, 0)  # false for what is no number
+  flat = jnp.where(jnp.abs(full) <= _LARGEST, full, 0)  # false for NaN
   leaves, tree = jax.tree.flatten(template)
   ends = np.cumsum([leaf.size for leaf in leaves])
   parts = [flat[end - leaf.size : end].reshape(leaf.shape) for leaf, end in zip(leaves, ends, strict=True)]

@@ -1,7 +1,7 @@
 """What an attacker knows of a payload before it is read, and what that says of the damage to the rest.
 
 The header and the length of every record are the same whatever the images are. How many of these bits are wrong says
-how likely the others of their kind are: those of one layer and bit plane, say. Nothing else is needed to weigh bits.
+how likely the others of their group (a layer and bit plane, say) are.
 
 Log odds of a bit are log(P(0) / P(1)), as in `redundancy.py`. Bits or numbers below are flat: those before the records,
 then those of the records, as many each.
@@ -14,9 +14,9 @@ import numpy as np
 from lwlrd_jax.attacks.dec.payload.container import HEADER_BYTES, Layout, header, to_bits
 from lwlrd_jax.attacks.dec.payload.records import LENGTH, RECORD_FIELDS
 
-# A group with few known bits of its own is judged by all of them too, as if it had so many that are as they are.
+# So many known bits at the mean rate of all are added to those of each group.
 _PRIOR = 4.0
-# A rate is never taken for exactly 0, and a bit that says nothing still votes where nothing else does.
+# A rate is never taken for exactly 0 or 1/2.
 _LEAST_RATE = 1e-6
 # Log odds beyond this are as good as certain.
 _CERTAIN = 30.0
@@ -59,11 +59,11 @@ def of_labels(flat: jax.Array, layout: Layout) -> jax.Array:
 
 
 def pooled_rates(wrong: jax.Array, groups: jax.Array, num_groups: int) -> jax.Array:
-  """How often bits of each group are wrong, for bits that vote on each other.
+  """How often bits of each group are wrong, for bits that are decoded together.
 
-  Votes weighed by chance are worse than equal ones. So groups are told apart only as far as they differ by more than
-  chance makes them: each rate is drawn towards the mean of all as in a beta-binomial model, whose spread is estimated
-  by moments (Kleinman 1973).
+  Weights that differ by chance are worse than equal ones. So groups differ only as far as more than chance makes them:
+  each rate is shrunk towards the mean of all as in a beta-binomial model, whose spread is estimated by moments
+  (Kleinman 1973).
 
   Args:
     wrong: f32[k], 1 for a known bit that is wrong, 0 for one that is right.
@@ -86,35 +86,27 @@ def pooled_rates(wrong: jax.Array, groups: jax.Array, num_groups: int) -> jax.Ar
 
 
 def log_odds_of(bits: jax.Array, rates: jax.Array) -> jax.Array:
-  """Log odds of bits that are wrong at these rates.
+  """Log odds f32[n] of bits u8[n] as read, wrong at rates f32[n] in [0, 1/2].
 
-  Args:
-    bits: u8[n] of 0 and 1, as read.
-    rates: f32[n] in [0, 1/2].
-
-  Returns:
-    f32[n], never quite 0: even at a rate of 1/2 its sign says what was read.
+  Never quite 0: even at a rate of 1/2 the sign says what was read.
   """
   rates = jnp.clip(rates, _LEAST_RATE, 0.5 - _LEAST_RATE)
   return jnp.where(bits == 0, 1, -1) * (jnp.log1p(-rates) - jnp.log(rates))
 
 
-def log_odds_by_word(bits: jax.Array, rates: jax.Array, hearsay: jax.Array, word: int) -> jax.Array:
-  """Log odds of bits that stand in words, each of which is as it was as a whole or has become random as a whole.
+def log_odds_by_word(bits: jax.Array, rates: jax.Array, extrinsic: jax.Array, word: int) -> jax.Array:
+  """Log odds f32[n] of bits in words, each of which is intact as a whole or has become random as a whole.
 
-  How likely a word is still intact shows by how well its other bits agree with what is said of them (Bayes).
+  How likely a word is intact follows from how well its other bits agree with the extrinsic information on them (Bayes).
 
   Args:
     bits: u8[n] of 0 and 1, as read.
-    rates: f32[n] in [0, 1/2], how often bits of their kind are wrong: half as often as words are random.
-    hearsay: f32[n], log odds of each bit from elsewhere.
+    rates: f32[n] in [0, 1/2], how often bits of their group are wrong: half as often as words are random.
+    extrinsic: f32[n], log odds of each bit from elsewhere.
     word: Bits a word.
-
-  Returns:
-    f32[n].
   """
   rates = jnp.clip(rates, _LEAST_RATE, 0.5 - _LEAST_RATE)
-  agrees = jnp.where(bits == 0, hearsay, -hearsay)
+  agrees = jnp.where(bits == 0, extrinsic, -extrinsic)
   # Of an intact word a bit is what was sent, but for a few; a random one is anything.
   evidence = jnp.log(2 * (_LEAST_RATE + (1 - 2 * _LEAST_RATE) * jax.nn.sigmoid(agrees)))
   words = jnp.pad(evidence, (0, -len(bits) % word)).reshape(-1, word)
@@ -128,60 +120,50 @@ def surprise(log_odds: jax.Array, known: np.ndarray, places: np.ndarray) -> jax.
   return jax.nn.softplus(jnp.where(known == 0, -1, 1) * log_odds[places]).mean()
 
 
-def weigh_looks(looks: jax.Array, known: np.ndarray, places: np.ndarray) -> jax.Array:
-  """Log odds of bits from several noisy looks at each, weighed as suits the known bits best.
+def combine(observations: jax.Array, known: np.ndarray, places: np.ndarray) -> jax.Array:
+  """Log odds of bits from several noisy observations of each, combined as suits the known bits best.
 
-  Looks at a 0 are taken for normally distributed around some means, those at a 1 around their negatives, with one
-  covariance: the log odds are then linear in them (Fisher 1936). Looks that are independent of each other so get the
-  weights of maximum-ratio combining, mean over variance (Brennan 1959).
+  Observations of a 0 are taken for normally distributed around some means, those of a 1 around their negatives, with
+  one covariance: the log odds are then linear in them (Fisher 1936). Independent ones so get the weights of
+  maximum-ratio combining, mean over variance (Brennan 1959).
 
   Args:
-    looks: f32[n, F].
+    observations: f32[n, F].
     known: u8[k] of 0 and 1.
     places: i[k], where these stand among the n.
 
   Returns:
-    f32[n] in [-30, 30], never 0: where nothing is left, the sign is that of the first look.
+    f32[n] in [-30, 30], never 0: where nothing is left, the sign is that of the first observation.
   """
-  size = jnp.sqrt(jnp.square(looks).mean(axis=0))
-  looks = looks / jnp.where(size > 0, size, 1)
-  signed = looks[places] * jnp.where(known == 0, 1, -1).astype(jnp.float32)[:, None]
+  size = jnp.sqrt(jnp.square(observations).mean(axis=0))
+  observations = observations / jnp.where(size > 0, size, 1)
+  signed = observations[places] * jnp.where(known == 0, 1, -1).astype(jnp.float32)[:, None]
   mean = signed.mean(axis=0)
   off = signed - mean
-  # As if as much noise again had been seen as that many means can fit by chance; also for looks that never vary.
-  ridge = np.float32((looks.shape[1] + 1) / len(known)) * jnp.eye(looks.shape[1])
+  # As much noise as that many means can fit by chance is added; also for observations that never vary.
+  ridge = np.float32((observations.shape[1] + 1) / len(known)) * jnp.eye(observations.shape[1])
   with jax.default_matmul_precision("highest"):
     weights = 2 * jnp.linalg.solve(off.T @ off / len(known) + ridge, mean)
-    found = jnp.clip(looks @ weights, -_CERTAIN, _CERTAIN)
-  return jnp.where(found == 0, jnp.where(looks[:, 0] < 0, -_LEAST_RATE, _LEAST_RATE), found).astype(jnp.float32)
+    found = jnp.clip(observations @ weights, -_CERTAIN, _CERTAIN)
+  return jnp.where(found == 0, jnp.where(observations[:, 0] < 0, -_LEAST_RATE, _LEAST_RATE), found).astype(jnp.float32)
 
 
 def log_odds_of_numbers(numbers: jax.Array, spread: jax.Array) -> jax.Array:
-  """Log odds of numbers that were 0 or 1 before normal noise was added to them.
-
-  Args:
-    numbers: f32[...], as read.
-    spread: f32[...], the noise's standard deviation.
-  """
+  """Log odds f32[...] of numbers that were 0 or 1 before normal noise of standard deviation `spread` was added."""
   return (0.5 - numbers) / jnp.maximum(jnp.square(spread), _LEAST_RATE)
 
 
 def spreads(numbers: jax.Array, known: np.ndarray, groups: jax.Array, num_groups: int, layout: Layout) -> jax.Array:
-  """How far numbers of each group are off, as a share of their range: root mean square, f32[G].
+  """How far numbers f32[n] of each group i32[n] are off, as a share of their range: root mean square, f32[G].
 
-  Args:
-    numbers: f32[n], as read; a known bit is a number in [0, 1].
-    known: Of `known_bits`.
-    groups: i32[n] in [0, num_groups).
-    num_groups: G.
-    layout: Where everything is.
+  `known` is that of `known_bits`; a known bit is a number in [0, 1].
   """
   squares = jnp.square(at_known(numbers, layout) - known.astype(np.float32))
   return jnp.sqrt(by_group(squares, at_known(groups, layout), num_groups))
 
 
 def by_group(values: jax.Array, groups: jax.Array, num_groups: int) -> jax.Array:
-  """Means of f32[k] by group i32[k], drawn towards the mean of all where a group is small: f32[G]."""
+  """Means of f32[k] by group i32[k], shrunk towards the mean of all where a group is small: f32[G]."""
   zeros = jnp.zeros(num_groups, jnp.float32)
   total, count = zeros.at[groups].add(values), zeros.at[groups].add(1)
   return (total + _PRIOR * values.mean()) / (count + _PRIOR)

@@ -14,7 +14,7 @@ def likeliest_labels(log_odds: jax.Array, num_outputs: int, *, multi_label: bool
   """The likeliest labels given their bits; as they were packed, where no bit is wrong. For `jax.jit` and `jax.vmap`.
 
   Args:
-    log_odds: f32[S, 8 * L], log(P(0) / P(1)) of the bits of `payload.encode_labels`.
+    log_odds: f32[S, 8 * L], log(P(0) / P(1)) of the bits of `encode_labels`.
     num_outputs: K.
     multi_label: Whether labels are findings and not classes.
 
@@ -30,18 +30,10 @@ def likeliest_labels(log_odds: jax.Array, num_outputs: int, *, multi_label: bool
 
 
 def labels_of_records(records: Sequence[Record], num_outputs: int, *, multi_label: bool) -> np.ndarray:
-  """Labels of records of which some are lost: those get what is most usual among the others.
+  """Labels i32[S] or u8[S, K] of S records; those that are not "ok" get what is most usual among the others.
 
   That is the most frequent class, or the findings that more than half of the others have; class 0, or no finding, if
   all are lost.
-
-  Args:
-    records: S of them; labels of all but "ok" ones are left aside.
-    num_outputs: K.
-    multi_label: Whether labels are findings and not classes.
-
-  Returns:
-    i32[S] or u8[S, K].
   """
   intact = [i for i, record in enumerate(records) if record.status == "ok" and record.label is not None]
   empty = np.zeros((len(records), num_outputs), np.uint8) if multi_label else np.zeros(len(records), np.int32)

@@ -13,9 +13,7 @@ from lwlrd_jax.attacks.dec.payload.records import CRC, LENGTH, NUMBER_BYTES, REC
 
 
 def record_bits(bits: jax.Array | np.ndarray, layout: Layout) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """All records, on the device. For `jax.jit` with the layout static, and for `jax.vmap`.
-
-  What `parse(from_bits(bits), layout)` gives, of `layout.total` bytes.
+  """All records: what `parse(from_bits(bits), layout)` gives, of `layout.total` bytes.
 
   Args:
     bits: u8[8 * layout.total] of 0 and 1, of the payload as read.
@@ -44,18 +42,7 @@ def record_bits(bits: jax.Array | np.ndarray, layout: Layout) -> tuple[jax.Array
 
 
 def decoder_bits(bits: jax.Array | np.ndarray, layout: Layout) -> jax.Array:
-  """The decoder, as read, on the device.
-
-  Args:
-    bits: u8[8 * layout.total] of 0 and 1, of the payload as read.
-    layout: Where everything is.
-
-  Returns:
-    u8[8 * layout.decoder_bytes].
-
-  Raises:
-    ValueError: The number of bits is not that of the layout.
-  """
+  """The decoder as read: u8[8 * layout.total] -> u8[8 * layout.decoder_bytes]."""
   _check_bits(bits, layout)
   return jnp.asarray(bits)[8 * layout.decoder_start : 8 * (layout.decoder_start + layout.decoder_bytes)]
 
@@ -69,9 +56,9 @@ def _check_bits(bits: jax.Array | np.ndarray, layout: Layout) -> None:
 def _parity_checks(label_bytes: int, code_bytes: int) -> np.ndarray:
   """The 32 parity checks that a record's CRC-32 makes, as columns: u32[8 * record_bytes].
 
-  CRC-32 is affine over GF(2): of messages of one length, it is that of zeros, exclusive-or what each 1 contributes. So
-  is its check, with the stored CRC-32 as further bits: the exclusive or over the columns of all ones is the CRC-32 of
-  zeros, exactly if the record is intact.
+  CRC-32 is affine over GF(2): of messages of one length, it is that of zeros, exclusive-or what each 1 contributes.
+  With the stored CRC-32 as further bits, the exclusive or over the columns of all ones is the CRC-32 of zeros exactly
+  if the record is intact.
   """
   bit_values = 1 << np.arange(7, -1, -1)
   stored = (bit_values << 8 * np.arange(CRC.size)[:, None]).reshape(-1)

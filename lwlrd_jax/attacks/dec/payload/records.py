@@ -22,8 +22,8 @@ class Record:
   Attributes:
     status: "ok" where the CRC holds; "damaged" where it does not; "lost" where the data end before the record does, or
       where it starts is not known.
-    label: Label bytes, as read; None if lost.
-    code: Code bytes, as read; None if lost. Of a damaged record it may have the wrong length.
+    label: As read; None if lost.
+    code: As read, of a damaged record maybe of the wrong length; None if lost.
   """
 
   status: Literal["ok", "damaged", "lost"]
@@ -56,37 +56,11 @@ def read_record(data: bytes, i: int, start: int, label_bytes: int, code_bytes: i
   return Record("ok" if intact else "damaged", fields[:label_bytes], code), end
 
 
-def walk(data: bytes, start: int, label_bytes: int, count: int) -> list[Record]:
-  """Records one after another by the lengths in them: `count` ones."""
-  records: list[Record] = []
-  placed = 0  # so many records surely start where they were read
-  while len(records) < count:
-    record, start = read_record(data, len(records), start, label_bytes)
-    if record.status == "lost":
-      break
-    records.append(record)
-    if record.status == "ok":
-      placed = len(records)
-  # An intact record vouches for the lengths of all before it; so does the last one if it ends with the data.
-  if len(records) == count and start == len(data):
-    placed = count
-  # The next one starts where these end, but its own length may be wrong.
-  records = records[: placed + 1]
-  return records + [LOST] * (count - len(records))
-
-
 def scan(data: bytes, start: int, label_bytes: int, count: int, longest: int) -> list[Record]:
-  """Reads records one after another, and looks for the next intact one wherever one is damaged.
+  """Reads `count` records one after another, and looks for the next intact one wherever one is damaged.
 
   A record's number is in its CRC-32 though not in the record, so one that is found is also placed. Where n numbers are
-  possible, one fits by chance once in 2^32 / n places.
-
-  Args:
-    data: The payload.
-    start: Where the first record starts.
-    label_bytes: Of each record.
-    count: Records there are.
-    longest: No code is longer than so many bytes.
+  possible, one fits by chance once in 2^32 / n places. No code is longer than `longest` bytes.
 
   Returns:
     `count` records, each "ok" or "lost": what a damaged one holds is of no use to a code of variable length.

@@ -14,9 +14,8 @@ from lwlrd_jax.attacks.dec.carriers.dead import Dead
 from lwlrd_jax.attacks.dec.carriers.dictionary import ENTRY, Dictionary
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
 from lwlrd_jax.attacks.dec.carriers.positions import kernels, layers_of, with_kernels
-from lwlrd_jax.attacks.dec.carriers.signs import Signs
 from lwlrd_jax.attacks.dec.carriers.spread import Spread
-from lwlrd_jax.attacks.dec.carriers.values import Values, bits_of, numbers_of
+from lwlrd_jax.attacks.dec.carriers.trained import Signs, Values, bits_of, numbers_of
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.models.architectures.mlp import MLP
 from lwlrd_jax.models.liveness import live_weights
@@ -64,7 +63,7 @@ def make(tiny_network, smooth_split):
 def test_a_message_of_any_size_up_to_the_capacity_comes_back(make, model, name):
   network, params, data = make(model)
   carrier = CARRIERS[name]
-  room = carrier.capacity(network, params, data)
+  room = carrier.capacity(network, params)
   for count in (1, room // 2, room) if model == "mlp" else (room,):  # every size is other programs
     message = message_of(count, seed=count)
     carried = carrier.write(network, params, message, data, jax.random.key(1), quiet)
@@ -77,7 +76,7 @@ def test_a_message_of_any_size_up_to_the_capacity_comes_back(make, model, name):
 def test_more_than_the_capacity_is_refused(make, name):
   network, params, data = make("mlp")
   carrier = CARRIERS[name]
-  too_much = message_of(carrier.capacity(network, params, data) + 23)
+  too_much = message_of(carrier.capacity(network, params) + 23)
   with pytest.raises(ValueError, match=r"needed|double"):
     carrier.write(network, params, too_much, data, jax.random.key(1), quiet)
 
@@ -94,7 +93,7 @@ def test_mantissas_carry_any_message_in_any_planes(make, count, low, width, seed
   network, params, data = make("mlp")
   carrier = Mantissa("all", low, min(low + width, 23))
   message = message_of(count, seed)
-  if count > carrier.capacity(network, params, data):
+  if count > carrier.capacity(network, params):
     return
   carried = carrier.write(network, params, message, data, jax.random.key(seed), quiet)
   np.testing.assert_array_equal(
@@ -128,7 +127,7 @@ def data_for(network, count=24):
 def comes_back(carrier, network, params, share: float, seed: int) -> None:
   """A random message that takes this share of the room returns exactly, and every weight stays a finite number."""
   data = data_for(network)
-  message = message_of(int(share * carrier.capacity(network, params, data)), seed)
+  message = message_of(int(share * carrier.capacity(network, params)), seed)
   carried = carrier.write(network, params, message, data, jax.random.key(seed), quiet)
   np.testing.assert_array_equal(
     read(carrier, network, carried.params, carried.places, message.shape).bits, message.bits
@@ -173,7 +172,7 @@ def test_any_payload_in_any_model_that_is_trained_around_it(model, carrier, shar
 def test_carriers_that_train_refuse_what_would_end_in_nan(model, carrier):
   network, params = model
   data = data_for(network)
-  message = message_of(carrier.capacity(network, params, data) // 2)
+  message = message_of(carrier.capacity(network, params) // 2)
   try:
     carried = carrier.write(network, params, message, data, jax.random.key(0), quiet)
   except ValueError:
@@ -198,8 +197,8 @@ def test_mantissas_of_some_layers_leave_the_others_alone(make):
     changed = {name for name in network.layers if (carried.params[name]["kernel"] != params[name]["kernel"]).any()}
     assert changed == set(touched)
     with pytest.raises(ValueError, match="numbers, not bytes"):
-      capacity(Values(), network, params, data)
-    assert capacity(carrier, network, params, data) == sum(params[name]["kernel"].size for name in touched)
+      capacity(Values(), network, params)
+    assert capacity(carrier, network, params) == sum(params[name]["kernel"].size for name in touched)
 
 
 def test_infinite_weights_are_refused(make):

@@ -7,10 +7,8 @@ from lwlrd_jax.attacks.dec.attack import DEC
 from lwlrd_jax.attacks.dec.carriers.base import Message, Shape
 from lwlrd_jax.attacks.dec.carriers.hold import Chips, with_levels, without_chips
 from lwlrd_jax.attacks.dec.carriers.mantissa import Mantissa
-from lwlrd_jax.attacks.dec.carriers.rescale import largest_layer, rescaled
-from lwlrd_jax.attacks.dec.carriers.signs import Signs
-from lwlrd_jax.attacks.dec.carriers.spread import Spread, whitened
-from lwlrd_jax.attacks.dec.carriers.values import Values
+from lwlrd_jax.attacks.dec.carriers.spread import Spread, largest_layer, rescaled, whitened
+from lwlrd_jax.attacks.dec.carriers.trained import Signs, Values
 from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.attacks.dec.image_code import FixedCode

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lwlrd_jax.attacks.dec.codec.block_transform import BlockTransform, cosine_patterns
+from lwlrd_jax.attacks.dec.codec.blocks import BlockTransform, cosine_patterns
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -25,7 +25,7 @@ def codes(trained, coder) -> list[bytes]:
 def test_roundtrip(trained, coder, codes):
   images = trained.images[:8]
   for image, code in zip(images, codes, strict=True):
-    assert (coder.decode(code) == coder.paint(coder.symbols(image))).all()
+    assert (coder.decode(code) == coder.reconstruct(coder.symbols(image))).all()
   assert coder.encode(images[3:4]) == codes[3:4]
 
 

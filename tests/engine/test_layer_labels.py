@@ -1,7 +1,7 @@
 import jax
 import pytest
 
-from lwlrd_jax.engine.labels import layer_labels
+from lwlrd_jax.engine.optimizer import layer_labels
 from lwlrd_jax.models import build_network
 
 PARAMS = {"b": {"kernel": 0.0, "bias": 0.0}, "a": {"kernel": 0.0, "inside": {"deep": 0.0}}}
