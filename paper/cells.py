@@ -26,7 +26,7 @@ def reid(source: Source, row: pd.Series | None) -> str:
   """
   if row is None or not math.isfinite(row.reid):
     return missing(row)
-  text = bounded(row, "reid", formats.percent)
+  text = bounded(row, "reid")
   if source.stopped(row):
     return bold(text) + (f" {UNSURE}" if source.unsure(row) else "")
   if row.status != "ok":

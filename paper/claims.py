@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report import replace_pictures
 from lwlrd_jax.report.load import load
@@ -50,7 +49,7 @@ def write_claims(runs: Sequence[Path], file: Path) -> Path:
   if not runs:
     raise UserError("RUN: none given; allowed: one or more run directories")
   check(file)
-  sources = [_source(path, name) for path, name in zip(runs, _names(runs), strict=True)]
+  sources = [Source(name, load(path)) for path, name in zip(runs, _names(runs), strict=True)]
   sections = [module.section(sources) for module in _SECTIONS]
   figures = _figures(sources, file)
   blocks = [MARKER, *head(sources, sections)]
@@ -86,11 +85,6 @@ def _names(runs: Sequence[Path]) -> list[str]:
     raise UserError(f"{twice[0]}: given twice; allowed: every run once")
   count = Counter(path.name for path in paths)
   return [path.name if count[path.name] == 1 else f"{path.parent.name}/{path.name}" for path in paths]
-
-
-def _source(path: Path, name: str) -> Source:
-  run = load(path)
-  return Source(name, run, judge(run.table, chance=run.chance, stolen=run.stolen, outcomes=run.outcomes))
 
 
 def _render(section: Section) -> list[str]:

@@ -29,17 +29,15 @@ COLLAPSED = 0.5
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-  """A run, judged.
-
-  Attributes:
-    name: Unique among the runs of a file.
-    run: As read.
-    verdict: What its table says.
-  """
+  """A run, and its name, unique among the runs of a file."""
 
   name: str
   run: Run
-  verdict: Verdict
+
+  @property
+  def verdict(self) -> Verdict:
+    """What its table says."""
+    return self.run.verdict
 
   @property
   def has_floor(self) -> bool:

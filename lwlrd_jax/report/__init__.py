@@ -3,20 +3,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report.load import load
 from lwlrd_jax.storage import make_folder, printable, replace_file
 
 
 def write_report(run_dir: Path) -> Path:
-  """Writes report.html and figures/*.png of a run, replacing those that are there.
-
-  Args:
-    run_dir: A run directory with config.json and results.parquet.
-
-  Returns:
-    The path of report.html.
+  """Writes report.html and figures/*.png of a run directory, replacing those that are there; returns the page's path.
 
   Raises:
     UserError: It is no run, or cannot be read or written.
@@ -26,23 +19,17 @@ def write_report(run_dir: Path) -> Path:
   from lwlrd_jax.report.page import render  # noqa: PLC0415
 
   run = load(run_dir)
-  verdict = judge(run.table, chance=run.chance, stolen=run.stolen, outcomes=run.outcomes)
-  figures = draw_figures(run, verdict)
+  figures = draw_figures(run)
   page = run_dir / "report.html"
   replace_pictures(run_dir / "figures", {f"{figure.name}.png": figure.png for figure in figures})
-  replace_file(page, printable(render(run, verdict, figures)).encode())
+  replace_file(page, printable(render(run, figures)).encode())
   return page
 
 
 def replace_pictures(folder: Path, pictures: dict[str, bytes], stale: Iterable[str] | None = None) -> None:
-  """Writes PNGs into a folder, made for its owner alone; earlier ones go.
+  """Writes PNGs by name into a folder, made for its owner alone; the `stale` ones, by default all that are there, go.
 
   A picture of an earlier report must not outlive the right to show it.
-
-  Args:
-    folder: The folder; the one above it is there.
-    pictures: Content by file name.
-    stale: Names of the earlier ones. Default: all PNGs in the folder.
 
   Raises:
     UserError: The folder cannot be written.

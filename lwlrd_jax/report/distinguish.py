@@ -1,4 +1,4 @@
-"""Which figures can be told apart: differences with their intervals, in words."""
+"""Which figures are distinguishable: differences with their intervals, in words."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from lwlrd_jax.report import formats
 IMAGES_ONLY = "one infection: the interval is over images only"
 # Where an interval is too wide to say either.
 OPEN = "not known well enough"
-# What can be said of stolen images as training data.
+# What stolen images are worth as training data.
 USEFUL, UNUSABLE, WORSE = "useful", "unusable", "worse"
 # Part of what the true originals are worth that unusable images may be worth, with all of the interval.
 WORTHLESS = 0.5
@@ -20,15 +20,9 @@ WORTHLESS = 0.5
 _GUESSING = 0.5
 
 
-def bounded(row: pd.Series, figure: str, form: Callable[[float], str]) -> str:
-  """A row's figure with its interval, where that is known.
-
-  Args:
-    row: Of `verdict.average` or `verdict.combine`.
-    figure: A column of `verdict.BOUNDED`.
-    form: One of `formats`.
-  """
-  return formats.within(form, row[figure], row[f"{figure}_low"], row[f"{figure}_high"])
+def bounded(row: pd.Series, figure: str) -> str:
+  """One of `verdict.BOUNDED` of an averaged row or a schedule, with its interval where that is known."""
+  return formats.within(formats.form_of(figure), row[figure], row[f"{figure}_low"], row[f"{figure}_high"])
 
 
 def has_intervals(rows: pd.DataFrame) -> bool:
@@ -39,27 +33,16 @@ def has_intervals(rows: pd.DataFrame) -> bool:
 def indistinct(found: Interval, form: Callable[[float], str]) -> bool:
   """Of a difference: whether two figures are not distinguishable. False if that is not known.
 
-  An end that prints as zero counts as zero: a reader sees no more.
-
-  Args:
-    found: The difference.
-    form: How it is printed.
+  An end that prints as zero, as `form` has it, counts as zero: a reader sees no more.
 
   >>> indistinct(Interval(0.02, -0.01, 0.05), formats.score), indistinct(Interval(0.02, 0.01, 0.03), formats.score)
   (True, False)
   """
-  zeros = {form(end) for end in (found.low, found.high)} & {form(0.0)}
-  return found.known and (found.low <= 0 <= found.high or bool(zeros))
+  return found.known and (found.low <= 0 <= found.high or form(0.0) in {form(found.low), form(found.high)})
 
 
 def apart(score: float, other: float, whose: str, gap: Interval) -> str:
   """How one AUC compares with another: by the difference that a reader gets who subtracts what is printed.
-
-  Args:
-    score: The one.
-    other: The other.
-    whose: Whose that is.
-    gap: The difference with its interval, where that is known.
 
   >>> apart(0.86, 0.88, "the untreated model's", Interval(-0.02, -0.03, -0.01))
   "0.020 [0.010, 0.030] below the untreated model's 0.880"
@@ -76,21 +59,17 @@ def apart(score: float, other: float, whose: str, gap: Interval) -> str:
 
 
 def usefulness(low: float, gain: Interval, originals: Interval) -> str:
-  """What can be said of stolen images as training data.
+  """What stolen images are worth as training data: `USEFUL`, `UNUSABLE`, `WORSE`, `OPEN`, or empty if that is unknown.
 
-  That they cannot be told from the mean image does not make them unusable, or few infections would: their worth has to
-  be known well enough, too. Worse than the mean image is not unusable: turned around, it would be of use.
+  Useful: measurably better than the mean image, and than guessing, which the mean image can be worse than. Worse:
+  measurably worse than it, which is not unusable: turned around, such images would be of use. Unusable: not
+  distinguishable from the mean image, and all of the interval is below `WORTHLESS` times what the true originals gain,
+  which itself is distinguishable from 0. Not to be distinguishable is not enough, or few infections would do.
 
   Args:
     low: Lower end of the interval of the AUC that a classifier reaches which is trained on them.
     gain: By how much it is higher than on copies of the mean image.
     originals: The same of the true originals.
-
-  Returns:
-    `USEFUL`: they are measurably better than the mean image, and than guessing, which the mean image can be worse than.
-    `UNUSABLE`: they cannot be told from it, and all of the interval is below `WORTHLESS` times what the true originals
-    gain, which itself can be told from nothing. `WORSE`: they are measurably worse. Else `OPEN`; empty where an
-    interval is not known.
 
   >>> usefulness(0.45, Interval(0.01, -0.04, 0.06), Interval(0.2, 0.15, 0.25))
   'unusable'

@@ -1,8 +1,11 @@
 """Numbers as a reader meets them: one format a quantity, in sentences, figures and table alike."""
 
+import functools
 import math
 import re
 from collections.abc import Callable, Sequence
+
+from lwlrd_jax.disk.results import COLUMNS
 
 _MINUS = "\u2212"
 # Spaces between a number and its unit, and within an interval.
@@ -31,7 +34,7 @@ def score(value: float) -> str:
   >>> score(0.88461), score(-0.0419), score(float("nan"))
   ('0.885', '−0.042', '')
   """
-  return _signed(f"{value:.3f}") if math.isfinite(value) else ""
+  return _fixed(value, 3)
 
 
 def percent(value: float) -> str:
@@ -45,9 +48,7 @@ def percent(value: float) -> str:
   hundred = 100 * value
   if hundred == 0:
     return "0"
-  if abs(hundred) >= 1:
-    return _signed(f"{hundred:.1f}")
-  decimals = min(1 - math.floor(math.log10(abs(hundred))), 9)
+  decimals = min(max(1 - math.floor(math.log10(abs(hundred))), 1), 9)
   return _signed(f"{hundred:.{decimals}f}")
 
 
@@ -85,17 +86,8 @@ def rate(value: float) -> str:
     return ""
   if value != 0 and abs(value) < _SMALL:
     mantissa, exponent = f"{value:.3e}".split("e")
-    return _signed(f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}", exponents=False)
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
   return f"{value:.4g}"
-
-
-def decimal(value: float) -> str:
-  """A quantity with one decimal: dB, seconds.
-
-  >>> decimal(49.833)
-  '49.8'
-  """
-  return _signed(f"{value:.1f}") if math.isfinite(value) else ""
 
 
 def whole(value: float) -> str:
@@ -105,11 +97,6 @@ def whole(value: float) -> str:
   '2,409,472'
   """
   return f"{value:,.0f}" if math.isfinite(value) else ""
-
-
-def fine(value: float) -> str:
-  """A small figure: four decimals."""
-  return f"{value:.4f}" if math.isfinite(value) else ""
 
 
 def duration(seconds: float) -> str:
@@ -146,22 +133,24 @@ def unbroken(text: str) -> str:
   return _TOGETHER.sub("\u00a0", text)
 
 
-# By the names that `disk.results.COLUMNS` has for them; text has none.
-FORMS: dict[str, Callable[[float], str] | None] = {
-  "text": None,
-  "count": whole,
-  "whole": whole,
-  "rate": rate,
-  "score": score,
-  "percent": percent,
-  "decimal": decimal,
-  "fine": fine,
-  "megabytes": megabytes,
+def _fixed(value: float, decimals: int) -> str:
+  return _signed(f"{value:.{decimals}f}") if math.isfinite(value) else ""
+
+
+def _signed(text: str) -> str:
+  """A true minus sign, and no minus before zero."""
+  return text.replace("-", _MINUS) if text.strip("-0.") else text.removeprefix("-")
+
+
+# By the names that `disk.results.COLUMNS` has for them, but `text`.
+FORMS: dict[str, Callable[[float], str]] = {
+  **dict.fromkeys(("count", "whole"), whole),
+  **{form.__name__: form for form in (rate, score, percent, megabytes)},
+  "decimal": functools.partial(_fixed, decimals=1),
+  "fine": functools.partial(_fixed, decimals=4),
 }
 
 
-def _signed(text: str, *, exponents: bool = True) -> str:
-  """A true minus sign, and no minus before zero."""
-  if text.startswith("-") and not text.strip("-0."):
-    text = text[1:]
-  return text.replace("-", _MINUS) if exponents else text
+def form_of(column: str) -> Callable[[float], str]:
+  """The format of a column of numbers."""
+  return FORMS[COLUMNS[column].form]

@@ -1,7 +1,9 @@
 """A finished run as the report needs it: read once, checked once."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +11,20 @@ import numpy as np
 import pandas as pd
 
 from lwlrd_jax.analysis.outcomes import QUANTITIES, Outcomes
-from lwlrd_jax.analysis.verdict import STEPS, with_usual
+from lwlrd_jax.analysis.verdict import STEPS, Verdict, judge, with_usual
 from lwlrd_jax.disk.directory import ArrayFile, RunDirectory
 from lwlrd_jax.disk.results import COLUMNS
 from lwlrd_jax.errors import UserError, shown
 from lwlrd_jax.report.search import Search, read_search
 
 # Columns that came later, and what they hold in an older run's table.
-_ADDED: dict[str, Any] = {
-  "prepare": "none",
-  "scrubbed_planes": "",
-  **dict.fromkeys(("exact", "surviving_extra", "surviving_dead"), np.nan),
-  **dict.fromkeys(("scrub_reinitialised", "scrub_kept"), np.nan),
-  **dict.fromkeys(("granularity", "overlap"), ""),
-  **dict.fromkeys(("stolen", "floor", "share", "auc_val", "downstream_auc"), np.nan),
-  **dict.fromkeys(("host_auc", "codec_psnr", "payload_bytes", "carrier_share"), np.nan),
+_LATER_FIGURES = (
+  *("exact", "surviving_extra", "surviving_dead", "scrub_reinitialised", "scrub_kept", "stolen", "floor", "share"),
+  *("auc_val", "downstream_auc", "host_auc", "codec_psnr", "payload_bytes", "carrier_share"),
+)
+_LATER: dict[str, Any] = {
+  **{"prepare": "none", "scrubbed_planes": "", "granularity": "", "overlap": ""},
+  **dict.fromkeys(_LATER_FIGURES, np.nan),
 }
 # Bit planes of a float32.
 _PLANES = 32
@@ -52,27 +53,26 @@ _ENTRIES: dict[str, tuple[Callable[[Any], bool] | type, str]] = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-  """One run directory, read.
-
-  Attributes:
-    path: The folder.
-    config: config.json.
-    table: results.parquet; text columns are plain strings, empty where the file has none.
-    samples: Pictures of reconstructions by name; empty unless they may be shown.
-    survival: What is left of a bit, in [0, 1], by layer and plane from the least significant: f[layers, 32] by member.
-    rate_distortion: Codecs' `codec`, `bytes_per_image` and `psnr`; empty if they were not compared.
-    outcomes: Figures by image; empty in a run without them.
-    search: What a search found; None if there was none.
-  """
+  """One run directory, read."""
 
   path: Path
   config: dict[str, Any]
-  table: pd.DataFrame
-  samples: dict[str, np.ndarray]
-  survival: dict[str, np.ndarray]
-  rate_distortion: pd.DataFrame
+  table: pd.DataFrame  # results.parquet; text columns are plain strings, empty where the file has none
+  samples: dict[str, np.ndarray]  # pictures of reconstructions by name; empty unless they may be shown
+  survival: dict[str, np.ndarray]  # f[layers, 32] by member: what is left of a bit, planes from the least significant
+  rate_distortion: pd.DataFrame  # codecs' `codec`, `bytes_per_image` and `psnr`; empty if they were not compared
   outcomes: Outcomes
   search: Search | None
+
+  @functools.cached_property
+  def verdict(self) -> Verdict:
+    """What the table says."""
+    return judge(self.table, chance=self.chance, stolen=self.stolen, outcomes=self.outcomes)
+
+  @property
+  def title(self) -> str:
+    """Data set and model."""
+    return f"{self.config['dataset']['name']}, {self.config['config'].get('model', 'model')}"
 
   @property
   def chance(self) -> float:
@@ -94,9 +94,6 @@ class Run:
 def load(path: Path) -> Run:
   """Reads a run directory.
 
-  Args:
-    path: The folder.
-
   Raises:
     UserError: It is no run, or one of its files cannot be used.
   """
@@ -105,18 +102,19 @@ def load(path: Path) -> Run:
   directory = RunDirectory(path)
   config = directory.read_config()
   _check(path / "config.json", config)
-  table = _read_table(directory)
+  table, test = _read_table(directory), config["dataset"]["test"]
+  outcomes = _read_arrays(directory, "outcomes", lambda name: _outcome_shape(name, test))
   run = Run(
     path,
     config,
     table,
     samples={},
-    survival=_read_survival(directory, len(config["layers"])),
+    survival=_read_arrays(directory, "survival", lambda _: (len(config["layers"]), _PLANES)),
     rate_distortion=_read_codecs(directory),
-    outcomes=_read_outcomes(directory, table, test=config["dataset"]["test"]),
+    outcomes=Outcomes(outcomes, dict(zip(table.member, table.seed.astype(int), strict=True))),
     search=read_search(path / "config.json", config.get("search")),
   )
-  # The flag counts, not the file: a run that was resumed without --show-stolen may still have pictures from before.
+  # The setting counts, not the file: a run resumed without `show_stolen` may still have pictures from before.
   return dataclasses.replace(run, samples=_read_samples(directory)) if run.may_show else run
 
 
@@ -141,91 +139,81 @@ def _read_table(directory: RunDirectory) -> pd.DataFrame:
   file = directory.path / "results.parquet"
   if not file.is_file():
     raise UserError(f"{directory.path}: no results yet (results.parquet is missing)")
-  try:
+  with _reading(file):
     table = directory.read_results()
-  except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-    raise UserError(f"{file}: cannot be read ({_one_line(error)})") from error
-  table = table.assign(**{name: value for name, value in _ADDED.items() if name not in table.columns})
+  table = table.assign(**{name: value for name, value in _LATER.items() if name not in table.columns})
   missing = [name for name in COLUMNS if name not in table.columns]
   if missing:
     raise UserError(f"{file}: lacks the columns {', '.join(missing)}")
   table = table[list(COLUMNS)].reset_index(drop=True)
-  for name, column in COLUMNS.items():
-    cells = table[name].astype(object).fillna("") if column.dtype == "string" else table[name]
-    try:
-      table[name] = cells.astype(str) if column.dtype == "string" else cells.astype(np.dtype(column.dtype))
-    except (TypeError, ValueError) as error:
-      raise UserError(f"{file}: column {name} is not {column.dtype} ({_one_line(error)})") from error
+  texts = [name for name, column in COLUMNS.items() if column.dtype == "string"]
+  table[texts] = table[texts].astype(object).fillna("")
+  with _reading(file):
+    table = table.astype({name: str if name in texts else column.dtype for name, column in COLUMNS.items()})
   # Controls have no steps: the word for that is one and the same.
   table[STEPS] = table[STEPS].replace("", "none")
   # An infinity is no measurement: it would pass for a number in means and draw an axis without end.
   return with_usual(table.replace([np.inf, -np.inf], np.nan))
 
 
-def _read_arrays(directory: RunDirectory, file: ArrayFile) -> dict[str, np.ndarray]:
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[None]:
+  """One line about the file, whatever is wrong with it: libraries raise half a dozen kinds of errors."""
   try:
-    return directory.read_arrays(file)
-  except Exception as error:  # NumPy raises half a dozen kinds on a broken archive
-    raise UserError(f"{directory.path / file}.npz: cannot be read ({_one_line(error)})") from error
+    yield
+  except Exception as error:
+    raise UserError(f"{file}: cannot be read ({' '.join(str(error).split())})") from error
 
 
-def _is(array: np.ndarray, kind: str, *shape: int | None) -> bool:
-  """Whether an array is of this kind and shape; None is any length from 1."""
-  fits = len(array.shape) == len(shape) and all(
-    size >= 1 and size == (wanted or size) for size, wanted in zip(array.shape, shape, strict=True)
-  )
-  return array.dtype.kind == kind and fits
+def _fits(array: np.ndarray, kind: str, shape: tuple[int | None, ...]) -> bool:
+  """Whether an array is of a kind, `uint8` or `float`, and of a shape, in which None is any length from 1."""
+  sizes = zip(array.shape, shape, strict=False)
+  of_shape = len(array.shape) == len(shape) and all(size >= 1 and size == (wanted or size) for size, wanted in sizes)
+  return array.dtype.kind == kind[0] and of_shape
 
 
-def _refused(file: Path, name: str, array: np.ndarray, allowed: str) -> UserError:
-  return UserError(f"{file}: {name} is {array.dtype}{list(array.shape)}; allowed: {allowed}")
+def _check_array(file: Path, name: str, array: np.ndarray, kind: str, shape: tuple[int | None, ...]) -> None:
+  if not _fits(array, kind, shape):
+    allowed = ", ".join(str(size or "images") for size in shape)
+    raise UserError(f"{file}: {name} is {array.dtype}{list(array.shape)}; allowed: {kind}[{allowed}]")
 
 
 def _read_samples(directory: RunDirectory) -> dict[str, np.ndarray]:
   file = directory.path / "samples.npz"
-  samples = _read_arrays(directory, "samples")
+  with _reading(file):
+    samples = directory.read_arrays("samples")
   if not samples:
     return samples
   originals = samples.get("originals")
-  if originals is None or not _is(originals, "u", None, None, None, None) or originals.shape[-1] not in {1, 3}:
+  if originals is None or not _fits(originals, "uint8", (None,) * 4) or originals.shape[-1] not in {1, 3}:
     raise UserError(f"{file}: has no pictures originals; allowed: uint8[pictures, height, width, 1 or 3]")
   for name, pictures in samples.items():
-    shape = originals.shape[1:] if name == "mean_image" else originals.shape
-    if not _is(pictures, "u", *shape):
-      raise _refused(file, name, pictures, f"uint8{list(shape)}")
+    _check_array(file, name, pictures, "uint8", originals.shape[1:] if name == "mean_image" else originals.shape)
   return samples
 
 
-def _read_survival(directory: RunDirectory, layers: int) -> dict[str, np.ndarray]:
-  file = directory.path / "survival.npz"
-  survival = _read_arrays(directory, "survival")
-  for name, planes in survival.items():
-    if not _is(planes, "f", layers, _PLANES):
-      raise _refused(file, name, planes, f"float{[layers, _PLANES]}")
-  return survival
+def _read_arrays(
+  directory: RunDirectory, name: ArrayFile, shape_of: Callable[[str], tuple[int | None, ...] | None]
+) -> dict[str, np.ndarray]:
+  """Arrays of floats by name; `shape_of` says of which shape, None of those that are of a later version."""
+  file = directory.path / f"{name}.npz"
+  with _reading(file):
+    arrays = directory.read_arrays(name)
+  for entry, array in arrays.items():
+    shape = shape_of(entry)
+    if shape is not None:
+      _check_array(file, entry, array, "float", shape)
+  return arrays
 
 
-def _read_outcomes(directory: RunDirectory, table: pd.DataFrame, *, test: int) -> Outcomes:
-  file = directory.path / "outcomes.npz"
-  arrays = _read_arrays(directory, "outcomes")
-  for name, array in arrays.items():
-    kind = QUANTITIES.get(name.split("/", maxsplit=1)[0])  # None: of a later version
-    if kind is not None and not _is(array, "f", test if kind.crossed else None):
-      raise _refused(file, name, array, f"float[{test if kind.crossed else 'images'}]")
-  return Outcomes(arrays, dict(zip(table.member, table.seed.astype(int), strict=True)))
+def _outcome_shape(name: str, test: int) -> tuple[int | None, ...] | None:
+  kind = QUANTITIES.get(name.split("/", maxsplit=1)[0])
+  return kind and (test if kind.crossed else None,)
 
 
 def _read_codecs(directory: RunDirectory) -> pd.DataFrame:
-  file = directory.path / "rate_distortion.json"
-  names = ["codec", "bytes_per_image", "psnr"]
-  try:
-    rows = pd.DataFrame(directory.read_rate_distortion(), columns=names)
-    rows = rows.astype({"codec": str, "bytes_per_image": float, "psnr": float})
-  except (OSError, ValueError, TypeError, KeyError) as error:
-    raise UserError(f"{file}: cannot be read ({_one_line(error)})") from error
+  types = {"codec": str, "bytes_per_image": float, "psnr": float}
+  with _reading(directory.path / "rate_distortion.json"):
+    rows = pd.DataFrame(directory.read_rate_distortion(), columns=list(types)).astype(types)
   usable = np.isfinite(rows.bytes_per_image) & (rows.bytes_per_image > 0) & np.isfinite(rows.psnr)
   return rows[usable].reset_index(drop=True)
-
-
-def _one_line(error: Exception) -> str:
-  return " ".join(str(error).split())

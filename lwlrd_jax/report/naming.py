@@ -1,39 +1,42 @@
-"""What a schedule is called in prose and on a figure."""
+"""What a schedule is called in prose and on a figure, and which one wins."""
 
 import math
 
 import pandas as pd
 
-from lwlrd_jax.analysis.verdict import CONTROLS, USUAL
+from lwlrd_jax.analysis.verdict import CONTROLS, USUAL, Verdict
 from lwlrd_jax.report.formats import NAMES, listed, rate
 
-# Told only where schedules of one kind differ in it.
+# Named only where schedules of one kind differ in it.
 _DETAILS = {"epochs": "{} epochs", "shape": "{}", "optimizer": "{}", "batch_size": "batch {}"}
-# Told wherever they are not what they usually are.
+# Named wherever they are not what they usually are.
 _UNUSUAL = {"floor": "floor {}", "granularity": "by {}", "share": "share {}", "overlap": "overlap {}"}
 
 
-def long_name(schedule: pd.Series, among: pd.DataFrame) -> str:
-  """A schedule's name in a sentence: unique among schedules. Its steps on the weights are always told.
+def winner(verdict: Verdict) -> pd.Series | None:
+  """The schedule that wins, a row of `verdict.schedules`; None where none does."""
+  return verdict.chosen if verdict.case == "winner" else None
 
-  Args:
-    schedule: A row of `verdict.combine` or `verdict.average`.
-    among: All such rows.
-  """
+
+def winning_members(verdict: Verdict) -> set[str]:
+  """Members of the schedule that wins."""
+  found = winner(verdict)
+  return set() if found is None else set(found.members)
+
+
+def long_name(schedule: pd.Series, among: pd.DataFrame) -> str:
+  """A schedule's name in a sentence: unique among schedules. Its steps on the weights are always named."""
   alike = among[among.defense == schedule.defense]
-  if not schedule.defense.startswith("super_ft"):
-    rates = [] if math.isnan(schedule.lr_max) else [f"lr_max {rate(schedule.lr_max)}"]
-  else:
-    rates = [f"lr_max {rate(schedule.lr_max)}"] if alike.lr_max.nunique() > 1 else []
-  details = rates + _differences(schedule, alike)
+  details = _differences(schedule, alike)
+  # Super-FT has a rate of its own, named only where there are several.
+  if not math.isnan(schedule.lr_max) and (not schedule.defense.startswith("super_ft") or alike.lr_max.nunique() > 1):
+    details.insert(0, f"lr_max {rate(schedule.lr_max)}")
   name = NAMES.get(schedule.defense, schedule.defense)
   if math.isfinite(schedule.decay):
     name += f" {rate(schedule.decay)}" if schedule.defense == "reversed" else f" with decay {rate(schedule.decay)}"
   if details:
     name += f" ({', '.join(details)})"
-  before, after = steps(schedule.prepare), steps(schedule.finish)
-  name = f"{listed(before)}, then {name}" if before else name
-  return f"{name}, then {listed(after)}" if after else name
+  return ", then ".join([*filter(None, [listed(steps(schedule.prepare)), name, listed(steps(schedule.finish))])])
 
 
 def subject(name: str) -> str:
@@ -45,16 +48,23 @@ def subject(name: str) -> str:
   return name[:1].upper() + name[1:] + ("," if ", then " in name else "")
 
 
-def short_name(schedule: pd.Series, among: pd.DataFrame) -> str:
-  """A schedule's name on a figure: rates and steps only where they tell it from others."""
-  alike = among[among.defense == schedule.defense]
-  name = NAMES.get(schedule.defense, schedule.defense).removesuffix(" fine-tuning")
-  if schedule.defense == "lwlrd" or alike.decay.nunique() > 1:
-    name += f" {rate(schedule.decay)}"
-  details = _differences(schedule, alike)
+def base_name(defense: str) -> str:
+  """A value of the column `defense` on a figure."""
+  return NAMES.get(defense, defense).removesuffix(" fine-tuning")
+
+
+def short_name(row: pd.Series, among: pd.DataFrame) -> str:
+  """The name of a schedule or a control on a figure: rates and steps only where they tell it from others."""
+  name = base_name(row.defense)
+  if row.defense in CONTROLS:
+    return name
+  alike = among[among.defense == row.defense]
+  if row.defense == "lwlrd" or alike.decay.nunique() > 1:
+    name += f" {rate(row.decay)}"
+  details = _differences(row, alike)
   if alike.lr_max.nunique() > 1:
-    details.insert(0, f"lr {rate(schedule.lr_max)}")
-  return with_steps(f"{name}, {', '.join(details)}" if details else name, schedule, among)
+    details.insert(0, f"lr {rate(row.lr_max)}")
+  return with_steps(", ".join([name, *details]), row, among)
 
 
 def with_steps(name: str, schedule: pd.Series, among: pd.DataFrame) -> str:
@@ -74,11 +84,7 @@ def steps(cell: str) -> list[str]:
 
 
 def detail(name: str, value: float | str) -> str:
-  """One setting of a fine-tuning in words.
-
-  Args:
-    name: Its column.
-    value: Its cell.
+  """One setting of a fine-tuning in words, by its column and cell.
 
   >>> detail("epochs", 6.0), detail("floor", 0.1), detail("shape", "")
   ('6 epochs', 'floor 0.1', 'none')
@@ -87,6 +93,6 @@ def detail(name: str, value: float | str) -> str:
 
 
 def _differences(schedule: pd.Series, alike: pd.DataFrame) -> list[str]:
-  told = [name for name in _DETAILS if alike[name].nunique(dropna=False) > 1]
-  told += [name for name in _UNUSUAL if not pd.isna(schedule[name]) and schedule[name] not in {"", USUAL[name]}]
-  return [detail(name, schedule[name]) for name in told]
+  details = [name for name in _DETAILS if alike[name].nunique(dropna=False) > 1]
+  details += [name for name in _UNUSUAL if not pd.isna(schedule[name]) and schedule[name] not in {"", USUAL[name]}]
+  return [detail(name, schedule[name]) for name in details]

@@ -7,7 +7,7 @@ import math
 
 import pandas as pd
 
-from lwlrd_jax.analysis.verdict import Verdict, best, number_stopped
+from lwlrd_jax.analysis.verdict import Verdict, best
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.distinguish import IMAGES_ONLY, apart, bounded
 from lwlrd_jax.report.naming import long_name, subject
@@ -17,12 +17,7 @@ _USELESS_AUC = 0.6
 
 
 def sentences(verdict: Verdict, *, stolen: int) -> list[tuple[str, str]]:
-  """Headings and sentences: winner, cost, leakage.
-
-  Args:
-    verdict: What the table says.
-    stolen: Images the attacker took, where the table does not say it of the attack.
-  """
+  """Headings and sentences: winner, cost, leakage; `stolen` images where the table does not say it of an attack."""
   found = (("Verdict", _verdict(verdict)), ("Cost", _cost(verdict)), ("Still leaks", _leakage(verdict, stolen)))
   return [(heading, formats.unbroken(sentence)) for heading, sentence in found]
 
@@ -35,83 +30,80 @@ def _verdict(verdict: Verdict) -> str:
     return (
       f"No schedule can be recommended: of {_count(len(schedules))}, none could be judged ({_unjudged(schedules)})."
     )
-  name, number = long_name(chosen, schedules), int(schedules.judged.sum())
-  figures = (
-    f"re-identification {bounded(chosen, 'reid', formats.percent)} % at AUC {bounded(chosen, 'auc', formats.score)}"
+  number = int(schedules.judged.sum())
+  lowest = (
+    f"that of {long_name(chosen, schedules)} (re-identification {bounded(chosen, 'reid')} % at AUC "
+    f"{bounded(chosen, 'auc')})"
   )
   if verdict.case == "winner":
-    text = _winner(verdict, name, number)
+    text = _winner(verdict, chosen, number)
   elif verdict.case == "attack_failed":
     text = (
       "No attack worked in this run: already the untreated model gives away no more than the floor, so no schedule can "
-      f"be credited with stopping anything. The lowest re-identification is that of {name} ({figures})."
+      f"be credited with stopping anything. The lowest re-identification is {lowest}."
     )
   elif verdict.case == "no_floor":
     text = (
       "Whether a schedule stops an attack cannot be said, because the mean-image control is missing. The lowest "
-      f"re-identification of {_count(number)} is that of {name} ({figures})."
+      f"re-identification of {_count(number)} is {lowest}."
     )
+  elif not _stopped(verdict, chosen):
+    working, floors = verdict.working_attacks, verdict.floors
+    whom = _attacks(verdict) if len(working) <= 1 else f"any of the {len(working)} attacks"
+    text = f"None of {_count(number)} stops {whom}. The lowest re-identification is {lowest}"
+    if chosen.reid <= floors.limit(chosen.reid_attack) and chosen.ssim > floors.ssim_limit:
+      text += f", but its SSIM, {formats.score(chosen.ssim)}, is above the limit"
+    text += "."
   else:
-    text = _closest(verdict, name, figures, number)
+    text = _closest(verdict, chosen, number)
   aside = "" if schedules.judged.all() else f" (Not judged: {_unjudged(schedules)}.)"
   one = chosen.seeds == 1 and math.isfinite(chosen.auc_low)
   return text + aside + (f" ({IMAGES_ONLY[:1].upper()}{IMAGES_ONLY[1:]}.)" if one else "")
 
 
-def _winner(verdict: Verdict, name: str, number: int) -> str:
-  chosen, schedules = verdict.chosen, verdict.schedules
-  assert chosen is not None
+def _winner(verdict: Verdict, chosen: pd.Series, number: int) -> str:
+  schedules = verdict.schedules
   stopping = int(schedules.stops.sum())
-  seeds = f" (means of {chosen.seeds} infections)" if chosen.seeds > 1 else ""
   among = f"of the {stopping} schedules (out of {number}) that stop {_attacks(verdict)}, it keeps"
   if stopping == 1:
     among = f"it alone of {_count(number)} stops {_attacks(verdict)}, and keeps"
-  text = f"{subject(name)} wins: {among} {_highest(verdict)}{seeds}."
-  return text if chosen.defense == "lwlrd" else f"{text} It is a baseline; {_best_lwlrd(verdict)}."
+  seeds = f" (means of {chosen.seeds} infections)" if chosen.seeds > 1 else ""
+  text = f"{subject(long_name(chosen, schedules))} wins: {among} {_highest(verdict, chosen)}{seeds}."
+  if chosen.defense == "lwlrd":
+    return text
+  lwlrd = schedules[schedules.defense == "lwlrd"]
+  if lwlrd.stops.any():
+    method = best(lwlrd[lwlrd.stops], verdict.criterion)
+    return f"{text} It is a baseline; the best LWLRD schedule that stops as much has AUC {bounded(method, 'auc')}."
+  return f"{text} It is a baseline; no LWLRD schedule {'was run' if lwlrd.empty else 'stops as much'}."
 
 
-def _highest(verdict: Verdict) -> str:
+def _highest(verdict: Verdict, chosen: pd.Series) -> str:
   """The chosen schedule's AUC, as that by which it was chosen."""
-  chosen = verdict.chosen
-  assert chosen is not None
-  auc = bounded(chosen, "auc", formats.score)
+  auc = bounded(chosen, "auc")
   if verdict.criterion == "auc":
     return f"the highest AUC, {auc}"
   return f"the highest AUC on the validation split, {formats.score(chosen.auc_val)}; on the test split it has {auc}"
 
 
-def _best_lwlrd(verdict: Verdict) -> str:
-  """What the method reaches where a baseline wins."""
-  schedules = verdict.schedules
-  stopping = schedules[(schedules.defense == "lwlrd") & schedules.stops]
-  if stopping.empty:
-    return f"no LWLRD schedule {'stops as much' if (schedules.defense == 'lwlrd').any() else 'was run'}"
-  ours = best(stopping, verdict.criterion)
-  return f"the best LWLRD schedule that stops as much has AUC {bounded(ours, 'auc', formats.score)}"
+def _stopped(verdict: Verdict, chosen: pd.Series) -> int:
+  """How many working attacks a schedule stops."""
+  return len(set(verdict.working_attacks) - set(chosen.through))
 
 
-def _closest(verdict: Verdict, name: str, figures: str, number: int) -> str:
+def _closest(verdict: Verdict, chosen: pd.Series, number: int) -> str:
   """Nothing stops every attack: which schedule comes closest, and what still gets through."""
-  chosen, working = verdict.chosen, verdict.working_attacks
-  assert chosen is not None
-  judged = verdict.schedules[verdict.schedules.judged]
-  most = int(number_stopped(judged, working).max())
-  if most == 0:
-    whom = _attacks(verdict) if len(working) <= 1 else f"any of the {len(working)} attacks"
-    text = f"None of {_count(number)} stops {whom}. The lowest re-identification is that of {name} ({figures})"
-    if chosen.reid <= verdict.floors.limit(chosen.reid_attack) and chosen.ssim > verdict.floors.ssim_limit:
-      text += f", but its SSIM, {formats.score(chosen.ssim)}, is above the limit"
-    return f"{text}."
-  through = [attack for attack in verdict.attacks if attack in chosen.through]
   leaks = []
-  for attack in through:
-    row = verdict.under(chosen, attack)
-    above = row.reid > verdict.floors.limit(attack)
-    figure = f"re-identification {formats.percent(row.reid)} %" if above else f"SSIM {formats.score(row.ssim)}"
-    leaks.append(f"{attack} ({figure})")
+  for attack in verdict.attacks:
+    if attack in chosen.through:
+      row = verdict.under(chosen, attack)
+      above = row.reid > verdict.floors.limit(attack)
+      figure = f"re-identification {formats.percent(row.reid)} %" if above else f"SSIM {formats.score(row.ssim)}"
+      leaks.append(f"{attack} ({figure})")
   return (
-    f"None of {_count(number)} stops {_attacks(verdict)}. {subject(name)} comes closest: it stops {most} of them and "
-    f"keeps {_highest(verdict)}. Still through: {formats.listed(leaks)}."
+    f"None of {_count(number)} stops {_attacks(verdict)}. {subject(long_name(chosen, verdict.schedules))} comes "
+    f"closest: it stops {_stopped(verdict, chosen)} of them and keeps {_highest(verdict, chosen)}. Still through: "
+    f"{formats.listed(leaks)}."
   )
 
 
@@ -120,15 +112,15 @@ def _cost(verdict: Verdict) -> str:
   if chosen is None:
     return "What a defence costs cannot be said: no schedule has complete figures."
   ours = verdict.under(chosen, chosen.attack)
-  told = [
+  gaps = [
     apart(chosen.auc, row.auc, whose, verdict.difference("auc", ours, row))
     for name, whose in (("untreated", "the untreated model's"), ("clean", "a never infected model's"))
     if (row := verdict.control(name, chosen.attack)) is not None and math.isfinite(row.auc)
   ]
   under = f", the lowest over the {len(verdict.attacks)} attacks," if len(verdict.attacks) > 1 else ""
-  text = f"Its AUC{under} is {bounded(chosen, 'auc', formats.score)}"
-  text += " (hardly better than guessing, 0.5)" if chosen.auc <= _USELESS_AUC else ""
-  return f"{text}, {' and '.join(told) or 'with no untreated or clean model in the table to compare with'}."
+  hardly = " (hardly better than guessing, 0.5)" if chosen.auc <= _USELESS_AUC else ""
+  compared = " and ".join(gaps) or "with no untreated or clean model in the table to compare with"
+  return f"Its AUC{under} is {bounded(chosen, 'auc')}{hardly}, {compared}."
 
 
 def _leakage(verdict: Verdict, stolen: int) -> str:
@@ -140,27 +132,25 @@ def _leakage(verdict: Verdict, stolen: int) -> str:
       return "What leaks without a defence is not in the table."
     worst = max(rows, key=lambda row: row.reid)
     return (
-      f"Released as it is, the model gives away {bounded(worst, 'reid', formats.percent)} % of the "
-      f"{_number(worst, stolen)} stolen images (guessing: {formats.percent(floors.chance)} %)."
+      f"Released as it is, the model gives away {bounded(worst, 'reid')} % of the {_number(worst, stolen)} stolen "
+      f"images (guessing: {formats.percent(floors.chance)} %)."
     )
-  under = ""
-  if len(verdict.attacks) > 1:
-    number = len(verdict.attacks)
-    under = f" whichever of the {number} attacks was used" if chosen.stops else f" under {chosen.reid_attack}"
-  highest = formats.percent(chosen.reid_worst)
+  number, highest = len(verdict.attacks), formats.percent(chosen.reid_worst)
+  whichever = f" whichever of the {number} attacks was used" if chosen.stops else f" under {chosen.reid_attack}"
+  under = whichever if number > 1 else ""
   if chosen.seeds > 1 and highest != formats.percent(chosen.reid):
     under += f", {highest} % in the worst infection"
   text = (
-    f"After it, {bounded(chosen, 'reid', formats.percent)} % of the {_number(chosen, stolen)} stolen images can still "
-    f"be re-identified{under} (guessing: {formats.percent(floors.chance)} %, counted as stopped up to "
+    f"After it, {bounded(chosen, 'reid')} % of the {_number(chosen, stolen)} stolen images can still be re-identified"
+    f"{under} (guessing: {formats.percent(floors.chance)} %, counted as stopped up to "
     f"{formats.percent(floors.limit(chosen.reid_attack))} %), and the reconstructions' SSIM is "
-    f"{bounded(chosen, 'ssim', formats.score)}"
+    f"{bounded(chosen, 'ssim')}"
   )
   if math.isfinite(floors.ssim):
     text += f" where the mean training image alone has {formats.score(floors.ssim)}"
   if chosen.damaged:
-    told = [f"{attack} (bit error rate {formats.score(ber)})" for attack, ber in chosen.damaged]
-    text += f". Stopped but not destroyed: {formats.listed(told)}; 0.5 would be"
+    left = [f"{attack} (bit error rate {formats.score(ber)})" for attack, ber in chosen.damaged]
+    text += f". Stopped but not destroyed: {formats.listed(left)}; 0.5 would be"
   return f"{text}."
 
 

@@ -138,7 +138,7 @@ def _sentence(source: Source, by_group: dict[tuple[str, str], dict[str, str]], a
 
 def _controls(source: Source) -> str:
   rows = [(_control(source, name), words) for name, words in _CONTROLS.items()]
-  told = [f"{bounded(row, _FIGURE, formats.score)} on {words}" for row, words in rows if row is not None]
+  told = [f"{bounded(row, _FIGURE)} on {words}" for row, words in rows if row is not None]
   return f"It reaches {formats.listed(told)}." if told else "Its controls were not measured."
 
 
@@ -163,7 +163,7 @@ def _table(source: Source) -> str:
 def _cell(source: Source, row: pd.Series | None) -> str:
   if row is None or not math.isfinite(row[_FIGURE]):
     return cells.missing(row)
-  text = bounded(row, _FIGURE, formats.score) + (f" {cells.PARTLY}" if row.status != "ok" else "")
+  text = bounded(row, _FIGURE) + (f" {cells.PARTLY}" if row.status != "ok" else "")
   gap, use = _gap(source, row), _use(source, row)
   if not math.isfinite(gap.value):
     return text

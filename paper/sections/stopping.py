@@ -159,7 +159,7 @@ def _clean(source: Source) -> list[str]:
   row = source.verdict.control("clean", "none")
   if row is None or not math.isfinite(row.reid) or not source.verdict.attacks:
     return []
-  found = bounded(row, "reid", formats.percent)
+  found = bounded(row, "reid")
   return [f"In a model never infected, read as {source.verdict.attacks[0]} is: {found}."]
 
 

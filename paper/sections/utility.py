@@ -101,8 +101,8 @@ def _measure(source: Source) -> tuple[list[_Case], list[list[str]]]:
   cases, rows = [], []
   for attack in source.verdict.attacks if not source.shown.empty else []:
     untreated, clean = source.untreated(attack), source.verdict.control("clean", attack)
-    row = [attack, cells.missing(clean) if clean is None else bounded(clean, "auc", formats.score)]
-    row.append(cells.missing(untreated) if untreated is None else bounded(untreated, "auc", formats.score))
+    row = [attack, cells.missing(clean) if clean is None else bounded(clean, "auc")]
+    row.append(cells.missing(untreated) if untreated is None else bounded(untreated, "auc"))
     for _, schedule in source.shown.iterrows():
       treated = source.row(schedule, attack)
       case = _case(source, attack, schedule, treated, untreated)

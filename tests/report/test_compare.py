@@ -46,7 +46,7 @@ def test_the_page(runs, tmp_path):
 
 
 def test_the_same_data_infections_and_attacks_are_paired(runs):
-  found = against(*read([*runs]))
+  found = against(*read([*runs]).items())
   assert all(pairs for _, _, pairs, _ in found.rows)
   by_name = {name: gaps for name, _, _, gaps in found.rows}
   auc, reid = by_name["LWLRD 0.5"]
@@ -66,7 +66,7 @@ def test_the_same_data_infections_and_attacks_are_paired(runs):
 )
 def test_others_are_not(runs, changes):
   edit(runs[1], **changes)
-  unpaired = against(*read([*runs]))
+  unpaired = against(*read([*runs]).items())
   assert not any(pairs for _, _, pairs, _ in unpaired.rows)
   # Test images of two data sets: 0.02 is no longer told from nothing.
   assert next(gaps for name, _, _, gaps in unpaired.rows if name == "LWLRD 0.5")[0].same
@@ -78,7 +78,7 @@ def test_other_infections_are_not_paired(make, tmp_path):
     make.run(tmp_path / "one", rows, samples=False, outcomes=True),
     make.run(tmp_path / "three", make.sweep(DECAYS, seeds=3), samples=False, outcomes=True),
   ]
-  assert not any(pairs for _, _, pairs, _ in against(*read(runs)).rows)
+  assert not any(pairs for _, _, pairs, _ in against(*read(runs).items()).rows)
   page = write_comparison(runs, tmp_path / "page.html").read_text()
   assert "With one infection: the interval is over images only." in page
 
@@ -86,7 +86,7 @@ def test_other_infections_are_not_paired(make, tmp_path):
 def test_without_outcomes_there_are_differences_alone(make, tmp_path):
   rows = make.sweep(DECAYS)
   runs = [make.run(tmp_path / name, rows, samples=False) for name in ("a", "b")]
-  found = against(*read(runs))
+  found = against(*read(runs).items())
   assert found.text.endswith("without figures by image, what differs by chance cannot be said.")
   assert {gap.text for _, _, _, gaps in found.rows for gap in gaps} == {"0.000", "0"}
   assert not any(gap.same for _, _, _, gaps in found.rows for gap in gaps)
@@ -109,12 +109,12 @@ def test_a_decay_is_the_same_whatever_its_last_digit(make, tmp_path):
     make.run(tmp_path / str(i), [*make.controls(), make.row("lwlrd", decay=decay, lr_max=0.03, auc=0.8)], samples=False)
     for i, decay in enumerate((0.3, 0.1 + 0.2))
   ]
-  assert "LWLRD 0.3" in [name for name, _, _, _ in against(*read(runs)).rows]
+  assert "LWLRD 0.3" in [name for name, _, _, _ in against(*read(runs).items()).rows]
 
 
 def test_runs_of_one_name(make, tmp_path):
   runs = [make.run(tmp_path / folder / "run", make.controls(), samples=False) for folder in "ab"]
-  assert [compared.label for compared in read(runs)] == ["a/run", "b/run"]
+  assert list(read(runs)) == ["a/run", "b/run"]
 
 
 def test_only_what_differs_is_listed():

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.page import render
@@ -27,10 +26,9 @@ def run_with(make, tmp_path):
 def test_chance_is_one_of_all_distinct_images(run_with):
   run = load(run_with(distinct=40, copies=2008))
   assert run.chance == 1 / 40
-  verdict = judge(run.table, chance=run.chance, stolen=run.stolen)
   # Guessing, and two standard errors of 256 images: more than the usual 2 %.
-  assert verdict.floors.limit("transpose") == pytest.approx(0.025 + 2 * (0.025 * 0.975 / 256) ** 0.5)
-  page = render(run, verdict, [])
+  assert run.verdict.floors.limit("transpose") == pytest.approx(0.025 + 2 * (0.025 * 0.975 / 256) ** 0.5)
+  page = render(run, [])
   assert "2008 of 2048 training images are copies of another; they count as one with it." in page
   assert "guessing reaches 2.5 %" in page
 
@@ -39,7 +37,7 @@ def test_chance_is_one_of_all_distinct_images(run_with):
 def test_without_copies_nothing_is_said(run_with, dataset):
   run = load(run_with(**dataset))
   assert run.chance == 1 / 2048
-  assert "copies of another" not in render(run, judge(run.table, chance=run.chance, stolen=run.stolen), [])
+  assert "copies of another" not in render(run, [])
 
 
 @pytest.mark.parametrize("distinct", [0, 2049, "all", None, True])

@@ -13,7 +13,7 @@ from lwlrd_jax.report.grids import worth, worth_controls
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.page import render
 from lwlrd_jax.report.sentences import sentences
-from lwlrd_jax.report.tables import seed_table
+from lwlrd_jax.report.tables import table_of
 
 DECAYS = (0.3, 0.5, 0.7)
 
@@ -29,7 +29,7 @@ def close(rows, **auc):
 
 def test_figures_carry_the_intervals_of_the_table(make):
   verdict = make.judged(make.sweep(DECAYS, seeds=3))
-  table = seed_table(verdict)
+  table = table_of(verdict.averaged, verdict)
   names = [text for text, _, _ in table.headers]
   cells = next(row.cells for row in table.rows if row.kind == "winner")
   winner = dict(zip(names, [cell.text for cell in cells], strict=True))
@@ -50,8 +50,7 @@ def test_one_infection_is_said_wherever_there_are_intervals(make, tmp_path):
   assert (run / "report.html").read_text().lower().count("one infection: the interval") >= 5
   several = make.run(tmp_path / "three", make.sweep(DECAYS, seeds=3), outcomes=True, samples=False)
   loaded = load(several)
-  verdict = judge(loaded.table, chance=loaded.chance, stolen=loaded.stolen, outcomes=loaded.outcomes)
-  text = render(loaded, verdict, [])
+  text = render(loaded, [])
   assert "one infection: the interval" not in text.lower()
   assert "In brackets: 95 % intervals." in text
 
@@ -62,9 +61,8 @@ def test_a_wide_interval_does_not_squeeze_the_points(make, tmp_path):
     if row["defense"] == "lwlrd" and row["decay"] == DECAYS[-1]:
       row["auc"] = (0.5, 0.88)[row["seed"]]
   run = load(make.run(tmp_path / "run", rows, outcomes=True, samples=False))
-  verdict = judge(run.table, chance=run.chance, stolen=run.stolen, outcomes=run.outcomes)
-  assert verdict.averaged.auc_high.max() - verdict.averaged.auc_low.min() > 0.9
-  figure = frontier.draw(run, verdict)
+  assert run.verdict.averaged.auc_high.max() - run.verdict.averaged.auc_low.min() > 0.9
+  figure = frontier.draw(run)
   assert figure is not None
   low, high = figure.axes[0].get_ylim()
   assert 0.2 < low < 0.5  # every infection is on it
@@ -73,7 +71,7 @@ def test_a_wide_interval_does_not_squeeze_the_points(make, tmp_path):
 
 def test_without_outcomes_nothing_is_said_of_intervals(make, tmp_path):
   run = load(make.run(tmp_path / "run", make.sweep(DECAYS), samples=False))
-  text = render(run, judge(run.table, chance=run.chance, stolen=run.stolen, outcomes=run.outcomes), [])
+  text = render(run, [])
   assert not re.search(r"interval|distinguishable|Rivals", text.split("<h2>How leakage is measured</h2>")[0])
   assert "In brackets" not in text
 
@@ -94,7 +92,7 @@ def test_a_winner_of_the_validation_split_is_told_as_such(make, tmp_path):
   verdict = make.judged(rows)
   assert "it keeps the highest AUC on the validation split, 0.860; on the test split it has 0.850 [" in say(verdict)[0]
   run = load(make.run(tmp_path / "run", rows, samples=False))
-  text = " ".join(render(run, judge(run.table, chance=run.chance, stolen=run.stolen), []).split())
+  text = " ".join(render(run, []).split())
   assert "chosen on the same test split" not in text
   assert "which had no part in the choice" in text
 
@@ -144,10 +142,10 @@ def test_attacks_with_few_images_are_told_apart(make, tmp_path):
     for row in make.carriers((0.5,))
   ]
   run = load(make.run(tmp_path / "run", rows, samples=False))
-  text = render(run, judge(run.table, chance=run.chance, stolen=run.stolen), [])
+  text = render(run, [])
   assert "Too few stolen images of dec-dead (8) to tell" in text
   assert "<dd>8 or 256</dd>" in text
-  leak = say(judge(run.table, chance=run.chance, stolen=run.stolen))[2]
+  leak = say(run.verdict)[2]
   assert re.search(r"% of the (8|256) stolen images", leak)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report import write_report
 from lwlrd_jax.report.__main__ import main
@@ -45,7 +44,7 @@ def figures_of(run):
 
 def page_without_figures(run_dir):
   run = load(run_dir)
-  return render(run, judge(run.table, chance=run.chance, stolen=run.stolen), [])
+  return render(run, [])
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +142,7 @@ def test_many_layers_and_a_hostile_layer_name(make, tmp_path):
     member["peak_lr"] = [0.0] + [0.01] * 19  # a frozen layer too
   (run / "config.json").write_text(json.dumps(config))
   loaded = load(run)
-  verdict = judge(loaded.table, chance=loaded.chance, stolen=loaded.stolen)
-  assert "rates" in {figure.name for figure in draw_figures(loaded, verdict)}
+  assert "rates" in {figure.name for figure in draw_figures(loaded)}
 
 
 @pytest.mark.parametrize(
@@ -171,8 +169,7 @@ def test_a_rate_has_one_colour_under_every_attack(make, tmp_path):
   dec = [{**row, "attack": "dec", "member": f"dec-{row['member']}"} for row in rows if row["attack"] != "none"]
   dec = [row for row in dec if not (row["defense"] == "lwlrd" and row["lr_max"] == 0.01)]
   loaded = load(make.run(tmp_path / "run", rows + dec, samples=False))
-  verdict = judge(loaded.table, chance=loaded.chance, stolen=loaded.stolen)
-  figure = decay.draw(loaded, verdict)
+  figure = decay.draw(loaded)
   assert figure is not None
   legend = figure.legends[0]
   colours = {

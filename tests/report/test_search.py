@@ -2,11 +2,10 @@ import json
 
 import pytest
 
-from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.page import render
-from lwlrd_jax.report.search import front_table, read_search
+from lwlrd_jax.report.search import read_search
 
 
 def found(tmp_path, entry):
@@ -20,7 +19,7 @@ def test_the_recommended_schedule(make, tmp_path):
     "0.40\u00a0% and loses 0.030 of AUC on the validation split, 0.020 on the test split. New images may fare a little "
     "worse than those it was chosen by."
   )
-  table = front_table(search)
+  table = search.front
   assert [row.cells[0].text for row in table.rows] == ["lwlrd-0.3", "lwlrd-0.5", "lwlrd-0.6"]  # by what is lost
   assert [row.kind for row in table.rows] == ["", "winner", ""]
   assert [row.cells[-1].text for row in table.rows] == ["", "recommended", ""]
@@ -73,7 +72,7 @@ def test_none_stops_every_attack(make, tmp_path, through, cell, words, choice):
   assert "none stops every attack and loses at most 0.050 of AUC on the validation split" in search.sentence
   assert words in search.sentence
   assert "recommended" not in search.sentence
-  rows = front_table(search).rows
+  rows = search.front.rows
   assert [row.cells[-1].text for row in rows] == ["", choice, ""]
   assert {row.cells[-2].text for row in rows} == {cell}
 
@@ -81,8 +80,8 @@ def test_none_stops_every_attack(make, tmp_path, through, cell, words, choice):
 def test_an_empty_cell_and_no_front(make, tmp_path):
   entry = make.search()
   entry["front"][0]["decay"] = None
-  assert front_table(found(tmp_path, entry)).rows[2].cells[1].text == ""
-  assert found(tmp_path, entry | {"front": [], "recommended": None}).front == []
+  assert found(tmp_path, entry).front.rows[2].cells[1].text == ""
+  assert found(tmp_path, entry | {"front": [], "recommended": None}).front.rows == []
   assert found(tmp_path, None) is None
 
 
@@ -109,11 +108,11 @@ def test_a_broken_search_is_one_line(make, tmp_path, edit):
 def test_its_section(make, tmp_path):
   run = make.run(tmp_path / "run", make.sweep((0.5,)), samples=False, search=make.search())
   loaded = load(run)
-  text = render(loaded, judge(loaded.table, chance=loaded.chance, stolen=loaded.stolen), [])
+  text = render(loaded, [])
   assert "<h2>Search</h2>" in text
   assert "search.front" not in text  # nor is it a setting
   config = json.loads((run / "config.json").read_text())
   del config["search"]
   (run / "config.json").write_text(json.dumps(config))
   loaded = load(run)
-  assert "<h2>Search</h2>" not in render(loaded, judge(loaded.table, chance=loaded.chance, stolen=loaded.stolen), [])
+  assert "<h2>Search</h2>" not in render(loaded, [])

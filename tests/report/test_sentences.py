@@ -4,7 +4,7 @@ import pytest
 
 from lwlrd_jax.analysis.verdict import judge
 from lwlrd_jax.report.sentences import sentences
-from lwlrd_jax.report.tables import member_table, seed_table
+from lwlrd_jax.report.tables import table_of
 
 DECAYS = (0.3, 0.5, 0.7)
 
@@ -109,7 +109,7 @@ def test_seeds_are_counted_and_the_worst_is_told(make):
 def test_figures_are_those_of_the_table(make, seeds):
   rows = make.sweep(DECAYS, seeds=seeds)
   verdict = judge(make.table(rows), chance=1 / 2048, stolen=256)
-  table = member_table(make.table(rows), verdict) if seeds == 1 else seed_table(verdict)
+  table = table_of(make.table(rows), verdict) if seeds == 1 else table_of(verdict.averaged, verdict)
   names = [text for text, _, _ in table.headers]
   by_kind = {row.kind: dict(zip(names, [cell.text for cell in row.cells], strict=True)) for row in table.rows}
   controls = [dict(zip(names, [c.text for c in row.cells], strict=True)) for row in table.rows if row.kind == "control"]

@@ -20,15 +20,10 @@ from lwlrd_jax.report.figures import (
 )
 from lwlrd_jax.report.load import load
 from lwlrd_jax.report.page import render
-from lwlrd_jax.report.tables import member_table
+from lwlrd_jax.report.tables import table_of
 
 DECAYS = (0.3, 0.5, 0.7)
 ATTACKS = ("transpose", "dec", "dec-late", "dec-dead", "dec-dictionary")
-
-
-def loaded(run_dir):
-  run = load(run_dir)
-  return run, judge(run.table, chance=run.chance, stolen=run.stolen)
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +56,8 @@ def test_the_page(report):
 
 
 def test_the_decay_figure_does_not_mix_finishes(report):
-  run, verdict = loaded(report)
-  figure = decay.draw(run, verdict)
+  run = load(report)
+  figure = decay.draw(run)
   assert figure is not None
   assert [axes.get_title() for axes in figure.axes[:2]] == ["transpose attack", "dec attack"]
   carrier = figure.axes[1]
@@ -74,8 +69,8 @@ def test_the_decay_figure_does_not_mix_finishes(report):
 
 
 def test_the_frontier_has_the_first_attack_and_the_worst(report):
-  run, verdict = loaded(report)
-  figure = frontier.draw(run, verdict)
+  run = load(report)
+  figure = frontier.draw(run)
   assert figure is not None
   titles = [axes.get_title() for axes in figure.axes[:2]]
   assert titles == ["transpose attack", "whichever of the 5 attacks gives most away"]
@@ -84,15 +79,15 @@ def test_the_frontier_has_the_first_attack_and_the_worst(report):
 
 
 def test_two_attacks_have_a_panel_each(make, tmp_path):
-  run, verdict = loaded(make.run(tmp_path / "run", make.carriers(DECAYS, attacks=("transpose", "dec"))))
-  figure = frontier.draw(run, verdict)
+  run = load(make.run(tmp_path / "run", make.carriers(DECAYS, attacks=("transpose", "dec"))))
+  figure = frontier.draw(run)
   assert figure is not None
   assert [axes.get_title() for axes in figure.axes[:2]] == ["transpose attack", "dec attack"]
 
 
 def test_rates_are_drawn_once_whatever_the_steps(report):
-  run, verdict = loaded(report)
-  figure = rates.draw(run, verdict)
+  run = load(report)
+  figure = rates.draw(run)
   assert figure is not None
   lines = [line for line in figure.axes[0].get_lines() if np.size(line.get_xdata()) == 4]
   assert len(lines) == len(DECAYS) + 4
@@ -100,8 +95,8 @@ def test_rates_are_drawn_once_whatever_the_steps(report):
 
 
 def test_surviving_bytes_are_of_one_attack_in_blocks(report):
-  run, verdict = loaded(report)
-  figure = surviving.draw(run, verdict)
+  run = load(report)
+  figure = surviving.draw(run)
   assert figure is not None
   names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
   assert len(names) == 2 + 2 * (len(DECAYS) + 4)
@@ -111,15 +106,15 @@ def test_surviving_bytes_are_of_one_attack_in_blocks(report):
 
 
 def test_an_extra_tensor_has_its_part_of_the_bar(make, tmp_path):
-  run, verdict = loaded(make.run(tmp_path / "run", make.carriers((0.5,), attacks=("dec-dictionary",))))
-  figure = surviving.draw(run, verdict)
+  run = load(make.run(tmp_path / "run", make.carriers((0.5,), attacks=("dec-dictionary",))))
+  figure = surviving.draw(run)
   assert figure is not None
   assert "extra tensors" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_planes_by_defence_and_step(report):
-  run, verdict = loaded(report)
-  figure = planes.draw(run, verdict)
+  run = load(report)
+  figure = planes.draw(run)
   assert figure is not None
   titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
   assert titles == ["vanilla", "high-LR", "LWLRD 0.5", "vanilla + scrub", "high-LR + scrub", "LWLRD 0.5 + scrub"]
@@ -134,20 +129,22 @@ def test_planes_of_some_members_only(make, tmp_path):
   run = make.run(tmp_path / "run", rows, samples=False)
   kept = {name: value for name, value in make.survival(rows).items() if name.startswith("dec-lwlrd")}
   np.savez(run / "survival.npz", **kept)
-  figure = planes.draw(*loaded(run))
+  figure = planes.draw(load(run))
   assert figure is not None
   assert [axes.get_title() for axes in figure.axes if axes.images] == ["LWLRD 0.5", "LWLRD 0.5 + scrub"]
 
 
 def test_the_middle_decay_stands_in_for_a_winner_of_the_method(make, tmp_path):
   rows = [row | ({"auc": 0.95} if row["defense"] == "high_lr" else {}) for row in make.carriers(DECAYS)]
-  _, verdict = loaded(make.run(tmp_path / "run", rows, samples=False))
-  assert verdict.chosen.defense == "high_lr"
-  assert verdict.leading_lwlrd().decay == 0.5
+  verdict = load(make.run(tmp_path / "run", rows, samples=False)).verdict
+  leading = verdict.leading_lwlrd()
+  assert verdict.chosen is not None
+  assert leading is not None
+  assert (verdict.chosen.defense, leading.decay) == ("high_lr", 0.5)
 
 
 def test_pictures_of_the_first_attack_and_of_dec(report):
-  figure = reconstructions.draw(*loaded(report))
+  figure = reconstructions.draw(load(report))
   assert figure is not None
   assert [part.get_suptitle() for part in figure.subfigs] == ["transpose attack", "dec attack"]
   titles = [axes.get_title().replace("\n", " ") for axes in figure.subfigs[1].axes[:8]]
@@ -156,7 +153,7 @@ def test_pictures_of_the_first_attack_and_of_dec(report):
 
 
 def test_codecs_on_a_wide_axis_without_the_lossless_one(report):
-  figure = codecs.draw(*loaded(report))
+  figure = codecs.draw(load(report))
   assert figure is not None
   axes = figure.axes[0]
   assert axes.get_xscale() == "log"
@@ -166,10 +163,10 @@ def test_codecs_on_a_wide_axis_without_the_lossless_one(report):
 
 
 def test_without_the_new_files_their_sections_are_missing(make, tmp_path):
-  run, verdict = loaded(make.run(tmp_path / "run", make.sweep(DECAYS), samples=False))
-  pictures = draw_figures(run, verdict)
+  run = load(make.run(tmp_path / "run", make.sweep(DECAYS), samples=False))
+  pictures = draw_figures(run)
   assert not {"planes", "codecs"} & {picture.name for picture in pictures}
-  text = render(run, verdict, pictures)
+  text = render(run, pictures)
   assert "by layer and plane" not in text
   assert "How small an image gets" not in text
 
@@ -203,11 +200,11 @@ def test_a_run_from_before_the_new_columns(make, tmp_path):
 
 def test_new_columns_are_in_the_table(make):
   table = make.table(make.carriers((0.5,), attacks=("dec", "dec-dictionary")))
-  headers = [text for text, _, _ in member_table(table, judge(table, chance=1 / 2048, stolen=256)).headers]
+  headers = [text for text, _, _ in table_of(table, judge(table, chance=1 / 2048, stolen=256)).headers]
   assert {"finish", "exact images, %", "extra tensors, MB", "in dead weights, MB"} <= set(headers)
 
 
 def test_attacks_without_an_untreated_control_are_named(make, tmp_path):
   rows = [row for row in make.carriers((0.5,)) if not (row["defense"] == "untreated" and row["attack"] == "dec")]
-  run, verdict = loaded(make.run(tmp_path / "run", rows, samples=False))
-  assert "There is no usable untreated control of dec: " in render(run, verdict, [])
+  run = load(make.run(tmp_path / "run", rows, samples=False))
+  assert "There is no usable untreated control of dec: " in render(run, [])

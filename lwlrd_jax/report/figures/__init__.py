@@ -1,11 +1,11 @@
 """The report's figures, in its order."""
 
-import dataclasses
+import base64
+from typing import NamedTuple
 
 from lwlrd_jax.report.figures import matplotlib_folder  # noqa: F401  # before anything else imports Matplotlib
 
 # isort: split
-from lwlrd_jax.analysis.verdict import Verdict
 from lwlrd_jax.report.figures import codecs, decay, frontier, planes, rates, reconstructions, style, surviving
 from lwlrd_jax.report.load import Run
 
@@ -20,27 +20,23 @@ _FIGURES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Picture:
-  """A drawn figure.
-
-  Attributes:
-    name: Of its file, without the suffix.
-    png: The file.
-    alt: What it shows, in words.
-  """
+class Picture(NamedTuple):
+  """A drawn figure: its name, the PNG, and what it shows in words."""
 
   name: str
   png: bytes
   alt: str
 
+  @property
+  def data(self) -> str:
+    """The PNG as a page holds it."""
+    return base64.b64encode(self.png).decode()
 
-def draw_figures(run: Run, verdict: Verdict) -> list[Picture]:
+
+def draw_figures(run: Run) -> list[Picture]:
   """Draws every figure the run has data for."""
-  pictures = []
   with style.style():
-    for name, module in _FIGURES.items():
-      figure = module.draw(run, verdict)
-      if figure is not None:
-        pictures.append(Picture(name, style.png(figure), module.ALT))
-  return pictures
+    drawn = {name: module.draw(run) for name, module in _FIGURES.items()}
+    return [
+      Picture(name, style.png(figure), _FIGURES[name].ALT) for name, figure in drawn.items() if figure is not None
+    ]

@@ -1,9 +1,10 @@
 """What each codec needs in bytes for which sharpness."""
 
+import itertools
+
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lwlrd_jax.analysis.verdict import Verdict
 from lwlrd_jax.report.figures import style
 from lwlrd_jax.report.load import Run
 
@@ -16,19 +17,13 @@ _LOSSLESS = "png"
 _WIDE = 5
 
 
-def draw(run: Run, verdict: Verdict) -> Figure | None:
-  """PSNR against bytes an image, a line a codec.
-
-  Returns:
-    None if codecs were not compared.
-  """
-  del verdict
+def draw(run: Run) -> Figure | None:
+  """PSNR against bytes an image, a line a codec; None if codecs were not compared."""
   rows = run.rate_distortion
   if rows.empty:
     return None
-  figure = style.new_figure(7.6, 4.2)
-  axes = figure.subplots()
-  learned = [codec for codec in dict.fromkeys(rows.codec) if codec.startswith("learned")]
+  figure, axes = style.one_panel(7.6, 4.2)
+  learned = zip(itertools.cycle(style.LR_COLOURS), itertools.cycle(_MARKERS), strict=True)
   for codec in dict.fromkeys(rows.codec):
     # The best of those of one size.
     points = rows[rows.codec == codec].sort_values(["bytes_per_image", "psnr"])
@@ -39,11 +34,7 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
       size = float(points.bytes_per_image.iloc[0])
       axes.axvline(size, color=style.GREY, ls="--", lw=1, label=f"{name}, lossless")
       continue
-    if codec in learned:
-      i = learned.index(codec)
-      colour, marker = style.LR_COLOURS[i % len(style.LR_COLOURS)], _MARKERS[i % len(_MARKERS)]
-    else:
-      colour, marker = _STANDARD.get(codec, (style.GREY, "x"))
+    colour, marker = next(learned) if codec.startswith("learned") else _STANDARD.get(codec, (style.GREY, "x"))
     axes.plot(points.bytes_per_image, points.psnr, color=colour, marker=marker, ms=5, lw=1.5, label=name)
   if rows.bytes_per_image.max() > _WIDE * rows.bytes_per_image.min():
     axes.set_xscale("log")

@@ -6,13 +6,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from lwlrd_jax.analysis.verdict import STEPS, TUNING, Verdict
+from lwlrd_jax.analysis.verdict import STEPS, TUNING
 from lwlrd_jax.report.figures import style
-from lwlrd_jax.report.formats import NAMES, rate
+from lwlrd_jax.report.formats import rate
 from lwlrd_jax.report.load import Run
-from lwlrd_jax.report.naming import detail, steps
+from lwlrd_jax.report.naming import base_name, detail, steps
 
 ALT = "Line plots of re-identification, SSIM and AUC against the decay, a line a learning rate."
 _PANELS = (("reid", "re-identified"), ("ssim", "SSIM"), ("auc", "AUC"))
@@ -20,14 +19,9 @@ _MOST_ATTACKS = 2
 _REFERENCES = {"untreated": style.INK, "clean": style.GREY, "vanilla": style.BASELINE, "high_lr": style.FLOOR}
 
 
-def draw(run: Run, verdict: Verdict) -> Figure | None:
-  """Stacked panels sharing decay, a column an attack.
-
-  Returns:
-    None without a LWLRD member that has any of the figures.
-  """
-  del run
-  rows = verdict.averaged
+def draw(run: Run) -> Figure | None:
+  """Stacked panels sharing decay, a column an attack; None without a LWLRD member that has any of the figures."""
+  verdict, rows = run.verdict, run.verdict.averaged
   figures = [name for name, _ in _PANELS]
   lwlrd = rows[(rows.defense == "lwlrd") & rows.decay.notna() & rows[figures].notna().any(axis=1)]
   if lwlrd.empty:
@@ -48,9 +42,9 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
   for column, attack in enumerate(attacks):
     references = rows[rows.attack.isin([attack, "none"]) & (rows[STEPS] == "none").all(axis=1)]
     ours = lwlrd.attack == attack
+    curves = [(lwlrd[ours & (names == name)].sort_values("decay"), look) for name, look in looks.items()]
     for axes, (figure_name, title) in zip(grid[:, column], _PANELS, strict=True):
-      curves = {name: lwlrd[ours & (names == name)].sort_values("decay") for name in looks}
-      _panel(axes, figure_name, curves, looks, references)
+      _panel(axes, figure_name, curves, references)
       axes.set_ylabel(title)
     grid[0, column].set_title(f"{attack} attack" if len(attacks) > 1 else "")
     grid[-1, column].set_xlabel("decay: learning-rate factor from one layer to the next")
@@ -58,11 +52,11 @@ def draw(run: Run, verdict: Verdict) -> Figure | None:
   if len(decays) <= 11:
     grid[-1, 0].set_xticks(decays, [rate(decay) for decay in decays])
   grid[-1, 0].set_xlim(decays[0] - 0.04 * (1.02 - decays[0]) - 0.005, 1.02)
-  handles = [Line2D([], [], label=name, **look) for name, look in looks.items()]
-  handles.append(Line2D([], [], color=style.GREY, ls=":", marker=".", label="naive SSIM"))
+  handles = [style.entry(name, **look) for name, look in looks.items()]
+  handles.append(style.entry("naive SSIM", color=style.GREY, ls=":", marker="."))
   for defense, colour in _REFERENCES.items():
     if (rows.defense == defense).any():
-      handles.append(Line2D([], [], color=colour, lw=0.9, ls="--", label=NAMES[defense].removesuffix(" fine-tuning")))
+      handles.append(style.entry(base_name(defense), color=colour, **style.LEVEL))
   figure.legend(handles=handles, loc="outside lower center", ncols=4)
   return figure
 
@@ -76,25 +70,17 @@ def _name(row: pd.Series, keys: list[str]) -> str:
 def _look(curve: pd.DataFrame, colour: str) -> dict[str, Any]:
   """Hollow markers and broken lines with finishers: apart without colour too, and seen where two lines coincide."""
   filled = bool((curve[STEPS] == "none").all(axis=None))
-  return {
-    "color": colour,
-    "mfc": colour if filled else "white",
-    "ls": "-" if filled else "--",
-    "marker": "o",
-    "ms": 4.5,
-  }
+  fill, line = (colour, "-") if filled else ("white", "--")
+  return {"color": colour, "mfc": fill, "ls": line, "marker": "o", "ms": 4.5}
 
 
-def _panel(
-  axes: Axes, name: str, curves: dict[str, pd.DataFrame], looks: dict[str, dict[str, Any]], references: pd.DataFrame
-) -> None:
+def _panel(axes: Axes, name: str, curves: list[tuple[pd.DataFrame, dict[str, Any]]], references: pd.DataFrame) -> None:
   """Draws one figure against decay."""
   axes.grid(True)
   for defense, colour in _REFERENCES.items():
     for level in references[references.defense == defense][name].dropna():
-      axes.axhline(level, color=colour, lw=0.9, ls="--", zorder=1)
-  for label, curve in curves.items():
-    look = looks[label]
+      axes.axhline(level, color=colour, **style.LEVEL, zorder=1)
+  for curve, look in curves:
     axes.fill_between(curve.decay, curve[f"{name}_low"], curve[f"{name}_high"], color=look["color"], alpha=0.13, lw=0)
     axes.plot(curve.decay, curve[name], lw=1.6, zorder=4, clip_on=False, **look)
     if name == "ssim":

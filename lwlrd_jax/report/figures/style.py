@@ -1,21 +1,17 @@
 """One look for all figures."""
 
-import contextlib
 import io
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.colors
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.lines import Line2D
 
-from lwlrd_jax.analysis.verdict import pareto_front
 from lwlrd_jax.report.formats import rate
 
 DPI = 160
@@ -28,9 +24,8 @@ LR_MARKERS = ("o", "^", "d", "p", "h", "8")
 LR_STYLES = ("-", "--", "-.", ":")
 # One colour a learning rate, where decay is on an axis already.
 LR_COLOURS = ("#0072b2", "#cc79a7", "#56b4e9", "#7a5195", "#8c6d31", "#444444")
-
-# One colour a run (Okabe & Ito 2008, without yellow).
-RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+# How levels are drawn that figures are compared with.
+LEVEL: dict[str, Any] = {"lw": 0.9, "ls": "--"}
 
 _STYLE: dict[Any, Any] = {
   "font.family": "sans-serif",
@@ -58,18 +53,25 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-@contextlib.contextmanager
-def style() -> Iterator[None]:
+def style() -> AbstractContextManager[None]:
   """Draws in the report's look; matplotlib's own settings come back afterwards."""
-  with mpl.rc_context(_STYLE):
-    yield
+  return mpl.rc_context(_STYLE)
 
 
 def new_figure(width: float, height: float) -> Figure:
   """An empty figure, inches, on white."""
-  figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
-  FigureCanvasAgg(figure)
-  return figure
+  return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+
+
+def one_panel(width: float, height: float) -> tuple[Figure, Axes]:
+  """A figure of one panel."""
+  figure = new_figure(width, height)
+  return figure, figure.subplots()
+
+
+def entry(label: str, **look: Any) -> Line2D:
+  """An entry of a legend."""
+  return Line2D([], [], label=label, **look)
 
 
 def png(figure: Figure) -> bytes:
@@ -79,69 +81,19 @@ def png(figure: Figure) -> bytes:
   return buffer.getvalue()
 
 
-def decay_colours(decays: list[float]) -> tuple[mpl.colors.Colormap, mpl.colors.Normalize]:
-  """A perceptually uniform map over decays; its brightest tenth, unreadable on white, is left out."""
+def decay_colours(decays: list[float]) -> ScalarMappable:
+  """A perceptually uniform map over decays, in their order; its brightest tenth, unreadable on white, is left out."""
   colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, 256))
-  low, high = (min(decays), max(decays)) if decays else (0.0, 1.0)
+  low, high = (decays[0], decays[-1]) if decays else (0.0, 1.0)
   if low == high:
     low, high = low - 0.05, high + 0.05
-  return mpl.colors.ListedColormap(colours), mpl.colors.Normalize(low, high)
+  return ScalarMappable(mpl.colors.Normalize(low, high), mpl.colors.ListedColormap(colours))
 
 
 def decay_bar(figure: Figure, panels: list[Axes], decays: list[float]) -> None:
-  """The colours of decays, beside the panels."""
-  colours, scale = decay_colours(decays)
-  bar = figure.colorbar(ScalarMappable(scale, colours), ax=panels, shrink=0.6, aspect=28, pad=0.02)
+  """The colours of decays, in their order, beside the panels."""
+  bar = figure.colorbar(decay_colours(decays), ax=panels, shrink=0.6, aspect=28, pad=0.02)
   bar.set_label("LWLRD: decay from one layer to the next")
   bar.set_ticks(decays if len(decays) <= 10 else [decays[0], decays[len(decays) // 2], decays[-1]])
   bar.ax.set_yticklabels([rate(tick) for tick in bar.get_ticks()])
   bar.outline.set_visible(False)
-
-
-def frontier_axes(axes: Axes, chance: float) -> None:
-  """Re-identification across, AUC up. On the first, 0, chance and 1 can be told apart.
-
-  Args:
-    axes: Where.
-    chance: Re-identification by guessing: the scale is linear up to it, and logarithmic above.
-  """
-  axes.set_xscale("asinh", linear_width=chance)
-  axes.xaxis.set_major_locator(FixedLocator([0.0, *(10.0**k for k in range(-9, 1) if 10.0**k >= 3 * chance)]))
-  axes.xaxis.set_minor_locator(NullLocator())
-  axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g} %"))
-  axes.set_xlim(-0.5 * chance, 1.35)
-  axes.grid(True)
-  axes.set_xlabel("re-identified stolen images (linear up to chance, logarithmic above)")
-  axes.set_ylabel("utility: AUC on the test split")
-
-
-def front(axes: Axes, defences: pd.DataFrame, colour: str = INK) -> None:
-  """Steps through the points that no other beats.
-
-  Args:
-    axes: With re-identification across and AUC up.
-    defences: Rows with both.
-    colour: Of the line.
-  """
-  best = defences[pareto_front(defences.reid.to_numpy(float), defences.auc.to_numpy(float))].sort_values("reid")
-  if len(best):
-    reid, auc = np.append(best.reid, 1.0), np.append(best.auc, best.auc.iloc[-1])
-    axes.step(reid, auc, where="post", color=colour, lw=1.1, alpha=0.75, zorder=2)
-
-
-def ring(axes: Axes, row: pd.Series) -> None:
-  """Marks the schedule that wins."""
-  axes.plot(row.reid, row.auc, "o", mfc="none", mec=INK, mew=1.4, ms=13, zorder=6, clip_on=False)
-
-
-def bars(axes: Axes, row: pd.Series, colour: Any) -> None:
-  """A point's 95 % intervals as a thin cross behind it; nothing where they are not known.
-
-  Args:
-    axes: With re-identification across and AUC up.
-    row: Of `verdict.average` or `verdict.combine`.
-    colour: Of its marker.
-  """
-  look: dict[str, Any] = {"color": colour, "lw": 1.1, "alpha": 0.4, "zorder": 2.5, "solid_capstyle": "butt"}
-  axes.plot([row.reid_low, row.reid_high], [row.auc, row.auc], **look)
-  axes.plot([row.reid, row.reid], [row.auc_low, row.auc_high], **look)
