@@ -18,6 +18,7 @@ from lwlrd_jax.watch.progress import phase
 
 _PROGRESS_FROM = 200_000_000  # bytes of images: preparing fewer takes seconds
 _PATIENCE = 15  # seconds that the server may keep silent
+_RETRIES = 3  # of a connection that fails
 _BLOCK = 2**20  # bytes
 
 
@@ -103,8 +104,10 @@ def _download(info: MedMNISTInfo, size: int, folder: Path, wanted: Path) -> Path
   """Fetches the official file and checks it; a UserError, one line, if there is no network or the file is another."""
   url, path = info.url(size), folder / info.file_name(size)
   remedy = f"get it where there is a network and put it at {wanted}"
+  session = requests.Session()
+  session.mount("https://", requests.adapters.HTTPAdapter(max_retries=_RETRIES))
   try:
-    with requests.get(url, stream=True, timeout=_PATIENCE) as response, path.open("wb") as file:
+    with session.get(url, stream=True, timeout=_PATIENCE) as response, path.open("wb") as file:
       response.raise_for_status()
       length = int(response.headers.get("Content-Length", 0))
       with phase(f"downloading {url}", -(-length // _BLOCK), unit="MiB") as advance:
