@@ -16,7 +16,7 @@ def cache_dir() -> Path:
 
   It holds data sets and infected models, as sensitive as patients' images: a folder made here is its owner's alone. One
   that exists keeps its mode; `private_folder` makes what lies inside. A user without a home, such as a container's, has
-  it in the folder for temporary files, and is told so.
+  it in the folder for temporary files, which is reported.
 
   Returns:
     An absolute path to an existing folder.
@@ -67,7 +67,7 @@ def _temporary() -> Path:
     found = folder.lstat()
   except OSError as error:
     raise _refused(f"not set, and no home to write to ({error.strerror})") from error
-  # Anybody may write to the folder above it, and can have made this one.
+  # Every user may write to the folder above it, and can have made this one.
   if folder.is_symlink() or found.st_uid != uid or found.st_mode & 0o077:
     raise _refused(f"not set, no home to write to, and {folder} is not yours alone")
   _report_once(f"no home to write to: the cache is {folder}; $LWLRD_JAX_CACHE may name another")

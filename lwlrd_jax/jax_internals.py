@@ -70,7 +70,7 @@ def setting(name: str) -> Any:
 
 
 def coordination_client() -> Any:
-  """The client of JAX's coordination service; there is no public way to a value that waits for nobody."""
+  """The client of JAX's coordination service; there is no public way to read a value without waiting."""
   from jax._src import distributed  # noqa: PLC0415
 
   return distributed.global_state.client

@@ -1,6 +1,6 @@
 """Requests to stop: by Ctrl-C, by SIGTERM (which schedulers send before they take a machine away), of other processes.
 
-The first request lets the work come to a place where it can save what is under way; a second Ctrl-C stops at once.
+The first request lets the work reach a place where it can save what is unfinished; a second Ctrl-C stops at once.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ _SIGNALS = {signal.SIGINT: ("an interrupt", EXIT_INTERRUPTED), signal.SIGTERM: (
 
 
 class Stopped(BaseException):
-  """Somebody asked to stop, and what was under way is saved. No mistake: nothing that handles mistakes may catch it."""
+  """A stop was requested, and unfinished work is saved. No error: code that handles errors must not catch it."""
 
   def __init__(self, why: str, code: int):
     super().__init__(why)
@@ -42,17 +42,17 @@ def request(why: str, code: int) -> None:
 
 
 def requested() -> bool:
-  """Whether somebody asked."""
+  """Whether a stop was requested, here or in another process."""
   _request.stopped = _request.ask_others(_request.stopped)
   return _request.stopped is not None
 
 
 def check() -> None:
-  """Stops, if somebody asked; for places where nothing is lost.
+  """Stops if that was requested; for places where nothing is lost.
 
   Raises:
-    Stopped: Somebody did.
-    KeyboardInterrupt: Somebody did by Ctrl-C twice.
+    Stopped: It was.
+    KeyboardInterrupt: It was, by a second Ctrl-C.
   """
   if _request.at_once:
     raise KeyboardInterrupt
@@ -79,7 +79,7 @@ def signals() -> Iterator[None]:
       raise KeyboardInterrupt
     request(why, code)
     again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
-    print(f"\nstopping after {why}: what is under way is saved first{again}", file=sys.stderr, flush=True)
+    print(f"\nstopping after {why}: unfinished work is saved first{again}", file=sys.stderr, flush=True)
 
   try:
     before = {number: signal.signal(number, on_signal) for number in _SIGNALS}

@@ -87,7 +87,7 @@ def printable(text: object) -> str:
 def make_folder(path: Path, *, exist_ok: bool = False) -> None:
   """Makes a folder that only its owner may enter. Who may enter a bucket is the bucket's affair.
 
-  One that is there and belongs to somebody else, such as a mounted volume, keeps its mode.
+  A folder that exists and belongs to another user, such as a mounted volume, keeps its mode.
 
   Raises:
     OSError: It cannot be made.

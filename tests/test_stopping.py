@@ -28,7 +28,7 @@ def test_a_signal_is_a_request_that_work_answers_when_it_can(number, code, capsy
     work()
   assert steps == [0, 1]
   assert stop.value.code == code
-  assert "what is under way is saved first" in capsys.readouterr().err
+  assert "unfinished work is saved first" in capsys.readouterr().err
   assert signal.getsignal(number) is before
   assert not stopping.requested()
 

@@ -245,7 +245,7 @@ class Processes(Flags):
   """Share the members with the other processes of this job, found out from the cluster: a Cloud TPU pod, GKE, Slurm
   or Open MPI. The same command is started in each; --out has to be a folder or bucket that all of them see."""
   coordinator: str | None = None
-  """The same where no cluster tells: HOST:PORT of process 0, beside --processes and --process-id."""
+  """The same where there is no cluster to ask: HOST:PORT of process 0, beside --processes and --process-id."""
   processes: Count | None = None
   """How many processes there are, with --coordinator."""
   process_id: int | None = None

@@ -264,7 +264,7 @@ def _grid(config: SweepConfig, train: int, recipe: Recipe) -> Grid:
 
 
 def _search(config: SweepConfig, grid: Grid, units: int) -> Search | None:
-  """What a search varies, and how long it goes on."""
+  """What a search varies, and how many schedules it tries."""
   flags, finishes = config.searching, config.finishing.finish
   if flags.search is None:
     return None

@@ -140,7 +140,7 @@ class _Parts:
 
   def __init__(self, directory: RunDirectory, team: Team):
     self._folder = directory.path / _PARTS
-    # Tells the parts of this start from those of an earlier one.
+    # In names of parts: those of an earlier start are others.
     self._start = team.say("a name for this start", lambda: secrets.token_hex(4))
 
   @contextlib.contextmanager

@@ -84,7 +84,7 @@ def check_ready(names: tuple[str, ...]) -> None:
   """Asks for what a tracker cannot do without, before there is anything to record.
 
   Raises:
-    UserError: Weights & Biases has no key for its server, and nobody can be asked for one.
+    UserError: Weights & Biases has no key for its server, and there is no user to ask for one.
   """
   if "wandb" in names:
     wandb = _import_wandb()

@@ -29,7 +29,7 @@ _FREE = (
 def describe(setup: Setup) -> dict[str, Any]:
   """What a run is about, as JSON: the flags, the data, and every default that was filled in.
 
-  Of attacks whose codec is not trained yet nothing is said under `infection`.
+  Attacks whose codec is not trained yet are left out of `infection`.
   """
   plan, data = setup.plan, setup.plan.data
   sizes = {layer: sum(leaf.size for leaf in plan.declared[layer].values()) for layer in plan.network.layers}

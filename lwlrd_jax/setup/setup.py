@@ -53,7 +53,7 @@ def prepare(plan: Plan, team: Team, *, dry: bool = False) -> Setup:
         f"`attacks` {','.join(plan.infection.attacks)}: {plan.model} has no method transpose, from codes f32[N, K] to "
         "images; allowed: dec and its kind, which need none"
       )
-    _check(origin, make_attack("transpose", _means(origin)))  # before anybody waits for a codec to be trained
+    _check(origin, make_attack("transpose", _means(origin)))  # before a codec is trained
   if any(family.needs_codec for family in families):
     origin = dataclasses.replace(origin, coding=make_coding(plan, team, dry=dry))
   attacks = [make_attack(name, _means(origin)) for name in plan.infection.attacks]

@@ -1,4 +1,4 @@
-"""One process or several: a `Team` is passed to whoever shares work."""
+"""One process or several: a `Team` is passed to what shares work."""
 
 from lwlrd_jax.team.team import Team, join
 

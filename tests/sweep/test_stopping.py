@@ -94,7 +94,7 @@ def test_what_is_under_way_is_saved_and_gone_on_with(flags, whole, sweep, tmp_pa
   stopped.process.send_signal(number)
   ended, said = stopped.end()
   assert ended == code
-  assert f"stopping after {name}: what is under way is saved first" in said
+  assert f"stopping after {name}: unfinished work is saved first" in said
   assert said.rstrip().endswith(f"stopped after {name}, and saved; --resume continues from there")
   assert list((out / ".snapshots").glob("*.json"))
   assert main([*flags, "--out", str(out), "--resume"]) == 0
