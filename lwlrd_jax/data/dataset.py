@@ -17,15 +17,11 @@ UNKNOWN = 255
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """Images and labels of one split, in a fixed order.
+  """Images and labels of one split, in a fixed order."""
 
-  Attributes:
-    images: u8[N, H, W, C].
-    labels: i32[N], the class (single label), or u8[N, K], 1 where a finding is present, 0 where it is absent, `UNKNOWN`
-      where neither is known (multi-label).
-  """
-
-  images: np.ndarray
+  images: np.ndarray  # u8[N, H, W, C]
+  # i32[N], the class (single label), or u8[N, K], 1 where a finding is present, 0 where it is absent, `UNKNOWN` where
+  # neither is known (multi-label).
   labels: np.ndarray
 
   def __len__(self) -> int:

@@ -180,16 +180,9 @@ class Stream(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Constant:
-  """An array that can be part of a static argument.
+  """An array that can be part of a static argument."""
 
-  Attributes:
-    on_host: Whether it is a NumPy array to the module, which may read its numbers while it is traced.
-    shape: Its shape.
-    dtype: Name of its type.
-    data: Its numbers.
-  """
-
-  on_host: bool
+  on_host: bool  # a NumPy array to the module, which may read its numbers while it is traced
   shape: tuple[int, ...]
   dtype: str
   data: bytes

@@ -17,16 +17,11 @@ Compute = Literal["float32", "bfloat16"]
 def task_loss(logits: jax.Array, labels: jax.Array, label_smoothing: float) -> jax.Array:
   """Cross-entropy, averaged over the batch (and over the K findings of multi-label data, where they are known).
 
+  Logits are f32[N, K]; labels i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where nobody knows.
+  The loss is f32[], 0 where nothing is known.
+
   Label smoothing as Szegedy et al. 2016 (arXiv 1512.00567): a target y becomes (1 - s) y + s / K; for a finding, which
-  has two outcomes, (1 - s) y + s / 2.
-
-  Args:
-    logits: f32[N, K].
-    labels: i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where nobody knows.
-    label_smoothing: s, in [0, 1).
-
-  Returns:
-    f32[], 0 where nothing is known.
+  has two outcomes, (1 - s) y + s / 2; s is in [0, 1).
   """
   if labels.ndim == 1:
     targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype), label_smoothing)
