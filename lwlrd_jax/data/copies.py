@@ -1,7 +1,7 @@
 """Copies among images, found by content: the same file twice, encoded again, or shifted by rounding.
 
-Classes are balanced by copying, and public sets hold the same picture more than once. Whoever reconstructs one copy has
-reconstructed them all.
+Classes are balanced by copying, and public sets hold the same picture more than once. An attacker who
+reconstructs one copy has reconstructed them all.
 
 Two images are near copies if, in blocks of a 7 x 7 grid, their root mean square difference is at most 4.5 grey levels
 and .35 of either one's contrast, and pixel by pixel at most 10 and .6. Contrast is the smaller of the deviations from

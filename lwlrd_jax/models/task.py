@@ -45,10 +45,8 @@ def task_gradient(
   """The task's loss on a batch, and its gradient.
 
   Images are f32[B, H, W, C] in [0, 1], labels as of `task_loss`; passes are in `compute`. A random network needs a key.
-
-  Returns:
-    The loss, f32[]; its gradient, held as f32, a tree like `network.weights(params)`; and the statistics after this
-    batch, {} of a network without any, to be laid over the tree.
+  The loss is f32[]; the gradient, held as f32, a tree like `network.weights(params)`; third come the statistics after
+  this batch, {} of a network without any, to be laid over the tree.
   """
   whole = network.declared(params)
 
