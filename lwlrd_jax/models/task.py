@@ -17,7 +17,7 @@ Compute = Literal["float32", "bfloat16"]
 def task_loss(logits: jax.Array, labels: jax.Array, label_smoothing: float) -> jax.Array:
   """Cross-entropy, averaged over the batch (and over the K findings of multi-label data, where they are known).
 
-  Logits are f32[N, K]; labels i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where nobody knows.
+  Logits are f32[N, K]; labels i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where unknown.
   The loss is f32[], 0 where nothing is known.
 
   Label smoothing as Szegedy et al. 2016 (arXiv 1512.00567): a target y becomes (1 - s) y + s / K; for a finding, which

@@ -1,4 +1,4 @@
-"""How a model learns its task, before anybody defends it."""
+"""How a model learns its task, before any defense."""
 
 import dataclasses
 from typing import Any
