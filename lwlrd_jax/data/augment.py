@@ -15,17 +15,11 @@ AUGMENTATIONS = {"none": (), "shift": (0,), "flip": (0, 1), "dihedral": tuple(ra
 
 
 def draw_moves(key: jax.Array, augment: str, shape: tuple[int, ...], side: int) -> jax.Array | None:
-  """Draws what is done to each image of each step.
+  """What is done to each of (steps, B) images: i16[steps, B, 3], rows down, columns to the right, and the symmetry.
 
-  Args:
-    key: Random key; step t is drawn from `fold_in(key, t)`.
-    augment: A name of `AUGMENTATIONS`: `shift`, by up to an eighth of the side, any way; `flip`, and half of the images
-      left to right; `dihedral`, and each in one of the eight orientations of a square; or `none`.
-    shape: (steps, B).
-    side: Of the images, in pixels.
-
-  Returns:
-    i16[steps, B, 3]: rows down, columns to the right, and the symmetry. None for `none`.
+  `shift` is by up to an eighth of the side in pixels, any way; `flip`, and half of the images left to right;
+  `dihedral`, and each in one of the eight orientations of a square. None for `none`. Step t is drawn from
+  `fold_in(key, t)`.
   """
   symmetries = AUGMENTATIONS[augment]
   if not symmetries:

@@ -14,17 +14,11 @@ _MOVES, _KEYS = 2**31 - 1, 2**31 - 2
 
 
 class Batches(NamedTuple):
-  """What training steps read. A step's own has no leading axis.
+  """What training steps read. A step's own has no leading axis."""
 
-  Attributes:
-    positions: i32[steps, B], examples of a split.
-    moves: i16[steps, B, 3], what is done to each image, see `data.augment`; None if nothing is.
-    keys: Random keys [steps] of what a network draws at each step; None for one that draws nothing.
-  """
-
-  positions: jax.Array
-  moves: jax.Array | None
-  keys: jax.Array | None = None
+  positions: jax.Array  # i32[steps, B], examples of a split
+  moves: jax.Array | None  # i16[steps, B, 3], what is done to each image, see `data.augment`; None if nothing is
+  keys: jax.Array | None = None  # [steps], of what a network draws at each step; None for one that draws nothing
 
 
 def task_batches(
@@ -57,10 +51,7 @@ def batch_plan(key: jax.Array, size: int, batch_size: int, steps: int) -> jax.Ar
   """Which examples each training step reads: epochs of a fresh permutation, whose incomplete last batch is left out.
 
   A set smaller than a batch gives batches of its own size. Epoch e is drawn from `fold_in(key, e)`, so a longer plan
-  begins like a shorter one.
-
-  Returns:
-    i32[steps, min(batch_size, size)], each in [0, size).
+  begins like a shorter one. i32[steps, min(batch_size, size)], each in [0, size).
 
   >>> plan = batch_plan(jax.random.key(0), size=7, batch_size=3, steps=4)
   >>> plan.shape, len(set(plan[:2].ravel().tolist()))

@@ -1,7 +1,7 @@
 """Copies among images, found by content: the same file twice, encoded again, or shifted by rounding.
 
-Classes are balanced by copying, and public sets hold the same picture more than once. Whoever reconstructs one copy has
-reconstructed them all.
+Classes are balanced by copying, and public sets hold the same picture more than once. An attacker who
+reconstructs one copy has reconstructed them all.
 
 Two images are near copies if, in blocks of a 7 x 7 grid, their root mean square difference is at most 4.5 grey levels
 and .35 of either one's contrast, and pixel by pixel at most 10 and .6. Contrast is the smaller of the deviations from
@@ -32,17 +32,12 @@ _ROWS, _COLUMNS = 512, 16384
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Copies:
-  """Which of N images are copies of each other.
+  """Which of N images are copies of each other."""
 
-  Attributes:
-    group: i32[N], number of each image's group, from 0 in order of the groups' first images. An image without a copy is
-      a group of its own.
-    uniform: i32[U], the first image of each group whose images are all identical.
-    varied: i32[V], of each other group one image of each that differ in some pixel, group by group in ascending order.
-  """
-
+  # i32[N], from 0 in order of the groups' first images. An image without a copy is a group of its own.
   group: jax.Array | np.ndarray
-  uniform: jax.Array | np.ndarray
+  uniform: jax.Array | np.ndarray  # i32[U], the first image of each group whose images are all identical
+  # i32[V], of each other group one image of each that differ in some pixel, group by group in ascending order.
   varied: jax.Array | np.ndarray
 
   @property
@@ -154,14 +149,10 @@ def _differ(read: Callable[[np.ndarray], np.ndarray], left: np.ndarray, right: n
 
 
 def _candidates(images: np.ndarray, limit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Pairs whose root mean square difference may be within both limits, and few others.
+  """Pairs of images f32[n, D], less their mean, that may differ by no more than both limits f[n], and few others.
 
-  No projection of two images lies farther apart than they do: sorted by the one in which images differ most, each has
-  to be compared with those next to it alone.
-
-  Args:
-    images: f32[n, D], less their mean.
-    limit: f[n].
+  The difference is the root mean square. No projection of two images lies farther apart than they do: sorted by the one
+  in which images differ most, each has to be compared with those next to it alone.
   """
   size = images.shape[1]
   along = images @ np.linalg.eigh(images.T @ images)[1][:, -1]

@@ -17,15 +17,11 @@ UNKNOWN = 255
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """Images and labels of one split, in a fixed order.
+  """Images and labels of one split, in a fixed order."""
 
-  Attributes:
-    images: u8[N, H, W, C].
-    labels: i32[N], the class (single label), or u8[N, K], 1 where a finding is present, 0 where it is absent, `UNKNOWN`
-      where neither is known (multi-label).
-  """
-
-  images: np.ndarray
+  images: np.ndarray  # u8[N, H, W, C]
+  # i32[N], the class (single label), or u8[N, K], 1 where a finding is present, 0 where it is absent, `UNKNOWN` where
+  # neither is known (multi-label).
   labels: np.ndarray
 
   def __len__(self) -> int:
@@ -34,28 +30,18 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """Train, validation and test split of one image classification task.
+  """Train, validation and test split of one image classification task."""
 
-  Attributes:
-    name: What the user calls it: the value of `dataset`.
-    train: What models are trained on and what an attacker steals from.
-    val: For choosing, never for reporting.
-    test: For reporting.
-    label_names: One name an output of the model, K in all.
-    multi_label: Whether several of the K findings can be present at once.
-    notes: What a user has to know of how it was read, a line each.
-    openly_licensed: Whether pictures of single images may be shown: generated data and open licences. A report shows
-      reconstructions of other data only when asked to.
-  """
-
-  name: str
-  train: Split
-  val: Split
-  test: Split
-  label_names: tuple[str, ...]
-  multi_label: bool
+  name: str  # what the user calls it: the value of `dataset`
+  train: Split  # what models are trained on and what an attacker steals from
+  val: Split  # for choosing, never for reporting
+  test: Split  # for reporting
+  label_names: tuple[str, ...]  # one an output of the model, K in all
+  multi_label: bool  # several of the K findings can be present at once
+  # Pictures of single images may be shown: generated data and open licences. A report shows reconstructions of other
+  # data only when asked to.
   openly_licensed: bool
-  notes: tuple[str, ...] = ()
+  notes: tuple[str, ...] = ()  # what a user has to know of how it was read, a line each
 
   @property
   def num_outputs(self) -> int:

@@ -22,18 +22,13 @@ _CHUNK = 256
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class DeviceSplit:
-  """Images and labels of a split.
+  """Images and labels of a split."""
 
-  Attributes:
-    images: u8[N, H, W, C], on the device or, if it does not hold them, on the host; scaled to [0, 1] only when read, a
-      quarter of the memory.
-    labels: i32[N], or u8[N, K] for multi-label data, as in `Split`.
-    copies: Which images are copies of each other. None if not known: each counts as one of its own.
-  """
-
+  # u8[N, H, W, C], on the host if the device does not hold them; scaled to [0, 1] only when read, a quarter of the
+  # memory.
   images: jax.Array | HostImages
-  labels: jax.Array
-  copies: Copies | None = None
+  labels: jax.Array  # i32[N], or u8[N, K] for multi-label data, as in `Split`
+  copies: Copies | None = None  # None if not known: each image counts as one of its own
 
   def __len__(self) -> int:
     return len(self.images)

@@ -9,12 +9,8 @@ import numpy as np
 class HostImages:
   """Images u8[N, H, W, C] on the host, read by position as an array on the device is, by compiled code as well.
 
-  A compiled program waits for every read. What passes over all images once does that; training reads ahead instead
-  (data/stream.py).
-
-  Args:
-    images: u8[N, H, W, C]. They are never written to.
-    order: i[M], which of them these are; all if None.
+  They are never written to; `order` i[M] says which of them these are, all if None. A compiled program waits for every
+  read. What passes over all images once does that; training reads ahead instead (data/stream.py).
   """
 
   dtype = jnp.dtype(jnp.uint8)

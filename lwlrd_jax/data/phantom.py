@@ -59,15 +59,9 @@ _CHUNK = 256  # images drawn at a time, which bounds the memory
 def phantom(*, image_size: int = 28, seed: int = 0) -> Dataset:
   """Skin lesions in colour: seven classes with HAM10000's names, as unbalanced as DermaMNIST's.
 
-  Args:
-    image_size: Side in pixels, one of `IMAGE_SIZES`. The same seed shows the same lesions at every size.
-    seed: At least 0. Another seed, other patients.
-
-  Returns:
-    `TRAIN_SIZE` / `VAL_SIZE` / `TEST_SIZE` images u8[N, image_size, image_size, 3]; every class is in every split.
-
-  Raises:
-    UserError: image_size is not supported.
+  `TRAIN_SIZE` / `VAL_SIZE` / `TEST_SIZE` images u8[N, image_size, image_size, 3]; every class is in every split. The
+  same seed, at least 0, shows the same lesions at every size; another seed, other patients. Raises UserError for a side
+  in pixels that is not in `IMAGE_SIZES`.
   """
   if image_size not in IMAGE_SIZES:
     allowed = ", ".join(map(str, IMAGE_SIZES))
@@ -98,15 +92,9 @@ def draw_classes(shares: Sequence[float], count: int, rng: np.random.Generator) 
 
 
 def draw_lesions(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-  """Draws one image for each label.
+  """Draws one image for each label i32[N], an index into `CLASS_NAMES`: u8[N, size, size, 3].
 
-  Args:
-    labels: i32[N], indices into `CLASS_NAMES`.
-    size: Side in pixels.
-    rng: Source of everything random. Equal states give equal images; other sizes show the same lesions.
-
-  Returns:
-    u8[N, size, size, 3].
+  Equal states of `rng` give equal images; other sizes show the same lesions.
   """
   count = len(labels)
   traits = {
@@ -248,8 +236,7 @@ def draw_grids(rng: np.random.Generator, count: int, cells: int) -> np.ndarray:
 def smooth_field(grids: np.ndarray, size: int) -> np.ndarray:
   """Smooth random pictures from the grids of `draw_grids`, by cubic B-splines.
 
-  Returns:
-    f32[N, size, size] with mean 0 and standard deviation 1 over all draws.
+  f32[N, size, size] with mean 0 and standard deviation 1 over all draws.
   """
   cells = grids.shape[-1] - 3
   position = (pixel_axis(size) + 1) / 2 * cells

@@ -54,13 +54,8 @@ def portions(
 ) -> Iterator[tuple[DeviceSplit, jax.Array]]:
   """What each of several calls reads: a split, and positions i32[...] in it of the examples asked for.
 
-  A split on the device is handed on as it is. Of one on the host, examples are read and copied to the device while the
-  call before runs.
-
-  Args:
-    data: The split.
-    positions: i32[...] of each call, all of one shape but for the last: the examples it reads.
-    sharding: Where the examples are to be; the default device if None.
+  Positions of all calls but the last are of one shape. A split on the device is handed on as it is. Of one on the host,
+  examples are read and copied to where `sharding` says, or the default device, while the call before runs.
   """
   if not isinstance(data.images, HostImages):
     if sharding is not None:

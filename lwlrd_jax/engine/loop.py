@@ -12,15 +12,10 @@ State = TypeVar("State")
 
 
 class Call(NamedTuple):
-  """What a call of the compiled program reads.
+  """What a call of the compiled program reads."""
 
-  Attributes:
-    positions: i32[...], examples of the split.
-    inputs: What else its steps take: a tree of arrays.
-  """
-
-  positions: jax.Array
-  inputs: Any
+  positions: jax.Array  # i32[...], examples of the split
+  inputs: Any  # what else its steps take: a tree of arrays
 
 
 def train(
@@ -39,7 +34,7 @@ def train(
       to the state after and what is waited for, such as losses.
     start: Makes the first state, once the examples of the first call are there.
     data: The split, on the device or read ahead from the host.
-    calls: In order, at least one.
+    calls: At least one.
     after: Receives both results of `advance` once they are computed: progress is what is done, not what is queued.
     sharding: Where examples are to be; the default device if None.
   """

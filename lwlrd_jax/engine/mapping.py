@@ -53,16 +53,10 @@ def map_members(of_member: Callable[..., Any], trees: tuple[Any, ...], strategy:
 def advance_members(
   of_member: Callable[[Any, Any], tuple[Any, Any]], states: Any, inputs: Any, strategy: Strategy
 ) -> tuple[Any, Any]:
-  """As `map_members`, for a function that returns a member's next state, which replaces the last one in memory.
+  """As `map_members`, for a function from a member's state and input to its next state and what else it returns.
 
-  A map would read all states from one stack and write all to another, which costs members in turns some hundredths of
-  their time.
-
-  Args:
-    of_member: From one member's state and input to its next state and what else it returns.
-    states: With a leading axis of members in every array.
-    inputs: The same.
-    strategy: How; turns have to be even.
+  The next state replaces the last one in memory, in turns that have to be even. A map would read all states from one
+  stack and write all to another, which costs members in turns some hundredths of their time.
   """
   members = len(jax.tree.leaves(states)[0])
   together = side_by_side(strategy, members)

@@ -23,18 +23,11 @@ class MemberState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-  """How every member of one population trains; only their schedules differ. Hashable: a static argument of `jax.jit`.
-
-  Attributes:
-    network: The model's structure.
-    optimizer: A name of `INNER`.
-    label_smoothing: In [0, 1).
-    compute: What its network computes in.
-  """
+  """How every member of one population trains; only their schedules differ. Hashable, so static under `jax.jit`."""
 
   network: Network
-  optimizer: str
-  label_smoothing: float
+  optimizer: str  # a name of `INNER`
+  label_smoothing: float  # in [0, 1)
   compute: Compute = "float32"
 
   def init(self, params: Params) -> MemberState:

@@ -47,10 +47,7 @@ def taken_by(compiled: Any) -> int:
 def check_room(compiled: Any, devices: int) -> None:
   """Refuses a program that runs on so many of this process's devices if it does not fit on one of them.
 
-  Its arguments count as not yet allocated, which is on the safe side.
-
-  Raises:
-    TooLargeError: It does not fit.
+  Its arguments count as not yet allocated, which is on the safe side. Raises TooLargeError.
   """
   free, needed = free_on_device(devices), taken_by(compiled)
   if free is not None and needed > free:

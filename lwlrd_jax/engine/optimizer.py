@@ -22,14 +22,9 @@ INNER: dict[str, Callable[[], optax.GradientTransformation]] = {
 
 
 def layer_labels(params: Params, layers: tuple[str, ...]) -> Params:
-  """Labels every parameter with the number of its layer, its column in a schedule.
+  """Labels every parameter, in nested dicts whose top-level keys are layers, with its layer's column in a schedule.
 
-  Args:
-    params: Nested dicts whose top-level keys are layers.
-    layers: Layer names in the order of a schedule's columns.
-
-  Returns:
-    A tree like `params` with an int in [0, len(layers)) at each leaf.
+  A tree like `params` with an int in [0, len(layers)) at each leaf.
 
   Raises:
     ValueError: A parameter of no layer, or a layer without parameters. Nothing is trained at a rate by default.

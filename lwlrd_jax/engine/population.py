@@ -29,18 +29,13 @@ AXIS = "members"
 
 
 class Reached(NamedTuple):
-  """How far members have come.
+  """How far members have come."""
 
-  Attributes:
-    steps: Steps that all of them have taken.
-    leaves: Arrays of their states, as `jax.tree.leaves` has them, with a leading axis of members; of members that have
-      taken all steps those of their parameters alone.
-    losses: f32[members, steps].
-  """
-
-  steps: int
+  steps: int  # that all of them have taken
+  # Of their states, in the order of `jax.tree.leaves`, with a leading axis of members; of members that have taken all
+  # steps those of their parameters alone.
   leaves: list[np.ndarray]
-  losses: np.ndarray
+  losses: np.ndarray  # f32[members, steps]
 
 
 class Population(NamedTuple):
@@ -92,41 +87,24 @@ def member_mesh(devices: list[jax.Device] | None = None) -> jax.sharding.Mesh:
 
 @dataclasses.dataclass(frozen=True)
 class Finetuning:
-  """How all members of a population are fine-tuned.
-
-  Attributes:
-    member: How each trains.
-    batch_size: Examples a step.
-    augment: What is done to images, a name of `data.augment.AUGMENTATIONS`.
-    strategy: How a device maps over its members; `default_strategy` if None.
-    mesh: Devices to use; `member_mesh()` if None.
-  """
+  """How all members of a population are fine-tuned."""
 
   member: Member
-  batch_size: int
-  augment: str = "none"
-  strategy: Strategy | None = None
-  mesh: jax.sharding.Mesh | None = None
+  batch_size: int  # examples a step
+  augment: str = "none"  # a name of `data.augment.AUGMENTATIONS`
+  strategy: Strategy | None = None  # how a device maps over its members; `default_strategy` if None
+  mesh: jax.sharding.Mesh | None = None  # devices to use; `member_mesh()` if None
 
 
 class _Program(NamedTuple):
-  """A fine-tuning as equal calls of one compiled program. Padding steps and members have rate 0: nothing changes.
-
-  Attributes:
-    member: How each member trains.
-    strategy: How a device maps over its members.
-    mesh: The devices.
-    rows: Members, with those that fill turns.
-    per_call: Steps that a call takes.
-    calls: Of each, inputs are its rates f32[rows, steps, layers] and its batches.
-  """
+  """A fine-tuning as equal calls of one compiled program. Padding steps and members have rate 0: nothing changes."""
 
   member: Member
   strategy: Strategy
   mesh: jax.sharding.Mesh
-  rows: int
-  per_call: int
-  calls: list[Call]
+  rows: int  # members, with those that fill turns
+  per_call: int  # steps
+  calls: list[Call]  # of each, inputs are its rates f32[rows, steps, layers] and its batches
 
   @property
   def everywhere(self) -> NamedSharding:

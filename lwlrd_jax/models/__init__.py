@@ -31,16 +31,10 @@ def build_network(name: str, image_shape: tuple[int, int, int], num_outputs: int
 def build_model(
   name: str, image_shape: tuple[int, int, int], num_outputs: int, key: jax.Array
 ) -> tuple[Network, Params]:
-  """A freshly initialised model, as structure and weights.
+  """A model for images (H, W, C) and K classes or findings, initialised by a random key, as structure and weights.
 
-  Args:
-    name: A key of `MODELS`, or FILE.py:NAME.
-    image_shape: (H, W, C).
-    num_outputs: K, classes or findings.
-    key: Random key of the initial weights.
-
-  Returns:
-    The structure, and f32 weights {layer: {entry: array}}, with statistics if the network normalises by batches.
+  The name is a key of `MODELS`, or FILE.py:NAME. Weights are f32 {layer: {entry: array}}, with statistics if the
+  network normalises by batches.
   """
   build, split = _ways(name)
   return split(build(image_shape, num_outputs, rngs=initial_rngs(key)), image_shape, num_outputs)

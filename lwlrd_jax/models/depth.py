@@ -86,15 +86,11 @@ def _block(path: Path) -> Path:
 
 
 class _Value(NamedTuple):
-  """What a variable of a computation depends on.
+  """What a variable of a computation depends on."""
 
-  Attributes:
-    level: The largest of the units that the input has met on its way here; -1 for the input itself; None if it does not
-      depend on the input.
-    waiting: Numbers of the parameters it is made of that have not met the input; none if it depends on the input.
-  """
-
+  # The largest of the units that the input has met on its way here; -1 for the input itself; None without the input.
   level: int | None = None
+  # Numbers of the parameters it is made of that have not met the input; none if it depends on the input.
   waiting: frozenset[int] = frozenset()
 
 

@@ -38,15 +38,10 @@ Seen = tuple[tuple[jax.Array | HostImages, np.ndarray | jax.Array], ...]
 
 
 class Liveness(NamedTuple):
-  """What the outputs depend on.
+  """What the outputs depend on: bool arrays, in trees like `network.weights(params)`."""
 
-  Attributes:
-    live: bool arrays, in a tree like `network.weights(params)`: see `live_weights`.
-    hidden_from_gradients: The live ones that no gradient shows, in a like tree: behind `stop_gradient`, sign or step
-      units, or a choice between paths.
-  """
-
-  live: Params
+  live: Params  # see `live_weights`
+  # The live ones that no gradient shows: behind `stop_gradient`, sign or step units, or a choice between paths.
   hidden_from_gradients: Params
 
 
@@ -217,17 +212,11 @@ def _without_gradient(network: Network, params: Params, seen: Seen) -> tuple[jax
 
 
 class _Segment(NamedTuple):
-  """Units of a layer: the inputs of its kernel, the outputs, or each number of another entry.
-
-  Attributes:
-    layer: The layer.
-    entries: Entries that their weights are in.
-    shape: Of the units; it broadcasts to that of each entry, which gives each weight its unit.
-  """
+  """Units of a layer: the inputs of its kernel, the outputs, or each number of another entry."""
 
   layer: str
-  entries: tuple[str, ...]
-  shape: tuple[int, ...]
+  entries: tuple[str, ...]  # that their weights are in
+  shape: tuple[int, ...]  # of the units; it broadcasts to that of each entry, which gives each weight its unit
 
 
 def _segments(network: Network, params: Params) -> Iterator[_Segment]:

@@ -26,40 +26,29 @@ _OTHER = 2**31 - 1
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """The structure of a model without its weights. Hashable, so it can be a static argument of `jax.jit`.
+  """The structure of a model without its weights. Hashable, so it can be a static argument of `jax.jit`."""
 
-  Attributes:
-    graphdef: Flax's description of the module.
-    layers: Names of the layers in depth order, from the input; each is a top-level key of the parameters. A layer of a
-      module inside another is named with dots; a parameter of the model itself is a layer with one entry.
-    image_shape: (H, W, C).
-    num_outputs: K, classes or findings.
-    places: Layer, entry and place in the module of every parameter.
-    statistics: The same of every running statistic. They are state: no optimizer moves them, no layer counts them, but
-      a training step's forward pass does.
-    reversible: Whether the module has a method `transpose`.
-    streams: Its random number generators, by their states' places in the module.
-    constants: Arrays of the module that are no variables, and their places; they are the same whatever weights it has.
-    kernels: Those of the layers that have an entry `kernel`: whatever its name in the module, the largest of two or
-      more dimensions, the last of which is the layer's outputs. Normalisations have none.
-    depths: How deep each layer lies, see `models.depth`: from 0, none left out; layers of parallel branches share one.
-    blocks: The same counted by block.
-    unused: Places in the module of parameters that nothing is computed with: they may hold anything. A layer of nothing
-      else lies as deep as the deepest.
-  """
-
-  graphdef: nnx.GraphDef
+  graphdef: nnx.GraphDef  # Flax's description of the module
+  # In depth order, from the input; each is a top-level key of the parameters. A layer of a module inside another is
+  # named with dots; a parameter of the model itself is a layer with one entry.
   layers: tuple[str, ...]
-  image_shape: tuple[int, int, int]
-  num_outputs: int
-  places: tuple[tuple[str, str, Path], ...]
+  image_shape: tuple[int, int, int]  # (H, W, C)
+  num_outputs: int  # K, classes or findings
+  places: tuple[tuple[str, str, Path], ...]  # layer, entry and place in the module of every parameter
+  # The same of every running statistic. They are state: no optimizer moves them, no layer counts them, but a training
+  # step's forward pass does.
   statistics: tuple[tuple[str, str, Path], ...]
-  reversible: bool
-  streams: tuple["Stream", ...]
+  reversible: bool  # the module has a method `transpose`
+  streams: tuple["Stream", ...]  # random number generators, by their states' places in the module
+  # Arrays of the module that are no variables, and their places; they are the same whatever weights it has.
   constants: tuple[tuple[Path, "Constant"], ...]
+  # Those of the layers that have an entry `kernel`: whatever its name in the module, the largest of two or more
+  # dimensions, the last of which is the layer's outputs. Normalisations have none.
   kernels: tuple[str, ...] = ()
-  depths: tuple[int, ...] = ()
-  blocks: tuple[int, ...] = ()
+  depths: tuple[int, ...] = ()  # of each layer, see `models.depth`: from 0, none left out; parallel branches share one
+  blocks: tuple[int, ...] = ()  # the same counted by block
+  # Places in the module of parameters that nothing is computed with: they may hold anything. A layer of nothing else
+  # lies as deep as the deepest.
   unused: tuple[str, ...] = ()
 
   def __hash__(self) -> int:
@@ -123,11 +112,8 @@ class Network:
   ) -> tuple[jax.Array, Params]:
     """As `forward`, normalised by the batch, if by anything, and with dropout, if any, drawn by the step's random key.
 
-    Returns:
-      Logits f32[N, K]; and {STATISTICS: ...} as they are after this batch, or {} of a network without any.
-
-    Raises:
-      ValueError: A random network without a key.
+    Logits f32[N, K]; and {STATISTICS: ...} as they are after this batch, or {} of a network without any. Raises
+    ValueError for a random network without a key.
     """
     if not self.statistics and not self.is_random:
       return self.forward(params, images), {}
@@ -180,16 +166,9 @@ class Stream(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Constant:
-  """An array that can be part of a static argument.
+  """An array that can be part of a static argument."""
 
-  Attributes:
-    on_host: Whether it is a NumPy array to the module, which may read its numbers while it is traced.
-    shape: Its shape.
-    dtype: Name of its type.
-    data: Its numbers.
-  """
-
-  on_host: bool
+  on_host: bool  # a NumPy array to the module, which may read its numbers while it is traced
   shape: tuple[int, ...]
   dtype: str
   data: bytes

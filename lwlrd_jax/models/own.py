@@ -91,17 +91,11 @@ def versions_of(model: str) -> tuple[str, ...]:
 
 
 class _Loaded(NamedTuple):
-  """A file that was run.
+  """A file that was run."""
 
-  Attributes:
-    found: What the name means in it.
-    files: SHA-256 of the file, first, and of those beside it that it imported.
-    checked: Shapes of images and numbers of outputs that the network was tried with.
-  """
-
-  found: Callable[..., nnx.Module]
-  files: dict[Path, str]
-  checked: set[tuple[tuple[int, int, int], int]]
+  found: Callable[..., nnx.Module]  # what the name means in it
+  files: dict[Path, str]  # SHA-256 of the file, first, and of those beside it that it imported
+  checked: set[tuple[tuple[int, int, int], int]]  # image shapes and numbers of outputs that the network was tried with
 
 
 _runs: dict[str, _Loaded] = {}

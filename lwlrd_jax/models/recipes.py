@@ -7,19 +7,12 @@ from lwlrd_jax.models.depth import BLOCK, LAYER
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """Rates of Adam, and what a decay counts.
+  """Rates of Adam, and what a decay counts."""
 
-  Attributes:
-    task_lr: Of training on the task.
-    memory_lr: Of memorising, see `attacks.transpose.Transpose`.
-    lr_max: Largest rate of fine-tuning.
-    granularity: `layer`, or `block` for networks so deep that no rate would reach the last of their layers.
-  """
-
-  task_lr: float = 1e-3
-  memory_lr: float = 3e-3
-  lr_max: float = 0.02
-  granularity: str = LAYER
+  task_lr: float = 1e-3  # of training on the task
+  memory_lr: float = 3e-3  # of memorising, see `attacks.transpose.Transpose`
+  lr_max: float = 0.02  # largest of fine-tuning
+  granularity: str = LAYER  # or `block` for networks so deep that no rate would reach the last of their layers
 
 
 _VIT = Recipe(task_lr=3e-4, memory_lr=1e-3, lr_max=5e-3, granularity=BLOCK)

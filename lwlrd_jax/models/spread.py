@@ -13,17 +13,11 @@ _BINS = 1 << (8 + _STEP_BITS)
 
 
 def robust_std(weights: jax.Array) -> jax.Array:
-  """The standard deviation that the median magnitude stands for.
+  """The standard deviation f32[] that the median magnitude of weights f32[...] around 0 stands for; zeros are left out.
 
   A standard deviation itself is at the mercy of a single weight: an attacker who sets one to 1e20 would make everything
-  that is measured by it meaningless.
-
-  Args:
-    weights: f32[...]; zeros are left out. Around 0, as weights of a layer are.
-
-  Returns:
-    f32[], within 1/32 of 1.4826 times the median of the magnitudes, if that is a normal number; 0 if all weights are 0;
-    not finite if half of the weights are not.
+  that is measured by it meaningless. Within 1/32 of 1.4826 times the median, if that is a normal number; 0 if all
+  weights are 0; not finite if half of the weights are not.
 
   >>> round(float(robust_std(jnp.array([-0.1, 0.1, 0.1, 1e20]))), 2)
   0.15

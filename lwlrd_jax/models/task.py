@@ -17,16 +17,11 @@ Compute = Literal["float32", "bfloat16"]
 def task_loss(logits: jax.Array, labels: jax.Array, label_smoothing: float) -> jax.Array:
   """Cross-entropy, averaged over the batch (and over the K findings of multi-label data, where they are known).
 
+  Logits are f32[N, K]; labels i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where unknown.
+  The loss is f32[], 0 where nothing is known.
+
   Label smoothing as Szegedy et al. 2016 (arXiv 1512.00567): a target y becomes (1 - s) y + s / K; for a finding, which
-  has two outcomes, (1 - s) y + s / 2.
-
-  Args:
-    logits: f32[N, K].
-    labels: i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where nobody knows.
-    label_smoothing: s, in [0, 1).
-
-  Returns:
-    f32[], 0 where nothing is known.
+  has two outcomes, (1 - s) y + s / 2; s is in [0, 1).
   """
   if labels.ndim == 1:
     targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype), label_smoothing)
@@ -50,10 +45,8 @@ def task_gradient(
   """The task's loss on a batch, and its gradient.
 
   Images are f32[B, H, W, C] in [0, 1], labels as of `task_loss`; passes are in `compute`. A random network needs a key.
-
-  Returns:
-    The loss, f32[]; its gradient, held as f32, a tree like `network.weights(params)`; and the statistics after this
-    batch, {} of a network without any, to be laid over the tree.
+  The loss is f32[]; the gradient, held as f32, a tree like `network.weights(params)`; third come the statistics after
+  this batch, {} of a network without any, to be laid over the tree.
   """
   whole = network.declared(params)
 

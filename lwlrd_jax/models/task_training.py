@@ -1,4 +1,4 @@
-"""How a model learns its task, before anybody defends it."""
+"""How a model learns its task, before any defense."""
 
 import dataclasses
 from typing import Any
@@ -8,25 +8,15 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskTraining:
-  """Training with Adam. Hashable: a static argument of `jax.jit`.
-
-  Attributes:
-    steps: Training steps.
-    batch_size: Images a step.
-    task_lr: Largest learning rate.
-    warmup: Share of the steps in which the rate climbs linearly.
-    cooldown: Share of the steps in which it falls linearly to 0, at the end.
-    label_smoothing: In [0, 1).
-    augment: What is done to images, a name of `data.augment.AUGMENTATIONS`.
-  """
+  """Training with Adam. Hashable: a static argument of `jax.jit`."""
 
   steps: int
-  batch_size: int = 128
-  task_lr: float = 1e-3
-  warmup: float = 0.02
-  cooldown: float = 0.25
-  label_smoothing: float = 0.2
-  augment: str = "none"
+  batch_size: int = 128  # images a step
+  task_lr: float = 1e-3  # largest learning rate
+  warmup: float = 0.02  # share of the steps in which the rate climbs linearly
+  cooldown: float = 0.25  # share of the steps in which it falls linearly to 0, at the end
+  label_smoothing: float = 0.2  # in [0, 1)
+  augment: str = "none"  # a name of `data.augment.AUGMENTATIONS`
 
   def time_shape(self) -> np.ndarray:
     """Course of the learning rate: f32[steps], up, level and down, in (0, 1]."""

@@ -38,9 +38,7 @@ def config_of(info: MedMNISTInfo, size: int) -> MedMNISTConfig:
 class MedMNIST(tfds.core.GeneratorBasedBuilder):
   """Twelve data sets at four sizes, each example an image u8[S, S, C] and its label, in the official order.
 
-  Args:
-    file: The official file, checked; None if it has to be downloaded.
-    **kwargs: TFDS's own.
+  `file` is the official one, checked; None if it has to be downloaded.
   """
 
   VERSION = tfds.core.Version("1.0.0")
@@ -127,10 +125,7 @@ def _download(info: MedMNISTInfo, size: int, folder: Path, wanted: Path) -> Path
 
 
 def read_split(builder: MedMNIST, split: str) -> Split:
-  """Reads a prepared split whole, in the official order.
-
-  Returns:
-    images u8[N, S, S, C]; labels i32[N], or u8[N, K] if multi-label.
+  """Reads a prepared split whole, in the official order: images u8[N, S, S, C]; labels i32[N] or multi-label u8[N, K].
 
   Raises:
     RuntimeError: A record file is missing or damaged, or holds more or fewer images than the official set.

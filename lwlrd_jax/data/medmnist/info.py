@@ -83,25 +83,15 @@ organsmnist | multi-class | 1 | 13932 2452 8827 | CC BY 4.0
 
 @dataclasses.dataclass(frozen=True)
 class MedMNISTInfo:
-  """What is known of one data set.
+  """What is known of one data set."""
 
-  Attributes:
-    flag: Its name in lower case, the value of `dataset`.
-    task: multi-class, binary-class, ordinal-regression, or "multi-label, binary-class".
-    label_names: One an output.
-    channels: 1 or 3.
-    samples: Images in train, val and test.
-    license: Of the images.
-    md5: Checksum of the file at each side in pixels.
-  """
-
-  flag: str
-  task: str
-  label_names: tuple[str, ...]
-  channels: int
-  samples: tuple[int, ...]
-  license: str
-  md5: dict[int, str]
+  flag: str  # its name in lower case, the value of `dataset`
+  task: str  # multi-class, binary-class, ordinal-regression, or "multi-label, binary-class"
+  label_names: tuple[str, ...]  # one an output
+  channels: int  # 1 or 3
+  samples: tuple[int, ...]  # images in train, val and test
+  license: str  # of the images
+  md5: dict[int, str]  # of the file at each side in pixels
 
   @property
   def multi_label(self) -> bool:

@@ -16,14 +16,10 @@ def load_medmnist(flag: str, *, image_size: int = 28, data_dir: Path | None = No
   file that is there but is not the official one is refused even where a prepared set would do: users must not be misled
   about which file they work with.
 
-  Args:
-    flag: A key of `MEDMNIST`.
-    image_size: Side in pixels, one of `SIZES`.
-    data_dir: Where the user keeps `<flag>.npz` (28 pixels) or `<flag>_<size>.npz`; only read. Other spellings, such as
-      `DermaMNIST-28.npz`, count where there is none of that name. Default: `data` in the cache folder.
-
-  Returns:
-    The data set in the official order, images u8[N, S, S, C], labels i32[N], or u8[N, 14] for chestmnist.
+  `flag` is a key of `MEDMNIST`, `image_size` the side in pixels, one of `SIZES`. `data_dir`, by default `data` in the
+  cache folder, is only read: there lies `<flag>.npz` (28 pixels) or `<flag>_<size>.npz`; other spellings, such as
+  `DermaMNIST-28.npz`, count where there is none of that name. The data set is in the official order, images
+  u8[N, S, S, C], labels i32[N], or u8[N, 14] for chestmnist.
 
   Raises:
     UserError: No such size or folder, a file with another checksum, no file and no network, or a damaged cache.

@@ -31,11 +31,7 @@ TFDS_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 class MimicCxr(tfds.core.GeneratorBasedBuilder):
   """MIMIC-CXR-JPG: each example an image u8[S, S, 1], its patient, study and name, its view, and 14 findings' codes.
 
-  Args:
-    tables: What the CSVs say.
-    size: S, in pixels.
-    unfinished: Where images are kept until all are decoded.
-    **kwargs: TFDS's own.
+  S is `size`, in pixels. Images are kept in the folder `unfinished` until all are decoded.
   """
 
   VERSION = tfds.core.Version("1.0.0")
@@ -173,8 +169,7 @@ def read_split(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Reads records of a prepared split, i64[n] ascending, which are to be the images with these names.
 
-  Returns:
-    Images u8[n, S, S, 1] and the labeler's codes i8[n, 14], see `choices.CODES`.
+  Images are u8[n, S, S, 1], the labeler's codes i8[n, 14], see `choices.CODES`.
 
   Raises:
     RuntimeError: A record file is missing or damaged, or holds other images.

@@ -20,22 +20,12 @@ NO_LABELS = -3
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-  """Settings of `dataset` mimic-cxr that need no new preparation.
+  """Settings of `dataset` mimic-cxr that need no new preparation. Raises UserError for other values."""
 
-  Attributes:
-    folder: The user's copy.
-    views: See `parse_views`.
-    uncertain: A key of `UNCERTAIN`.
-    labeler: One of `LABELERS`.
-
-  Raises:
-    UserError: Another value.
-  """
-
-  folder: Path | None = None
-  views: str = "frontal"
-  uncertain: str = "ignore"
-  labeler: str = "chexpert"
+  folder: Path | None = None  # the user's copy
+  views: str = "frontal"  # see `parse_views`
+  uncertain: str = "ignore"  # a key of `UNCERTAIN`
+  labeler: str = "chexpert"  # one of `LABELERS`
 
   def __post_init__(self):
     parse_views(self.views)
@@ -48,8 +38,7 @@ class Choices:
 def parse_views(text: str) -> tuple[str, ...] | None:
   """Reads `views`: `all`, or a comma list of values of the column ViewPosition, `frontal` standing for AP and PA.
 
-  Returns:
-    The values; None for every image, whatever its view, known or not.
+  None stands for every image, whatever its view, known or not.
 
   Raises:
     UserError: An empty entry, or `all` beside others. Which values there are, the data say (`chosen_views`).

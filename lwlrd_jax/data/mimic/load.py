@@ -26,14 +26,10 @@ def load_mimic(choices: Choices, *, image_size: int = 28, data_dir: Path | None 
   not needed. The console shows what is left out: images of studies that the labeler has no row for, and images
   whose files were missing, which a list in the prepared set names.
 
-  Args:
-    choices: The copy (`files/p10` to `files/p19`, and the CSVs, each as .csv or .csv.gz), and what is chosen of it.
-    image_size: Side in pixels.
-    data_dir: Where the prepared set is kept, in a folder `mimic_cxr` that only its owner may enter. Default: `tfds` in
-      the cache folder.
-
-  Returns:
-    The data set, in the order of the split file: images u8[N, S, S, 1], labels u8[N, 14]. It is not openly licensed.
+  The copy is `files/p10` to `files/p19`, and the CSVs, each as .csv or .csv.gz. The prepared set is kept below
+  `data_dir`, by default `tfds` in the cache folder, in a folder `mimic_cxr` that only its owner may enter. The data set
+  is in the order of the split file: images u8[N, S, S, 1], S the side in pixels, labels u8[N, 14]. It is not openly
+  licensed.
 
   Raises:
     UserError: See `tables.read_tables`, `choices.chosen_views`, `builder.prepare`; a size or folder that is not

@@ -36,20 +36,15 @@ _PATTERNS = {"subject_id": "[0-9]{8}", "study_id": "[0-9]{8}", "dicom_id": "[0-9
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tables:
-  """What the CSVs say, in the order of the split file.
+  """What the CSVs say, in the order of the split file."""
 
-  Attributes:
-    folder: The user's copy.
-    images: A row an image: dicom_id, study_id, subject_id, split (as published), view ("" where it is missing) and
-      path, where its JPEG lies in the copy.
-    findings: Of each labeler, i8[N, 14], `choices.CODES`; `NO_LABELS` for images of studies that it has no row for.
-    digest: SHA-256 of what all CSVs hold, compressed or not: changed CSVs are another data set.
-  """
-
-  folder: Path
+  folder: Path  # the user's copy
+  # A row an image: dicom_id, study_id, subject_id, split (as published), view ("" where it is missing) and path, where
+  # its JPEG lies in the copy.
   images: pd.DataFrame
+  # Of each labeler, i8[N, 14], `choices.CODES`; `NO_LABELS` for images of studies that it has no row for.
   findings: dict[str, np.ndarray]
-  digest: str
+  digest: str  # SHA-256 of what all CSVs hold, compressed or not: changed CSVs are another data set
 
   def of_split(self, split: str) -> np.ndarray:
     """Rows of a split, one of train, val and test: i64[n], in order."""
