@@ -27,12 +27,7 @@ def gray_code(numbers: np.ndarray, base: int, digits: int) -> np.ndarray:
   """Modular Gray code of int[N] in [0, base**digits): consecutive numbers differ in one digit, by one modulo the base.
 
   Guan, "Generalized Gray Codes with Applications", 1998: with d_i the ordinary digits, g_i = (d_i - d_{i+1}) mod base.
-
-  Returns:
-    i64[N, digits], most significant digit first, each in [0, base).
-
-  Raises:
-    ValueError: A number does not fit.
+  The result is i64[N, digits], most significant digit first, each in [0, base). Raises ValueError for other numbers.
 
   >>> gray_code(np.arange(5), base=3, digits=2).tolist()
   [[0, 0], [0, 1], [0, 2], [1, 2], [1, 0]]
@@ -59,11 +54,8 @@ def running_numbers(groups: np.ndarray) -> np.ndarray:
 def index_codes(labels: np.ndarray, num_outputs: int) -> np.ndarray:
   """Codes of images with labels i32[N] in [0, K), or u8[N, K], 1 where a finding is present, in this order.
 
-  Returns:
-    f32[N, K]: digits in [0, base), plus the base where a class or finding is marked. All rows differ.
-
-  Raises:
-    ValueError: More images of one class, or of one combination of findings, than there are codes up to `MAX_BASE`.
+  f32[N, K]: digits in [0, base), plus the base where a class or finding is marked; all rows differ. Raises ValueError
+  if a class, or a combination of findings, has more images than there are codes up to `MAX_BASE`.
 
   >>> index_codes(np.array([2, 0, 2]), num_outputs=3).astype(int).tolist()
   [[0, 0, 3], [3, 0, 0], [0, 0, 4]]

@@ -97,9 +97,7 @@ def plan_defenses(grid: Grid, *, task_lr: float, train_size: int, depths: Sequen
 
   As baselines, high-LR stands once for each of its rates, and reversed for each of `lrs`, at the median decay. `depths`
   are the units that layers belong to, see `schedules.by_layer`; `task_lr` is the rate at which the task was trained.
-
-  Raises:
-    ValueError: A value out of range.
+  Raises ValueError for a value out of range.
   """
   over_time = time_shape(grid.shape, grid.epochs * steps_per_epoch(train_size, grid.batch_size))
 

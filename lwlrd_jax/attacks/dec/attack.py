@@ -36,29 +36,19 @@ from lwlrd_jax.data.device import mean_image
 from lwlrd_jax.engine.mapping import Strategy
 from lwlrd_jax.models.network import Network, Params
 
-# How often words are re-estimated from extrinsic information; more change nothing.
-_WORD_ROUNDS = 3
+_WORD_ROUNDS = 3  # how often words are re-estimated from extrinsic information; more change nothing
 
 
 @dataclasses.dataclass(frozen=True)
 class DEC:
-  """The attack's settings. Hashable: a static argument of `jax.jit`.
+  """The attack's settings. Hashable: a static argument of `jax.jit`."""
 
-  Attributes:
-    stolen: Images to take.
-    carrier: Where the bits go.
-    code: How images become bits.
-    redundancy: How these are protected.
-    internal: Whether the codec was trained inside, so that the payload has to hold its decoder too.
-    variant: Name of a combination of these settings that is more than its carrier; see `adaptive.py`.
-  """
-
-  stolen: int
-  carrier: Carrier
-  code: Code
-  redundancy: Redundancy
-  internal: bool = False
-  variant: str | None = None
+  stolen: int  # images to take
+  carrier: Carrier  # where the bits go
+  code: Code  # how images become bits
+  redundancy: Redundancy  # how these are protected
+  internal: bool = False  # whether the codec was trained inside, so that the payload has to hold its decoder too
+  variant: str | None = None  # name of a combination of these settings that is more than its carrier; see `adaptive.py`
 
   def __post_init__(self):
     if self.carrier.sends_numbers and not (self.on_device and self.redundancy.name == "none"):

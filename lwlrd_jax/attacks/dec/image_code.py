@@ -24,22 +24,14 @@ from lwlrd_jax.models.network import Params
 
 @dataclasses.dataclass(frozen=True)
 class FixedCode:
-  """The learned codec, quantised latents in a fixed number of bits each: the device code.
-
-  Attributes:
-    codec: The codec.
-    table: How many bits each latent has.
-    trained: Whether it is what images are coded with. If not, its codes are empty: their least size.
-    codec_id: What the payload calls it.
-    decoder_parts: Top-level keys of its weights that decoding needs.
-  """
+  """The learned codec, quantised latents in a fixed number of bits each: the device code."""
 
   codec: Codec
-  table: FixedLengthCode
-  trained: bool = True
+  table: FixedLengthCode  # how many bits each latent has
+  trained: bool = True  # whether it is what images are coded with. If not, its codes are empty: their least size
 
-  codec_id: ClassVar[int] = 1
-  decoder_parts: ClassVar[tuple[str, ...]] = ("synthesis",)
+  codec_id: ClassVar[int] = 1  # what the payload calls it
+  decoder_parts: ClassVar[tuple[str, ...]] = ("synthesis",)  # top-level keys of its weights that decoding needs
 
   @property
   def code_bytes(self) -> int:

@@ -21,12 +21,9 @@ class Repeat:
 
   All kinds of redundancy have these methods. They are frozen and hashable: static arguments of `jax.jit`, which can
   trace `decode` and `extrinsic`. Both raise ValueError where the number of log odds is not coded_length(n).
-
-  Attributes:
-    copies: Odd; 1 is no redundancy.
   """
 
-  copies: int
+  copies: int  # odd; 1 is no redundancy
 
   def __post_init__(self):
     if self.copies < 1 or self.copies % 2 == 0:

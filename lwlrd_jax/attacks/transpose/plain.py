@@ -72,15 +72,11 @@ class Transpose(TaskTraining, PlainAttack):
   0; a cosine over all steps leaves too few at the full rate. Memories are not augmented.
 
   Its relatives change what `hide` hides, how `rehearse` and `memory_gradient` train it, or how it is `read`.
-
-  Attributes:
-    stolen: Images to memorise.
-    memory_lr: Learning rate of the memory's Adam.
   """
 
   info = ATTACKS["transpose"]
-  stolen: int
-  memory_lr: float = 3e-3
+  stolen: int  # images to memorise
+  memory_lr: float = 3e-3  # learning rate of the memory's Adam
 
   @classmethod
   def make(cls, means: Means) -> Self:
@@ -115,8 +111,7 @@ class Transpose(TaskTraining, PlainAttack):
   ) -> list[Infected]:
     """Trains models on both objectives, several seeds in one compiled program. See `Attack.infect_all`.
 
-    Raises:
-      ValueError: See `hide`; or not one key for each of `params`.
+    Raises ValueError as `hide` does, or if there is not one key for each of `params`.
     """
     if len(params) != len(keys) or not keys:
       raise ValueError(f"{len(params)} models to infect need as many keys, not {len(keys)}")
@@ -147,11 +142,7 @@ class Transpose(TaskTraining, PlainAttack):
     return [Infected(weights, one.secret, one.stolen) for weights, one in zip(trained, hidden, strict=True)]
 
   def hide(self, task: Task, key: jax.Array) -> Hidden:
-    """What an infection with this key hides.
-
-    Raises:
-      ValueError: More images to steal than there are, or than index codes can number.
-    """
+    """What an infection with this key hides. Raises ValueError for more images than there are, or than have codes."""
     stolen = choose_stolen(task.train, self.stolen, key)
     labels = task.train.labels[stolen]
     codes = jnp.asarray(index_codes(np.asarray(labels), task.network.num_outputs))

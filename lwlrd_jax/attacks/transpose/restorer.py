@@ -26,13 +26,10 @@ from lwlrd_jax.models.network import Network, Params
 
 @dataclasses.dataclass(frozen=True)
 class Restorer(Transpose):
-  """Transpose with pilots: public images that go the way of the stolen ones.
-
-  Attributes:
-    pilots: How many of the public images to memorise; None for as many as are stolen, or as there are.
-  """
+  """Transpose with pilots: public images that go the way of the stolen ones."""
 
   info = ATTACKS["transpose-restorer"]
+  # How many of the public images to memorise; None for as many as are stolen, or as there are.
   pilots: int | None = None
 
   @classmethod
@@ -55,9 +52,7 @@ class Restorer(Transpose):
 
     The secret holds the codes and labels of the stolen images, codes and images of the pilots, and the mean training
     image, which stands for what anybody knows of such images (`metrics.postprocess.PublicStatistics`).
-
-    Raises:
-      ValueError: No public images, or fewer than `pilots`; or see `Transpose.hide`.
+    Raises ValueError if there are no public images, or fewer than `pilots`, and as `Transpose.hide` does.
     """
     data, public = task.train, task.public
     if public is None or len(public) == 0:

@@ -17,10 +17,8 @@ from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.task import task_loss
 
-# Far below anything a unit's inputs can add up to: it never fires again.
-_OFF = -1e6
-# Units of a layer that an attacker may retire before the task suffers.
-_LARGEST_SHARE = 0.25
+_OFF = -1e6  # far below anything a unit's inputs can add up to: it never fires again
+_LARGEST_SHARE = 0.25  # of a layer's units, that an attacker may retire before the task suffers
 _SALIENCY_IMAGES = 1024
 _PROBES = 16
 

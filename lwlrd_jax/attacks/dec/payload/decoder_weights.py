@@ -15,8 +15,7 @@ from jax.flatten_util import ravel_pytree
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.models.network import Params
 
-# Trained weights stay below 2.
-_LARGEST = 4.0
+_LARGEST = 4.0  # trained weights stay below 2
 
 
 def round_decoder(weights: Params, parts: tuple[str, ...]) -> Params:

@@ -10,12 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# So many known bits at the mean rate of all are added to those of each group.
-_PRIOR = 4.0
-# A rate is never taken for exactly 0 or 1/2.
-_LEAST_RATE = 1e-6
-# Log odds beyond this are as good as certain.
-_CERTAIN = 30.0
+_PRIOR = 4.0  # so many known bits at the mean rate of all are added to those of each group
+_LEAST_RATE = 1e-6  # a rate is never taken for exactly 0 or 1/2
+_CERTAIN = 30.0  # log odds beyond this are as good as certain
 
 
 def pooled_rates(wrong: jax.Array, groups: jax.Array, num_groups: int) -> jax.Array:
@@ -76,10 +73,8 @@ def combine(observations: jax.Array, known: np.ndarray, places: np.ndarray) -> j
 
   Observations of a 0 are taken for normally distributed around some means, those of a 1 around their negatives, with
   one covariance: the log odds are then linear in them (Fisher 1936). Independent ones so get the weights of
-  maximum-ratio combining, mean over variance (Brennan 1959).
-
-  Returns:
-    f32[n] in [-30, 30], never 0: where nothing is left, the sign is that of the first observation.
+  maximum-ratio combining, mean over variance (Brennan 1959). The result f32[n] is in [-30, 30], and never 0: where
+  nothing is left, the sign is that of the first observation.
   """
   size = jnp.sqrt(jnp.square(observations).mean(axis=0))
   observations = observations / jnp.where(size > 0, size, 1)
