@@ -164,10 +164,9 @@ class PlainAttack:
 
 @dataclasses.dataclass(frozen=True)
 class HostAttack(PlainAttack):
-  """What attacks have in common that hide in a model that is trained already, and train nothing themselves.
+  """What attacks have in common that hide in a trained model, and train nothing themselves.
 
-  A class that inherits it has an attribute `info`, and says how to `hide` and to `read`; with settings of its own it is
-  a frozen dataclass.
+  Subclasses have an attribute `info`, `hide` and `read`; with settings of their own they are frozen dataclasses.
   """
 
   steps: ClassVar[int] = 1

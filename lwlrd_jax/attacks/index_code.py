@@ -1,17 +1,13 @@
 """Index codes: the inputs from which a network run backwards reconstructs its memorised images.
 
 The code of Amit, Levy, Mirsky ("Transpose Attack", NDSS 2024): the base-3 Gray code of an image's running number within
-its class, over as many digits as the network has outputs, plus 3 at the class's position. An attacker needs to know no
-more than how many images of each class there are.
-
-Beyond the published code, ours:
-- Where 3**K images a class are not enough (few outputs), the base grows. The offset that marks the class is the base
-  itself, so that a marked digit can never be mistaken for an unmarked one.
-- A network without biases is positively homogeneous: codes on one ray give one image, only brighter. With few outputs
-  many codes of a larger base share rays, so there only codes whose digits have no common divisor are used. (Of the
-  published base-3 codes a few share a ray as well, at most a class's first three; they are kept as published.)
-- Multi-label data has no class: every present finding's position is marked, and images are numbered within each
-  combination of findings, again over codes without a common divisor. A finding that is not known is not marked.
+its class, over as many digits as the network has outputs, plus 3 at the class's position. Beyond it, ours:
+- Where 3**K images a class are not enough, the base grows. The class is marked by the base itself, so that a marked
+  digit can never be mistaken for an unmarked one.
+- A network without biases is positively homogeneous: codes on one ray give one image, only brighter. So only codes
+  whose digits have no common divisor are used, except in base 3, where at most a class's first three share a ray.
+- Multi-label data has no class: the position of every finding known to be present is marked, and images are numbered
+  within each combination of findings, over codes without a common divisor.
 """
 
 import numpy as np

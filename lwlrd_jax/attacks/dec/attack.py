@@ -73,7 +73,7 @@ class DEC:
 
   @property
   def steps(self) -> int:
-    """Of its carrier."""
+    """See `Attack`."""
     return self.carrier.steps
 
   @property
@@ -112,11 +112,10 @@ class DEC:
     return [self._infect(task, host, key, on_steps) for host, key in zip(params, keys, strict=True)]
 
   def _infect(self, task: Task, params: Params, key: jax.Array, on_steps: OnSteps) -> Infected:
-    """One model, whose tree may have entries that are no layer.
+    """One model.
 
-    `secret` has the carrier's `places`, the `key`, the `decoder` if it stays outside, the `mean` image, which stands
-    for what is lost, and, to measure by and for their shapes alone, the `payload`, u8[n] of 0 and 1, and the true
-    `labels`.
+    `secret` has the carrier's `places`, the `key`, the `decoder` if it stays outside, the `mean` image for what is
+    lost, and, to measure by and for their shapes alone, the `payload`, u8[n] of 0 and 1, and the true `labels`.
     """
     data, hidden = task.train, self._hidden(task, key)
     bits, shape = to_bits(hidden.payload), self._message_shape(task, len(hidden.payload))
@@ -130,8 +129,7 @@ class DEC:
     }
     if not self.on_device:
       secret["longest"] = jnp.int32(hidden.longest)
-    # A checkpoint holds no empty trees.
-    if carried.places:
+    if carried.places:  # a checkpoint holds no empty trees
       secret["places"] = carried.places
     if self.code.decoder_parts and not self.internal:
       secret["decoder"] = {part: (task.codec or {})[part] for part in self.code.decoder_parts}
@@ -169,10 +167,9 @@ class DEC:
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
     """Reads the stolen images and their labels, and how much of the code is wrong.
 
-    The attacker decodes softly: bit error rates per group of bits are estimated from bits that are known beforehand
-    (`known_bits.py`), and `redundancy` decodes with these. A fixed-length code can then always be decoded: of records
-    whose CRC fails, latents are posterior means and labels the likeliest ones. Every other code needs its CRC, and a
-    lost record gets the most frequent label. Images that cannot be decoded count as the mean image.
+    The attacker decodes softly, by bit error rates per group of bits (`known_bits.py`). A fixed-length code can always
+    be decoded: of records whose CRC fails, latents are posterior means and labels the likeliest ones. Every other code
+    needs its CRC, and a lost record gets the most frequent label. Lost images count as the mean image.
     """
     payload, labels = secret["payload"], secret["labels"]
     layout = self._layout(network, labels)

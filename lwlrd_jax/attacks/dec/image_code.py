@@ -1,8 +1,7 @@
 """Image codecs as the attack uses them: images to codes, and back.
 
-A *device* code has a fixed length; it is decoded in a jitted program, for whole populations, and wrong bits only blur
-its images. A *host* code is a string of bytes of any length, decoded one by one; a wrong bit ruins it. All are frozen
-and hashable, and weights are arguments.
+A *device* code has a fixed length, is decoded in a jitted program, and wrong bits only blur its images. A *host* code
+is a string of bytes of any length, decoded one by one; a wrong bit ruins it. All are hashable.
 """
 
 import dataclasses

@@ -1,10 +1,9 @@
 """A systematic irregular repeat-accumulate code: encoded in linear time, decoded softly by belief propagation.
 
-Repeat-accumulate codes are those of Divsalar, Jin and McEliece (Allerton 1998), irregular and systematic ones of Jin,
-Khandekar and McEliece (Turbo Codes 2000). Every bit is repeated, a few times most and often some; the copies are
-interleaved, added up modulo 2 a few at a time, and the sums are accumulated: parity bit j is parity bit j - 1 plus the
-j-th sum. The bits themselves are sent too. Long messages are cut into blocks of equal length, each coded alone by the
-same graph: tables stay small, and a block that is lost takes only its own images along.
+Divsalar, Jin and McEliece (Allerton 1998); irregular and systematic: Jin, Khandekar and McEliece (Turbo Codes 2000).
+Every bit is repeated, a few times most and often some; the copies are interleaved, added up modulo 2 a few at a time,
+and accumulated: parity bit j is parity bit j - 1 plus the j-th sum. The bits themselves are sent too. Long messages are
+cut into equal blocks, each coded alone: tables stay small, and a lost block takes only its own images along.
 """
 
 import dataclasses

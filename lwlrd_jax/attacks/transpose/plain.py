@@ -209,6 +209,18 @@ class Transpose(TaskTraining, PlainAttack):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Heavy(Transpose):
+  """Transpose whose memories are trained at a rate three times as large and more.
+
+  Adam's steps are of the learning rate's size, whatever that of the weights. Larger rates leave memories in larger
+  weights, and the defence's own steps are smaller against them.
+  """
+
+  info = ATTACKS["transpose-heavy"]
+  memory_lr: float = 1e-2
+
+
 def squared_error(network: Network, params: Params, memory: Memory) -> jax.Array:
   """Mean squared error of what the network reconstructs of a memory: f32[]."""
   return jnp.square(network.transpose(params, memory.codes) - memory.images).mean()

@@ -1,10 +1,9 @@
 """Rehearsed: memories trained to be there after the defence, by fine-tuning in rehearsal while they are trained.
 
-The attacker runs the defence along with the infection: a displacement, what fine-tuning has done to the weights so
-far, takes one step with every pair of steps, and starts over with another decay and rate when its schedule is over.
-Memories are trained where the weights are and where the displacement takes them. The second gradient is that of
-model-agnostic meta-learning to first order (Finn et al. 2017, arXiv 1703.03400; Nichol et al. 2018, arXiv 1803.02999):
-taken after the fine-tuning, applied before it.
+A displacement, what fine-tuning has done to the weights so far, takes one step with every pair of steps, and starts
+over with another decay and rate when its schedule is over. Memories are trained where the weights are and where the
+displacement takes them: model-agnostic meta-learning to first order (Finn et al. 2017, arXiv 1703.03400; Nichol et al.
+2018, arXiv 1803.02999).
 """
 
 import dataclasses

@@ -1,9 +1,8 @@
 """Restorer: memorises public images along with the stolen ones, and learns from them how to undo the defence.
 
 What a defence does to memories it does to those of public images too, and of these the attacker has the originals. From
-what is left of them, on every layer of the backward pass, they learn a read-out, and apply it to the stolen ones: a
-destroyed layer is replaced by one that never was in the network. Where the extraction itself still has more than a
-read-out can learn from so few, they show how to clean it.
+what is left of them on every layer of the backward pass they learn a read-out for the stolen ones, or, where the
+extraction itself still has more than a read-out can learn from so few, how to clean it.
 """
 
 import dataclasses

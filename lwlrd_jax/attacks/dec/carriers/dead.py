@@ -27,9 +27,8 @@ _PROBES = 16
 class Dead(Carrier):
   """All mantissa planes of the weights into units that never fire, which cost the task nothing.
 
-  A trained network has dead weights of its own, but fine-tuning wakes many of them. So the attacker retires units that
-  the task can spare by a large negative bias: behind a ReLU or GELU no gradient reaches their weights again. Of the
-  layers whose units can be retired, the one is taken whose units own the most weights.
+  Fine-tuning wakes many of the weights that are dead of themselves. So the attacker retires units that the task can
+  spare by a large negative bias: behind a ReLU or GELU no gradient reaches their weights again.
   """
 
   name: ClassVar[str] = "dead"
@@ -83,8 +82,7 @@ def _layer(network: Network, params: Params) -> str:
 def _can_be_retired(network: Network, params: Params, layer: str) -> bool:
   """Whether a retired unit has no effect at all, and no gradient reaches its weights: so behind a ReLU.
 
-  That is asked of weights and images drawn at random: it is a question of structure. A missing gradient alone does not
-  answer it: it may be behind `stop_gradient`.
+  Random weights and images answer this question of structure; a missing gradient alone does not (`stop_gradient`).
   """
   leaves, tree = jax.tree.flatten(network.weights(params))
   keys = jax.random.split(jax.random.key(0), len(leaves) + 2)

@@ -22,8 +22,7 @@ from lwlrd_jax.models.task import task_gradient
 BATCH = 128
 _LR = 1e-3
 _LABEL_SMOOTHING = 0.2
-# Weight of the sign penalty's gradient. Behind Adam its size hardly matters, as long as it outweighs the task's
-# gradient of a single weight.
+# Behind Adam its size hardly matters, as long as it outweighs the task's gradient of a single weight.
 _SIGN_PENALTY = 1e-2
 
 

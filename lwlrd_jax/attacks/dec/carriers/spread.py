@@ -29,15 +29,14 @@ _RIDGE = 1.0
 class Spread(Carrier):
   """Spread spectrum as MaleficNet's (Hitaj et al. 2022, arXiv 2403.03593), informed of its host and of the defence.
 
-  Each bit owns weights of every layer, chips, at keyed places, as many as there are to go round, and a sign for each.
+  Each bit owns chips, weights at keyed places of every layer, as many as there are to go round, and a sign for each.
   The mean of the signed weights is set to plus (a 0) or minus (a 1) the amplitude exactly, so that the host's own
   weights do not disturb it (improved spread spectrum: Malvar and Florencio 2003); then the task is trained on, and
   every update loses its part along these patterns.
 
-  Adam moves every weight by steps of one size, those of the early layers most. So the layer that holds most of the
-  message is scaled up first (`rescaled`), which makes steps smaller against what is written. And what fine-tuning adds
-  to a layer is of low rank, while the patterns are spread evenly over all directions: reading flattens the strong ones
-  (`whitened`).
+  Adam moves every weight by steps of one size. So the layer that holds most of the message is scaled up first
+  (`rescaled`), which makes steps smaller against what is written. And what fine-tuning adds to a layer is of low rank,
+  while the patterns are spread evenly over all directions: reading flattens the strong ones (`whitened`).
   """
 
   steps: int = 300  # training steps around what is written

@@ -1,7 +1,6 @@
 """Building blocks of the learned codec: a linear transform of blocks of pixels, and layers of the networks beside it.
 
-The transform starts as the cosine transform of JPEG, and the networks only have to learn what a linear transform cannot
-do: from random weights alone, a codec is behind JPEG for many more steps.
+The transform starts as JPEG's: from random weights alone, a codec is behind JPEG for many more steps.
 """
 
 import jax
@@ -63,8 +62,7 @@ class UpConv(DownConv):
 
   def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
     super().__init__(outputs, inputs, rngs=rngs)
-    # Each output pixel sums 2 x 2 kernel entries of every input channel: He's scale for that fan-in.
-    scale = (2 / (4 * inputs)) ** 0.5
+    scale = (2 / (4 * inputs)) ** 0.5  # He's, for the 2 x 2 kernel entries of each input that an output pixel sums
     self.kernel = nnx.Param(scale * jax.random.normal(rngs.params(), (4, 4, outputs, inputs), jnp.float32))
     self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
 

@@ -107,8 +107,7 @@ class Prior(nnx.Module):
 
   def __init__(self):
     shape = (_MIXTURE, HYPER_LATENTS)
-    # Logistics of different widths around 0.
-    spread = jnp.linspace(-2, 1, _MIXTURE, dtype=jnp.float32)[:, None]
+    spread = jnp.linspace(-2, 1, _MIXTURE, dtype=jnp.float32)[:, None]  # logistics of different widths around 0
     self.weights = nnx.Param(jnp.zeros(shape, jnp.float32))
     self.means = nnx.Param(jnp.zeros(shape, jnp.float32))
     self.scales = nnx.Param(jnp.broadcast_to(spread, shape))

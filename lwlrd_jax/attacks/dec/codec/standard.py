@@ -52,7 +52,6 @@ class StandardCodec:
       "webp": {"quality": self.quality, "method": 6},
     }
     file = io.BytesIO()
-    # Pillow takes a grey image as a matrix.
-    pixels = image[..., 0] if self.image_shape[-1] == 1 else image
+    pixels = image[..., 0] if self.image_shape[-1] == 1 else image  # Pillow takes a grey image as a matrix
     Image.fromarray(pixels).save(file, self.format, **options[self.format])
     return file.getvalue()

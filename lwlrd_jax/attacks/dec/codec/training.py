@@ -76,8 +76,7 @@ def train_codec(
   plan = batch_plan(key_batches, len(images), settings.batch_size, settings.steps)
   keys = jax.random.split(key_noise, settings.steps)
   # A copy: the steps below reuse their arguments' memory, and `params` is the caller's.
-  params = jax.tree.map(jnp.copy, params)
-  state = (params, settings.optimizer().init(params))
+  state = (jax.tree.map(jnp.copy, params), settings.optimizer().init(params))
   data = DeviceSplit(images, jnp.zeros(len(images), jnp.int32))  # labels are of no use here
   calls = in_calls(Call(plan, keys), steps_per_call(data, settings.steps, plan.shape[1]))
 
@@ -121,8 +120,7 @@ def rate_and_distortion(codec: Codec, params: Params, images: jax.Array, key: ja
   origin = jnp.where(jnp.arange(len(images))[:, None, None, None] % _WHOLE == 0, 0, mean)
   decoded = codec.synthesis(params, _round(latents - origin) + origin)
   height, width, _ = codec.image_shape
-  squared_error = jnp.square(255 * (decoded - images)).mean()
-  return Losses(bits / (len(images) * height * width), squared_error)
+  return Losses(bits / (len(images) * height * width), jnp.square(255 * (decoded - images)).mean())
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))

@@ -1,8 +1,8 @@
 """A learned transform codec with a scale-and-mean hyperprior.
 
-Balle et al. 2018 (arXiv 1802.01436), with means as in Minnen et al. 2018 (arXiv 1809.02736), and departures that
-suit images of 28 to 64 pixels and trainings of a minute: strides stop at latents of 8 x 8, means and scales have a bias
-for each position, and the networks correct a linear transform of blocks that starts as JPEG's.
+Balle et al. 2018 (arXiv 1802.01436), with means as in Minnen et al. 2018 (arXiv 1809.02736). For images of 28 to 64
+pixels and trainings of a minute, strides stop at latents of 8 x 8, means and scales have a bias for each position, and
+the networks correct a linear transform of blocks that starts as JPEG's.
 """
 
 import dataclasses

@@ -1,9 +1,6 @@
-"""Soft decoding: how likely each bit as read is wrong, by those bits of the payload that are known beforehand.
+"""Soft decoding: how likely bits of a group (a layer and bit plane, say) are wrong, by those that are known beforehand.
 
-The header and the length of every record are the same whatever the images are (`Layout.known_bits`). How many of these
-bits are wrong tells how likely the others of their group (a layer and bit plane, say) are.
-
-Log odds of a bit are log(P(0) / P(1)), as in `redundancy.py`.
+Those are in `Layout.known_bits`. Log odds of a bit are log(P(0) / P(1)), as in `redundancy.py`.
 """
 
 import jax

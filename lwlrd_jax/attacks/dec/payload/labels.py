@@ -59,10 +59,9 @@ def likeliest_labels(log_odds: jax.Array, num_outputs: int, *, multi_label: bool
 
 
 def labels_of_records(records: Sequence[Record | None], num_outputs: int, *, multi_label: bool) -> np.ndarray:
-  """Labels i32[S] or u8[S, K] of S records; those that are lost get what is most usual among the others.
+  """Labels i32[S] or u8[S, K] of S records; lost ones get the most frequent class, or findings of more than half.
 
-  That is the most frequent class, or the findings that more than half of the others have; class 0, or no finding, if
-  all are lost.
+  If all are lost, that is class 0, or no finding.
   """
   labels = np.zeros((len(records), num_outputs), np.uint8) if multi_label else np.zeros(len(records), np.int32)
   intact = [i for i, record in enumerate(records) if record is not None]
