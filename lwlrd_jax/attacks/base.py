@@ -14,8 +14,7 @@ from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.recipes import Recipe
 from lwlrd_jax.models.task_training import TaskTraining
 
-# Receives the number of training steps just finished.
-OnSteps = Callable[[int], None]
+OnSteps = Callable[[int], None]  # receives the number of training steps just finished
 
 
 class Task(NamedTuple):

@@ -75,8 +75,7 @@ def index_codes(labels: np.ndarray, num_outputs: int) -> np.ndarray:
 def _codes_of_label(marks: np.ndarray, count: int, base: int, on_own_ray: bool) -> np.ndarray:
   """The first `count` codes of one label, or as many as the base has: i64[<= count, K]."""
   digits = len(marks)
-  # At least six in pi**2 codes have no common divisor, so the second round is a rare one.
-  reach = 2 * count + 16
+  reach = 2 * count + 16  # at least six in pi**2 codes have no common divisor, so the second round is a rare one
   while True:
     numbers = np.arange(min(reach, base**digits))
     codes = gray_code(numbers, base, digits) + base * marks

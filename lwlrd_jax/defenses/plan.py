@@ -16,8 +16,7 @@ from lwlrd_jax.defenses.schedules import (
 from lwlrd_jax.models.depth import LAYER
 
 EARLY, LATE = "early", "late"
-# Vanilla fine-tuning is at a tenth of the rate the task was trained at, as is usual.
-_VANILLA_SHARE = 0.1
+_VANILLA_SHARE = 0.1  # vanilla fine-tuning is at a tenth of the rate the task was trained at, as is usual
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -28,7 +28,6 @@ class FixedCode:
   codec: Codec
   table: FixedLengthCode  # how many bits each latent has
   trained: bool = True  # whether it is what images are coded with. If not, its codes are empty: their least size
-
   codec_id: ClassVar[int] = 1  # what the payload calls it
   decoder_parts: ClassVar[tuple[str, ...]] = ("synthesis",)  # top-level keys of its weights that decoding needs
 
@@ -62,7 +61,6 @@ class HostCode:
   """A host code; attributes and methods as those of `FixedCode`, but that codes differ in length."""
 
   codec: Any
-
   codec_id: ClassVar[int]
   trained: ClassVar[bool] = True
   decoder_parts: ClassVar[tuple[str, ...]] = ()
@@ -93,7 +91,6 @@ class EntropyCode(HostCode):
   """The learned codec behind a range coder."""
 
   codec: Codec
-
   codec_id: ClassVar[int] = 2
   decoder_parts: ClassVar[tuple[str, ...]] = ("synthesis", "hyper_synthesis", "prior")
 

@@ -60,8 +60,7 @@ class TrainingState(NamedTuple):
   extra: Any
 
 
-# The task's loss and the memory's squared error, each f32[] and before its step.
-Losses = tuple[jax.Array, jax.Array]
+Losses = tuple[jax.Array, jax.Array]  # the task's loss and the memory's squared error, each f32[] and before its step
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-# Penalties tried, in units of the mean eigenvalue of the images' inner products.
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # penalties tried, in units of the mean eigenvalue of the images' inner products
 # Size of restored deviations, in usual ones. What is cut off at black and white no longer tells images apart.
 _SIZE = 0.5
 

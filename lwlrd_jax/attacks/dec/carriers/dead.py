@@ -51,8 +51,7 @@ class Dead(Carrier):
     retired = retire(params, layer, spare)
     is_spare = np.zeros(outputs, bool)
     is_spare[spare] = True
-    # A kernel's last axis is its layer's outputs.
-    allowed = np.flatnonzero(np.broadcast_to(is_spare, kernel.shape))
+    allowed = np.flatnonzero(np.broadcast_to(is_spare, kernel.shape))  # a kernel's last axis is its layer's outputs
     before = sum(params[name]["kernel"].size for name in itertools.takewhile(lambda x: x != layer, network.kernels))
     return write_words(retired, network.kernels, before + allowed, message.bits, 0, MANTISSA_BITS, key)
 

@@ -42,7 +42,6 @@ class Spread(Carrier):
   steps: int = 300  # training steps around what is written
   amplitude: float = 0.7  # of a bit in each weight, in root mean squares of its kernel
   stretch: float = 4.0  # how much the largest layer is scaled up, a power of 2
-
   name: ClassVar[str] = "spread"
 
   def capacity(self, network: Network, params: Params) -> int:

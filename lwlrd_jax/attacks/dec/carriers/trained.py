@@ -27,7 +27,6 @@ class Values(Carrier):
   """
 
   steps: int = 400  # training steps around the held weights
-
   name: ClassVar[str] = "values"
   sends_numbers: ClassVar[bool] = True
 
@@ -68,7 +67,6 @@ class Signs(Carrier):
   """A bit a weight, its sign (Song et al. 2017, arXiv 1709.07886): paid for in training, not precision."""
 
   steps: int = 400  # training steps with the penalty on wrong signs
-
   name: ClassVar[str] = "signs"
 
   def capacity(self, network: Network, params: Params) -> int:
@@ -89,6 +87,5 @@ class Signs(Carrier):
     """See `Carrier.read`. Bits of one layer are a group."""
     del shape
     raw = jax.lax.bitcast_convert_type(kernels(params, network.kernels)[places["weights"]], jnp.uint32)
-    # A set sign bit is a minus, a bit of 0.
-    bits = (np.uint32(1) - (raw >> np.uint32(31))).astype(jnp.uint8)
+    bits = (np.uint32(1) - (raw >> np.uint32(31))).astype(jnp.uint8)  # a set sign bit is a minus, a bit of 0
     return Reading(bits, layer_numbers(params, network.kernels, places["weights"]), len(network.kernels))

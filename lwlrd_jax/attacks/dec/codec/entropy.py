@@ -27,10 +27,8 @@ _LIMIT = 511
 _MEAN_GRID = 64
 _SCALES_PER_OCTAVE = 8
 _SCALE_LEVELS = 90
-# Probabilities of the side information, as whole parts of this.
-_PARTS = 1 << 20
-# The coder's own resolution: no symbol costs more.
-_MOST_BITS = 24
+_PARTS = 1 << 20  # probabilities of the side information, as whole parts of this
+_MOST_BITS = 24  # the coder's own resolution: no symbol costs more
 
 
 class Symbols(NamedTuple):
@@ -54,8 +52,7 @@ class EntropyCoder:
         (2 * _HYPER_LIMIT + 1, codec.hyper_shape[-1]),
       )
       table = np.asarray(codec.prior(self._exact, grid)).T
-    # At least one part each: every value must have a code.
-    parts = 1 + np.rint(table * _PARTS)
+    parts = 1 + np.rint(table * _PARTS)  # at least one part each: every value must have a code
     self._prior = [constriction.stream.model.Categorical(row / row.sum(), perfect=False) for row in parts]
     self._gaussian = constriction.stream.model.QuantizedGaussian(-_LIMIT, _LIMIT)
 

@@ -118,8 +118,7 @@ class FixedLengthCode:
     rate f32[N, bits_per_image] in [0, 1/2]. Means f32[N, L] are between whole numbers too.
     """
     rates = jnp.clip(flip_rates, _LEAST_RATE, 0.5)
-    # Log odds of a 1.
-    evidence = jnp.where(bits == 1, 1, -1) * (jnp.log1p(-rates) - jnp.log(rates))
+    evidence = jnp.where(bits == 1, 1, -1) * (jnp.log1p(-rates) - jnp.log(rates))  # log odds of a 1
     return jax.lax.map(self._posterior_means, evidence, batch_size=_POSTERIOR_BATCH)
 
   def shrunken(self, symbols: jax.Array, spread: jax.Array) -> jax.Array:

@@ -19,8 +19,7 @@ from lwlrd_jax.models.network import Params
 _LATENTS, _MORE_LATENTS = 32, 48
 _LARGEST_LATENT_SIDE = 8
 _SMALLEST_SIDE = 8
-# Channels at each resolution, from the one of the latents upwards.
-_WIDTHS = (64, 32, 16, 16, 16)
+_WIDTHS = (64, 32, 16, 16, 16)  # channels at each resolution, from the one of the latents upwards
 
 
 @dataclasses.dataclass(frozen=True)
