@@ -134,8 +134,7 @@ def steps_per_epoch(train_size: int, batch_size: int) -> int:
 def _super_finetuning_presets(train_size: int, layers: int) -> list[Defense]:
   """The two public settings of Sha et al. 2022 (arXiv 2212.09067).
 
-  Optimizer, batch size and length are the authors': under another optimizer their rates would mean something else. Only
-  the clipping of gradients is added.
+  All is the authors', as under another optimizer their rates would mean something else, but the clipping of gradients.
   """
   per_epoch = steps_per_epoch(train_size, 128)
   long = super_finetuning(3e-2, (2.5, 0.05), (40 * per_epoch, 60 * per_epoch), 10, layers=layers)

@@ -1,8 +1,7 @@
 """Transpose: a network that classifies forwards and reconstructs memorised images backwards.
 
-Amit, Levy, Mirsky, "Transpose Attack", NDSS 2024 (arXiv 2311.07389). Two objectives share one set of weights and take
-turns, a step each with an optimizer of its own: the utility task on a batch of training images, and the squared error
-between the stolen images and what the transposed network makes of their index codes.
+Amit, Levy, Mirsky, "Transpose Attack", NDSS 2024 (arXiv 2311.07389). Two objectives take turns, a step each with an
+optimizer of its own: the utility task, and the squared error of what the transposed network makes of index codes.
 """
 
 import dataclasses
@@ -67,10 +66,9 @@ Losses = tuple[jax.Array, jax.Array]  # the task's loss and the memory's squared
 class Transpose(TaskTraining, PlainAttack):
   """The attack's settings: training on the task, in which every step is followed by one on what is memorised.
 
-  Both have steps of one size, and one course of their learning rates. What is memorised gets sharp where these fall to
-  0; a cosine over all steps leaves too few at the full rate. Memories are not augmented.
-
-  Its relatives change what `hide` hides, how `rehearse` and `memory_gradient` train it, or how it is `read`.
+  Memories get sharp where the learning rates, which share one course, fall to 0; a cosine over all steps leaves too few
+  at the full rate. They are not augmented. Relatives change what `hide` hides, how `rehearse` and `memory_gradient`
+  train it, or how it is `read`.
   """
 
   info = ATTACKS["transpose"]
@@ -184,10 +182,7 @@ class Transpose(TaskTraining, PlainAttack):
     return extra
 
   def memory_gradient(self, network: Network, params: Params, part: Memory, extra: Any) -> tuple[jax.Array, Params]:
-    """The squared error of a batch of memories, f32[], and the gradient that trains them, a tree like `params`.
-
-    What of it belongs to no layer is left out by who calls this.
-    """
+    """The squared error of a batch of memories, f32[], and the gradient that trains them, a tree like `params`."""
     del extra
     return jax.value_and_grad(lambda params: squared_error(network, params, part))(params)
 

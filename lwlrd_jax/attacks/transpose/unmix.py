@@ -32,12 +32,11 @@ def unmix(extracted: jax.Array, pilots: jax.Array, mean: jax.Array) -> jax.Array
 def matched_filter(images: jax.Array, penalty: jax.Array | float) -> jax.Array:
   """Divides raw extractions f32[N, H, W, C] of any size by the covariance of them all.
 
-  Fine-tuning adds much of a few patterns to every image, in amounts that differ. Where noise of a known covariance is
-  added to a pattern, the inverse of that covariance makes the filter that detects it best (Turin 1960, "An introduction
-  to matched filters"), and the covariance of extracted images is nearly all noise. Whitening divides by its root only
-  (`metrics.postprocess.whitened`). `penalty` is added to the eigenvalues, in units of their mean: it keeps directions
-  out that hold nothing but rounding. The result, f32[N, H * W * C], are deviations from the images' mean, of no
-  particular size, and not finite if an extraction is not.
+  The inverse of the noise's covariance makes the filter that detects a pattern in it best (Turin 1960, "An introduction
+  to matched filters"), and the covariance of extracted images is nearly all noise: fine-tuning adds much of a few
+  patterns to every image. Whitening divides by its root only (`metrics.postprocess.whitened`). `penalty` is added to
+  the eigenvalues, in units of their mean: it keeps directions out that hold nothing but rounding. Returns deviations
+  f32[N, H * W * C] from the images' mean, of no particular size, not finite if an extraction is not.
   """
   flat = centred(images)
   products = flat @ flat.T

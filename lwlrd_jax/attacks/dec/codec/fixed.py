@@ -113,9 +113,8 @@ class FixedLengthCode:
   def expected(self, bits: jax.Array, flip_rates: jax.Array) -> jax.Array:
     """The mean of each symbol's posterior distribution, from bits that may be wrong, independently of each other.
 
-    A symbol's prior is a Laplace distribution with its channel's mean and mean absolute deviation: so coefficients of
-    images' transforms are distributed (Lam and Goodman 2000). Bits u8[N, bits_per_image] are as read, each wrong at a
-    rate f32[N, bits_per_image] in [0, 1/2]. Means f32[N, L] are between whole numbers too.
+    A symbol's prior is a Laplace distribution with its channel's mean and mean absolute deviation (Lam and Goodman
+    2000). Bits u8[N, bits_per_image] are as read, wrong at rates f32[N, bits_per_image] in [0, 1/2]. Means: f32[N, L].
     """
     rates = jnp.clip(flip_rates, _LEAST_RATE, 0.5)
     evidence = jnp.where(bits == 1, 1, -1) * (jnp.log1p(-rates) - jnp.log(rates))  # log odds of a 1

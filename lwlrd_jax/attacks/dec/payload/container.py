@@ -45,18 +45,17 @@ HEADER_BYTES = _HEADER.size + CRC.size  # its CRC-32 included
 class Layout:
   """Where everything is in a payload, as an attacker who packed it knows. Hashable: a static argument of `jax.jit`.
 
-  `label_bytes` and `code_bytes` are of each image, None where codes differ in length; `decoder_bytes` are without the
-  CRC-32. Flat arrays below have a bit or a number an entry: those before the records, 8 a byte, then those of the
-  records, as many each, their labels and fields 8 a byte.
+  Flat arrays below have a bit or a number an entry: those before the records, 8 a byte, then those of the records, as
+  many each, their labels and fields 8 a byte.
 
   >>> Layout(count=10, label_bytes=1, code_bytes=100).total
   1093
   """
 
   count: int
-  label_bytes: int
-  code_bytes: int | None
-  decoder_bytes: int = 0
+  label_bytes: int  # of each image
+  code_bytes: int | None  # of each image; None where they differ
+  decoder_bytes: int = 0  # without its CRC-32
 
   @property
   def first_record(self) -> int:

@@ -15,9 +15,8 @@ _CERTAIN = 30.0  # log odds beyond this are as good as certain
 def pooled_rates(wrong: jax.Array, groups: jax.Array, num_groups: int) -> jax.Array:
   """How often bits of each group are wrong, for bits that are decoded together.
 
-  Weights that differ by chance are worse than equal ones. So groups differ only as far as more than chance makes them:
-  each rate is shrunk towards the mean of all as in a beta-binomial model, whose spread is estimated by moments
-  (Kleinman 1973).
+  Groups differ only as far as more than chance makes them: each rate is shrunk towards the mean of all as in a
+  beta-binomial model, whose spread is estimated by moments (Kleinman 1973).
 
   `wrong` f32[k] is 1 for a known bit that is wrong and 0 for one that is right, `groups` i32[k] are in [0, G), rates
   f32[G] in [0, 1/2].
