@@ -14,55 +14,35 @@ from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.recipes import Recipe
 from lwlrd_jax.models.task_training import TaskTraining
 
-# Receives the number of training steps just finished.
-OnSteps = Callable[[int], None]
+OnSteps = Callable[[int], None]  # receives the number of training steps just finished
 
 
 class Task(NamedTuple):
-  """What attacks are run on.
-
-  Attributes:
-    network: The models' structure.
-    train: The training split, from which images are stolen.
-    public: Images of the same kind that the attacker has from elsewhere; None without any.
-    codec: Weights of the attacker's image codec; None of codecs without any.
-  """
+  """What attacks are run on."""
 
   network: Network
-  train: DeviceSplit
-  public: DeviceSplit | None = None
-  codec: Params | None = None
+  train: DeviceSplit  # the training split, from which images are stolen
+  public: DeviceSplit | None = None  # images of the same kind that the attacker has from elsewhere; None without any
+  codec: Params | None = None  # weights of the attacker's image codec; None of codecs without any
 
 
 class Infected(NamedTuple):
-  """A model that carries stolen images, and what the attacker keeps to read them.
+  """A model that carries stolen images, and what the attacker keeps to read them."""
 
-  Attributes:
-    params: The weights that leave the data lake.
-    secret: What stays with the attacker: a tree of arrays.
-    stolen: i32[S], the stolen images' positions in the training split.
-  """
-
-  params: Params
-  secret: dict[str, Any]
-  stolen: jax.Array
+  params: Params  # the weights that leave the data lake
+  secret: dict[str, Any]  # what stays with the attacker: a tree of arrays
+  stolen: jax.Array  # i32[S], the stolen images' positions in the training split
 
 
 class Extraction(NamedTuple):
-  """What an attacker reads out of a model; see `extraction` for attacks without a code.
+  """What an attacker reads out of a model; see `extraction` for attacks without a code."""
 
-  Attributes:
-    images: f32[S, H, W, C], raw.
-    ber: f32[], bit error rate of the embedded code, 0.5 if nothing of it is left; NaN for attacks without one.
-    exact: f32[], share of the images whose code arrives without an error; NaN likewise.
-    labels: i32[S], classes, or u8[S, K], 1 for a finding: what the attacker takes to be the images' labels.
-    restored: f32[R, S, H, W, C] in [0, 1], what the attacker's own restorations make of the images; R may be 0.
-  """
-
-  images: jax.Array
+  images: jax.Array  # f32[S, H, W, C], raw
+  # f32[], bit error rate of the embedded code, 0.5 if nothing of it is left; NaN for attacks without one
   ber: jax.Array
-  exact: jax.Array
-  labels: jax.Array
+  exact: jax.Array  # f32[], share of the images whose code arrives without an error; NaN likewise
+  labels: jax.Array  # i32[S], classes, or u8[S, K], 1 for a finding: what the attacker takes to be the images' labels
+  # f32[R, S, H, W, C] in [0, 1], what the attacker's own restorations make of the images; R may be 0
   restored: jax.Array
 
 
@@ -183,21 +163,16 @@ class PlainAttack:
 
 @dataclasses.dataclass(frozen=True)
 class HostAttack(PlainAttack):
-  """What attacks have in common that hide in a model that is trained already, and train nothing themselves.
+  """What attacks have in common that hide in a trained model, and train nothing themselves.
 
-  A class that inherits it has an attribute `info`, and says how to `hide` and to `read`; with settings of its own it is
-  a frozen dataclass.
+  Subclasses have an attribute `info`, `hide` and `read`; with settings of their own they are frozen dataclasses.
   """
 
   steps: ClassVar[int] = 1
   stolen: int
 
   def hide(self, task: Task, params: Params, stolen: jax.Array) -> tuple[Params, dict[str, Any]]:
-    """Hides images of these positions i32[S]: the weights that leave, and the secret.
-
-    Raises:
-      NoRoomError, ValueError: See `Attack.check`.
-    """
+    """Hides images of these positions i32[S]: the weights that leave, and the secret. Raises as `Attack.check`."""
     raise NotImplementedError
 
   def settings(self) -> dict[str, Any]:
@@ -245,8 +220,7 @@ class Means:
 def choose_stolen(data: DeviceSplit, count: int, key: jax.Array) -> jax.Array:
   """Which images an attack with this key steals, at random: i32[count]. Attacks of one seed steal the same ones.
 
-  Raises:
-    ValueError: More images to steal than there are.
+  Raises ValueError if there are fewer images.
   """
   if not 1 <= count <= len(data):
     raise ValueError(f"1 to {len(data)} training images can be stolen, not {count}")

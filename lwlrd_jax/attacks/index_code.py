@@ -1,17 +1,13 @@
 """Index codes: the inputs from which a network run backwards reconstructs its memorised images.
 
 The code of Amit, Levy, Mirsky ("Transpose Attack", NDSS 2024): the base-3 Gray code of an image's running number within
-its class, over as many digits as the network has outputs, plus 3 at the class's position. An attacker needs to know no
-more than how many images of each class there are.
-
-Beyond the published code, ours:
-- Where 3**K images a class are not enough (few outputs), the base grows. The offset that marks the class is the base
-  itself, so that a marked digit can never be mistaken for an unmarked one.
-- A network without biases is positively homogeneous: codes on one ray give one image, only brighter. With few outputs
-  many codes of a larger base share rays, so there only codes whose digits have no common divisor are used. (Of the
-  published base-3 codes a few share a ray as well, at most a class's first three; they are kept as published.)
-- Multi-label data has no class: every present finding's position is marked, and images are numbered within each
-  combination of findings, again over codes without a common divisor. A finding that is not known is not marked.
+its class, over as many digits as the network has outputs, plus 3 at the class's position. Beyond it, ours:
+- Where 3**K images a class are not enough, the base grows. The class is marked by the base itself, so that a marked
+  digit can never be mistaken for an unmarked one.
+- A network without biases is positively homogeneous: codes on one ray give one image, only brighter. So only codes
+  whose digits have no common divisor are used, except in base 3, where at most a class's first three share a ray.
+- Multi-label data has no class: the position of every finding known to be present is marked, and images are numbered
+  within each combination of findings, over codes without a common divisor.
 """
 
 import numpy as np
@@ -27,12 +23,7 @@ def gray_code(numbers: np.ndarray, base: int, digits: int) -> np.ndarray:
   """Modular Gray code of int[N] in [0, base**digits): consecutive numbers differ in one digit, by one modulo the base.
 
   Guan, "Generalized Gray Codes with Applications", 1998: with d_i the ordinary digits, g_i = (d_i - d_{i+1}) mod base.
-
-  Returns:
-    i64[N, digits], most significant digit first, each in [0, base).
-
-  Raises:
-    ValueError: A number does not fit.
+  The result is i64[N, digits], most significant digit first, each in [0, base). Raises ValueError for other numbers.
 
   >>> gray_code(np.arange(5), base=3, digits=2).tolist()
   [[0, 0], [0, 1], [0, 2], [1, 2], [1, 0]]
@@ -59,11 +50,8 @@ def running_numbers(groups: np.ndarray) -> np.ndarray:
 def index_codes(labels: np.ndarray, num_outputs: int) -> np.ndarray:
   """Codes of images with labels i32[N] in [0, K), or u8[N, K], 1 where a finding is present, in this order.
 
-  Returns:
-    f32[N, K]: digits in [0, base), plus the base where a class or finding is marked. All rows differ.
-
-  Raises:
-    ValueError: More images of one class, or of one combination of findings, than there are codes up to `MAX_BASE`.
+  f32[N, K]: digits in [0, base), plus the base where a class or finding is marked; all rows differ. Raises ValueError
+  if a class, or a combination of findings, has more images than there are codes up to `MAX_BASE`.
 
   >>> index_codes(np.array([2, 0, 2]), num_outputs=3).astype(int).tolist()
   [[0, 0, 3], [3, 0, 0], [0, 0, 4]]
@@ -87,8 +75,7 @@ def index_codes(labels: np.ndarray, num_outputs: int) -> np.ndarray:
 def _codes_of_label(marks: np.ndarray, count: int, base: int, on_own_ray: bool) -> np.ndarray:
   """The first `count` codes of one label, or as many as the base has: i64[<= count, K]."""
   digits = len(marks)
-  # At least six in pi**2 codes have no common divisor, so the second round is a rare one.
-  reach = 2 * count + 16
+  reach = 2 * count + 16  # at least six in pi**2 codes have no common divisor, so the second round is a rare one
   while True:
     numbers = np.arange(min(reach, base**digits))
     codes = gray_code(numbers, base, digits) + base * marks

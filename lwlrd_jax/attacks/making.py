@@ -45,13 +45,10 @@ def make_carrier(name: str, low: int, high: int) -> Carrier:
 def load_attack(text: str) -> AttackInfo:
   """Registers an attack of a file: FILE.py:NAME, where NAME is an `AttackInfo`.
 
-  Raises:
-    UserError: There is no such file or name, the file cannot be run, or the attack has a name that is taken.
+  Raises UserError if there is no such file or name, the file cannot be run, or the attack has a name that is taken.
   """
-  given, allowed = (
-    f"`attack_file` {text}",
-    "allowed: FILE.py:NAME, where NAME is a lwlrd_jax.attacks.registry.AttackInfo",
-  )
+  given = f"`attack_file` {text}"
+  allowed = "allowed: FILE.py:NAME, where NAME is a lwlrd_jax.attacks.registry.AttackInfo"
   own = own_model(text)
   if own is None or not own.file.is_file():
     raise UserError(f"{given}: there is no such file; {allowed}")

@@ -159,11 +159,7 @@ CARRIERS = {info.carrier: name for name, info in ATTACKS.items() if info.carrier
 
 
 def register(info: AttackInfo) -> None:
-  """Adds an attack, or replaces an earlier one from a file.
-
-  Raises:
-    ValueError: A built-in one has its name or flag.
-  """
+  """Adds an attack, or replaces an earlier one from a file. Raises ValueError if a built-in has its name or flag."""
   for name in (info.name, FLAGS.get(info.flag, info.name)):
     if name in ATTACKS and not ATTACKS[name].source:
       raise ValueError(f"the name {name} is taken; allowed: another one")
@@ -174,8 +170,7 @@ def register(info: AttackInfo) -> None:
 def chosen(attacks: Sequence[str], carriers: Sequence[str]) -> tuple[str, ...]:
   """Names as the results table has them, of such names or keys of `FLAGS`; `dec` is one for each of the carriers.
 
-  Raises:
-    UserError: A name that is neither.
+  Raises UserError for a name that is neither.
 
   >>> chosen(("transpose", "flat", "dec", "late"), ("all", "late"))
   ('transpose', 'transpose-flat', 'dec', 'dec-late')

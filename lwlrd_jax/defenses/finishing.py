@@ -14,14 +14,11 @@ from lwlrd_jax.models.spread import robust_std
 
 
 def noise(params: Params, key: jax.Array, *, scale: float) -> Params:
-  """Adds Gaussian noise, relative to each layer's spread.
+  """Adds Gaussian noise; who knows the key can subtract it again: unlike `scrub`, it overwrites nothing.
 
-  Args:
-    params: Weights, {layer: {"kernel": ..., "bias": ...}}.
-    key: Random key. Whoever knows it can subtract the noise again: unlike `scrub`, it overwrites nothing.
-    scale: Standard deviation of the noise, at least 0, in units of that of the layer's kernel (`robust_std`: outliers
-      do not raise it). Biases are of the same order as what the kernel adds to, and get the same. In a layer without a
-      kernel, in units of that of the entry with the largest.
+  `scale` is its standard deviation, at least 0, in units of that of the layer's kernel (`robust_std`: outliers do not
+  raise it), or in a layer without one of the entry with the largest. Biases are of the same order as what the kernel
+  adds to, and get the same.
   """
   noisy = {}
   for layer, layer_key in zip(sorted(params), jax.random.split(key, len(params)), strict=True):
@@ -73,11 +70,8 @@ def quantize(params: Params) -> Params:
 def strip(params: Params, declared: Any) -> tuple[Params, tuple[str, ...]]:
   """Keeps of a checkpoint the tensors that the declared architecture has, a tree of arrays or of their shapes.
 
-  Returns:
-    These, and what was stripped: path, dtype and shape of each, sorted.
-
-  Raises:
-    ValueError: A declared tensor is missing, or has another shape or dtype: that is another architecture.
+  Also returns path, dtype and shape of each that was stripped, sorted. Raises ValueError if a declared tensor is
+  missing, or has another shape or dtype: that is another architecture.
 
   >>> strip({"a": {"kernel": jnp.ones(2), "extra": jnp.ones((3, 1))}}, {"a": {"kernel": jnp.zeros(2)}})[1]
   ('a/extra: float32[3,1]',)

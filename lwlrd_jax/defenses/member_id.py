@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-# Finishers, by name; none is no step on the weights.
-Steps = tuple[str, ...]
+Steps = tuple[str, ...]  # Finishers, by name; none is no step on the weights
 UNTREATED = "untreated"
 # Controls that stand once in a table, measured with the first attack.
 SHARED_CONTROLS = ("clean", "mean_image", "originals", "noise_images")

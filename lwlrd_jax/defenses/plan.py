@@ -16,8 +16,7 @@ from lwlrd_jax.defenses.schedules import (
 from lwlrd_jax.models.depth import LAYER
 
 EARLY, LATE = "early", "late"
-# Vanilla fine-tuning is at a tenth of the rate the task was trained at, as is usual.
-_VANILLA_SHARE = 0.1
+_VANILLA_SHARE = 0.1  # vanilla fine-tuning is at a tenth of the rate the task was trained at, as is usual
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,9 +96,7 @@ def plan_defenses(grid: Grid, *, task_lr: float, train_size: int, depths: Sequen
 
   As baselines, high-LR stands once for each of its rates, and reversed for each of `lrs`, at the median decay. `depths`
   are the units that layers belong to, see `schedules.by_layer`; `task_lr` is the rate at which the task was trained.
-
-  Raises:
-    ValueError: A value out of range.
+  Raises ValueError for a value out of range.
   """
   over_time = time_shape(grid.shape, grid.epochs * steps_per_epoch(train_size, grid.batch_size))
 
@@ -137,8 +134,7 @@ def steps_per_epoch(train_size: int, batch_size: int) -> int:
 def _super_finetuning_presets(train_size: int, layers: int) -> list[Defense]:
   """The two public settings of Sha et al. 2022 (arXiv 2212.09067).
 
-  Optimizer, batch size and length are the authors': under another optimizer their rates would mean something else. Only
-  the clipping of gradients is added.
+  All is the authors', as under another optimizer their rates would mean something else, but the clipping of gradients.
   """
   per_epoch = steps_per_epoch(train_size, 128)
   long = super_finetuning(3e-2, (2.5, 0.05), (40 * per_epoch, 60 * per_epoch), 10, layers=layers)

@@ -13,8 +13,7 @@ SHAPES = ("constant", "linear", "cosine")
 def time_shape(name: str, steps: int) -> np.ndarray:
   """Course of the learning rate over time, f32[steps] in (0, 1]: 1 at the first step, towards 0 after the last.
 
-  Raises:
-    ValueError: `name` is none of `SHAPES`.
+  Raises ValueError if `name` is none of `SHAPES`.
 
   >>> time_shape("linear", 4).tolist()
   [1.0, 0.75, 0.5, 0.25]

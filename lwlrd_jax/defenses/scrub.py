@@ -11,8 +11,7 @@ from lwlrd_jax.models.liveness import small_draw
 from lwlrd_jax.models.network import Params
 
 ALL_PLANES = 23
-# Numbers of planes that are tried.
-LEVELS = (23, 22, 21, 20, 18, 16, 12, 8, 0)
+LEVELS = (23, 22, 21, 20, 18, 16, 12, 8, 0)  # numbers of planes that are tried
 
 
 def scrub(params: Params, key: jax.Array, *, planes: Params, live: Params) -> Params:
@@ -64,12 +63,8 @@ def choose_planes(
 
   If all can go everywhere, they do. Otherwise each layer's sensitivity is measured, the loss when it alone is scrubbed,
   and layers are spared one level at a time, always the one that saves most utility for each bit left in, until the loss
-  measured of all together is within the limit. It is above only where no planes go at all.
-
-  Args:
-    loss_of: Measures the loss of utility for a number of planes of each layer: of all that scrubbing does.
-    live_counts: Live weights of each layer.
-    max_loss: The limit.
+  measured of all together is within the limit. It is above only where no planes go at all. `loss_of` measures the loss
+  of utility for a number of planes of each layer, of all that scrubbing does; `live_counts` are live weights by layer.
   """
   layers = len(live_counts)
   unavoidable = loss_of((0,) * layers)

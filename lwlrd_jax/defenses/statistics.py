@@ -8,7 +8,6 @@ from lwlrd_jax.data.host_images import HostImages
 from lwlrd_jax.models.network import STATISTICS, Network, Params
 
 _BATCH = 128
-_HUGE = 2.0**80
 
 
 def recompute(network: Network, params: Params, images: jax.Array | HostImages) -> Params:
@@ -17,10 +16,8 @@ def recompute(network: Network, params: Params, images: jax.Array | HostImages) 
   Means and variances of batches, each layer normalised by its batch, averaged over all full batches in their order
   (Wu and Johnson 2021, arXiv 2105.07576, "precise" statistics). They depend on weights and images alone, and nothing of
   the old ones is kept. Dropout is on, as in the training steps whose running means they stand for, from a fixed key.
-
-  Returns:
-    Of images u8[N, H, W, C]: {STATISTICS: ...}, to be laid over the tree; {} of a network without any. Those that
-    training does not move are left as they are.
+  Of images u8[N, H, W, C]: {STATISTICS: ...}, to be laid over the tree; {} of a network without any. Those that
+  training does not move are left as they are.
   """
   if not network.statistics:
     return {}
@@ -37,7 +34,7 @@ def recompute(network: Network, params: Params, images: jax.Array | HostImages) 
   # Running statistics are m old + (1 - m) new, with a momentum m that is the module's own business: from an old 0 they
   # are (1 - m) new, and of an old one that is so large that no new one counts, m times that. (The derivative would say
   # the same, but modules may stop gradients there.)
-  zero, huge = jnp.float32(0), jnp.float32(_HUGE)
+  zero, huge = jnp.float32(0), jnp.float32(2.0**80)
   momentum = jax.tree.map(lambda after: after / huge, after_one(huge, batches[0]))
 
   def add(total: Params, batch: jax.Array) -> tuple[Params, None]:

@@ -8,13 +8,8 @@ import numpy as np
 def choose_share(size: int, share: float, overlap: str, stolen: np.ndarray, key: jax.Array) -> jax.Array:
   """Which of `size` training images the fine-tuning sees: i32[M] positions, sorted.
 
-  Args:
-    size: N.
-    share: In (0, 1]. M is share * N, rounded, at least 1; fewer if `none` leaves fewer.
-    overlap: Whether they hold stolen images: `any`, drawn as if nobody knew which those are; `none`; `all`, the stolen
-      ones first.
-    stolen: i[S], positions of the stolen images.
-    key: Random key.
+  M is `share`, in (0, 1], of them, rounded, at least 1; fewer if `none` leaves fewer. `overlap` is whether they hold
+  those at the positions `stolen`, i[S]: `any`, drawn as if nobody knew which those are; `none`; `all`, these first.
 
   >>> choose_share(10, 0.4, "all", np.array([7, 8]), jax.random.key(0)).tolist()[-2:]
   [7, 8]

@@ -1,8 +1,4 @@
-"""DEC's attackers who know the defence; what each of them knows is in `attacks/registry.py`.
-
-These settings of `DEC` are each made for one way of sanitising a model. `late` and `dead` are plain carriers
-(`carriers/`), with whatever planes and redundancy they are given.
-"""
+"""Settings of DEC made for one way of sanitising a model; what their attackers know is in `attacks/registry.py`."""
 
 from collections.abc import Callable
 
@@ -13,17 +9,12 @@ from lwlrd_jax.attacks.dec.image_code import Code
 from lwlrd_jax.attacks.dec.redundancy import Repeat
 from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
 
-# Attackers who protect their bits take this share of the images, and no fewer than so many.
-_SHARE, _FEWEST = 8, 4
-
 
 def redundant(stolen: int, code: Code, internal: bool = False) -> DEC:
-  """Fewer images, strongly protected, where the smallest rates are.
+  """Fewer images, strongly protected, where the smallest rates are; `internal`: the code's decoder is exported too.
 
   Sixteen planes a weight leave seven for the task, which is enough. Copies are weaker than a code of the same length
   where little is wrong, and better here: too much damage blurs images, but does not end in nothing.
-
-  An eighth of the `stolen` images are taken, but no fewer than four. `internal`: the code's decoder is exported too.
   """
   copies = Repeat(13 if internal else 31)
   return DEC(_fewer(stolen), Mantissa("late", 0, 16), code, copies, internal, "redundant")
@@ -43,4 +34,5 @@ VARIANTS: dict[str, Callable[[int, Code, bool], DEC]] = {"redundant": redundant,
 
 
 def _fewer(stolen: int) -> int:
-  return min(stolen, max(stolen // _SHARE, _FEWEST))
+  """An eighth of the images, but no fewer than four."""
+  return min(stolen, max(stolen // 8, 4))

@@ -36,29 +36,19 @@ from lwlrd_jax.data.device import mean_image
 from lwlrd_jax.engine.mapping import Strategy
 from lwlrd_jax.models.network import Network, Params
 
-# How often words are re-estimated from extrinsic information; more change nothing.
-_WORD_ROUNDS = 3
+_WORD_ROUNDS = 3  # how often words are re-estimated from extrinsic information; more change nothing
 
 
 @dataclasses.dataclass(frozen=True)
 class DEC:
-  """The attack's settings. Hashable: a static argument of `jax.jit`.
+  """The attack's settings. Hashable: a static argument of `jax.jit`."""
 
-  Attributes:
-    stolen: Images to take.
-    carrier: Where the bits go.
-    code: How images become bits.
-    redundancy: How these are protected.
-    internal: Whether the codec was trained inside, so that the payload has to hold its decoder too.
-    variant: Name of a combination of these settings that is more than its carrier; see `adaptive.py`.
-  """
-
-  stolen: int
-  carrier: Carrier
-  code: Code
-  redundancy: Redundancy
-  internal: bool = False
-  variant: str | None = None
+  stolen: int  # images to take
+  carrier: Carrier  # where the bits go
+  code: Code  # how images become bits
+  redundancy: Redundancy  # how these are protected
+  internal: bool = False  # whether the codec was trained inside, so that the payload has to hold its decoder too
+  variant: str | None = None  # name of a combination of these settings that is more than its carrier; see `adaptive.py`
 
   def __post_init__(self):
     if self.carrier.sends_numbers and not (self.on_device and self.redundancy.name == "none"):
@@ -83,7 +73,7 @@ class DEC:
 
   @property
   def steps(self) -> int:
-    """Of its carrier."""
+    """See `Attack`."""
     return self.carrier.steps
 
   @property
@@ -122,11 +112,10 @@ class DEC:
     return [self._infect(task, host, key, on_steps) for host, key in zip(params, keys, strict=True)]
 
   def _infect(self, task: Task, params: Params, key: jax.Array, on_steps: OnSteps) -> Infected:
-    """One model, whose tree may have entries that are no layer.
+    """One model.
 
-    `secret` has the carrier's `places`, the `key`, the `decoder` if it stays outside, the `mean` image, which stands
-    for what is lost, and, to measure by and for their shapes alone, the `payload`, u8[n] of 0 and 1, and the true
-    `labels`.
+    `secret` has the carrier's `places`, the `key`, the `decoder` if it stays outside, the `mean` image for what is
+    lost, and, to measure by and for their shapes alone, the `payload`, u8[n] of 0 and 1, and the true `labels`.
     """
     data, hidden = task.train, self._hidden(task, key)
     bits, shape = to_bits(hidden.payload), self._message_shape(task, len(hidden.payload))
@@ -140,8 +129,7 @@ class DEC:
     }
     if not self.on_device:
       secret["longest"] = jnp.int32(hidden.longest)
-    # A checkpoint holds no empty trees.
-    if carried.places:
+    if carried.places:  # a checkpoint holds no empty trees
       secret["places"] = carried.places
     if self.code.decoder_parts and not self.internal:
       secret["decoder"] = {part: (task.codec or {})[part] for part in self.code.decoder_parts}
@@ -179,10 +167,9 @@ class DEC:
   def read(self, network: Network, params: Params, secret: dict[str, Any]) -> Extraction:
     """Reads the stolen images and their labels, and how much of the code is wrong.
 
-    The attacker decodes softly: bit error rates per group of bits are estimated from bits that are known beforehand
-    (`known_bits.py`), and `redundancy` decodes with these. A fixed-length code can then always be decoded: of records
-    whose CRC fails, latents are posterior means and labels the likeliest ones. Every other code needs its CRC, and a
-    lost record gets the most frequent label. Images that cannot be decoded count as the mean image.
+    The attacker decodes softly, by bit error rates per group of bits (`known_bits.py`). A fixed-length code can always
+    be decoded: of records whose CRC fails, latents are posterior means and labels the likeliest ones. Every other code
+    needs its CRC, and a lost record gets the most frequent label. Lost images count as the mean image.
     """
     payload, labels = secret["payload"], secret["labels"]
     layout = self._layout(network, labels)

@@ -1,8 +1,7 @@
 """Image codecs as the attack uses them: images to codes, and back.
 
-A *device* code has a fixed length; it is decoded in a jitted program, for whole populations, and wrong bits only blur
-its images. A *host* code is a string of bytes of any length, decoded one by one; a wrong bit ruins it. All are frozen
-and hashable, and weights are arguments.
+A *device* code has a fixed length, is decoded in a jitted program, and wrong bits only blur its images. A *host* code
+is a string of bytes of any length, decoded one by one; a wrong bit ruins it. All are hashable.
 """
 
 import dataclasses
@@ -24,22 +23,13 @@ from lwlrd_jax.models.network import Params
 
 @dataclasses.dataclass(frozen=True)
 class FixedCode:
-  """The learned codec, quantised latents in a fixed number of bits each: the device code.
-
-  Attributes:
-    codec: The codec.
-    table: How many bits each latent has.
-    trained: Whether it is what images are coded with. If not, its codes are empty: their least size.
-    codec_id: What the payload calls it.
-    decoder_parts: Top-level keys of its weights that decoding needs.
-  """
+  """The learned codec, quantised latents in a fixed number of bits each: the device code."""
 
   codec: Codec
-  table: FixedLengthCode
-  trained: bool = True
-
-  codec_id: ClassVar[int] = 1
-  decoder_parts: ClassVar[tuple[str, ...]] = ("synthesis",)
+  table: FixedLengthCode  # how many bits each latent has
+  trained: bool = True  # whether it is what images are coded with. If not, its codes are empty: their least size
+  codec_id: ClassVar[int] = 1  # what the payload calls it
+  decoder_parts: ClassVar[tuple[str, ...]] = ("synthesis",)  # top-level keys of its weights that decoding needs
 
   @property
   def code_bytes(self) -> int:
@@ -71,7 +61,6 @@ class HostCode:
   """A host code; attributes and methods as those of `FixedCode`, but that codes differ in length."""
 
   codec: Any
-
   codec_id: ClassVar[int]
   trained: ClassVar[bool] = True
   decoder_parts: ClassVar[tuple[str, ...]] = ()
@@ -102,7 +91,6 @@ class EntropyCode(HostCode):
   """The learned codec behind a range coder."""
 
   codec: Codec
-
   codec_id: ClassVar[int] = 2
   decoder_parts: ClassVar[tuple[str, ...]] = ("synthesis", "hyper_synthesis", "prior")
 

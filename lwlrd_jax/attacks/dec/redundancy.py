@@ -19,14 +19,11 @@ class Repeat:
   Copy k is rotated by k bits, so that no bit stands in the same plane of a weight in every copy. Corrects every bit
   that is wrong in at most (copies - 1) / 2 copies, and more if it is known which ones are weaker.
 
-  All kinds of redundancy have these methods. They are frozen and hashable: static arguments of `jax.jit`, which can
-  trace `decode` and `extrinsic`. Both raise ValueError where the number of log odds is not coded_length(n).
-
-  Attributes:
-    copies: Odd; 1 is no redundancy.
+  All kinds of redundancy have these methods, and are hashable. `jax.jit` can trace `decode` and `extrinsic`, which
+  raise ValueError where the number of log odds is not coded_length(n).
   """
 
-  copies: int
+  copies: int  # odd; 1 is no redundancy
 
   def __post_init__(self):
     if self.copies < 1 or self.copies % 2 == 0:

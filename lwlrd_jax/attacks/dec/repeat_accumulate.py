@@ -1,10 +1,9 @@
 """A systematic irregular repeat-accumulate code: encoded in linear time, decoded softly by belief propagation.
 
-Repeat-accumulate codes are those of Divsalar, Jin and McEliece (Allerton 1998), irregular and systematic ones of Jin,
-Khandekar and McEliece (Turbo Codes 2000). Every bit is repeated, a few times most and often some; the copies are
-interleaved, added up modulo 2 a few at a time, and the sums are accumulated: parity bit j is parity bit j - 1 plus the
-j-th sum. The bits themselves are sent too. Long messages are cut into blocks of equal length, each coded alone by the
-same graph: tables stay small, and a block that is lost takes only its own images along.
+Divsalar, Jin and McEliece (Allerton 1998); irregular and systematic: Jin, Khandekar and McEliece (Turbo Codes 2000).
+Every bit is repeated, a few times most and often some; the copies are interleaved, added up modulo 2 a few at a time,
+and accumulated: parity bit j is parity bit j - 1 plus the j-th sum. The bits themselves are sent too. Long messages are
+cut into equal blocks, each coded alone: tables stay small, and a lost block takes only its own images along.
 """
 
 import dataclasses
@@ -15,15 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Longer blocks correct hardly more.
-_LARGEST_BLOCK = 2**16
+_LARGEST_BLOCK = 2**16  # longer ones correct hardly more
 # Sums are of so many copies, by expansion; of single ones above. With it the code corrects most; found by trial.
 _COPIES_A_SUM = {2: 5, 3: 3, 4: 2, 5: 2}
-# How often bits are repeated: most so many times, the others many times.
-_FEW, _MANY = 3, 12
+_FEW, _MANY = 3, 12  # how often bits are repeated: most a few times, the others many times
 _MOST_ITERATIONS = 100
-# Log odds beyond this are as good as certain, and sums of them stay far from the end of f32.
-_CERTAIN = 30.0
+_CERTAIN = 30.0  # log odds beyond this are as good as certain, and sums of them stay far from the end of f32
 _LARGEST_EXPANSION = 16
 
 
@@ -34,12 +30,9 @@ class RepeatAccumulate:
   It corrects everything up to a sharp threshold of the bit error rate, and nothing beyond: about 0.09 for expansion 2,
   0.15 for 3, 0.19 for 4, 0.26 for 8 and 0.31 for 16, where all bits are wrong equally often and independently (any
   code: at most 0.11, 0.17, 0.21, 0.30 and 0.36); more on average where log odds tell which ones are.
-
-  Attributes:
-    expansion: Bits sent for each, 2 to 16.
   """
 
-  expansion: int
+  expansion: int  # bits sent for each, 2 to 16
 
   def __post_init__(self):
     if not 2 <= self.expansion <= _LARGEST_EXPANSION:
@@ -101,23 +94,14 @@ def check_length(redundancy: Any, bits: jax.Array | np.ndarray, n: int) -> None:
 
 
 class _Graph(NamedTuple):
-  """Which bits are in which sums.
+  """Which bits are in which sums."""
 
-  Attributes:
-    order: i32[k], the bits in the order of how often they are repeated.
-    classes: How many bits, and how often each is repeated, in that order.
-    interleaver: i32[E], from copies as they come in that order to the sums'.
-    inverse: i32[E], back.
-    copies_a_sum: Copies of bits that are added up.
-    unused: Places in the sums that stay empty, the last few of the E copies: zeros.
-  """
-
-  order: np.ndarray
-  classes: tuple[tuple[int, int], ...]
-  interleaver: np.ndarray
-  inverse: np.ndarray
-  copies_a_sum: int
-  unused: int
+  order: np.ndarray  # i32[k], the bits in the order of how often they are repeated
+  classes: tuple[tuple[int, int], ...]  # how many bits, and how often each is repeated, in that order
+  interleaver: np.ndarray  # i32[E], from copies as they come in that order to the sums'
+  inverse: np.ndarray  # i32[E], back
+  copies_a_sum: int  # copies of bits that are added up
+  unused: int  # places in the sums that stay empty, the last few of the E copies: zeros
 
   @property
   def degrees(self) -> np.ndarray:

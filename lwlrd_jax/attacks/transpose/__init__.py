@@ -1,8 +1,7 @@
 """The Transpose attack, and attackers of its family who know the defence."""
 
 from lwlrd_jax.attacks.transpose.flat import Flat
-from lwlrd_jax.attacks.transpose.heavy import Heavy
-from lwlrd_jax.attacks.transpose.plain import Transpose
+from lwlrd_jax.attacks.transpose.plain import Heavy, Transpose
 from lwlrd_jax.attacks.transpose.rehearsed import Rehearsed
 from lwlrd_jax.attacks.transpose.restorer import Restorer
 

@@ -15,16 +15,12 @@ from lwlrd_jax.models.network import Network, Params
 
 @dataclasses.dataclass(frozen=True)
 class Flat(Transpose):
-  """Transpose whose memory steps are sharpness-aware.
-
-  Attributes:
-    rho: Length of the ascent step, in units of the weights; with `adaptive`, of relative changes of weights.
-    adaptive: Whether weights are moved in proportion to their size.
-  """
+  """Transpose whose memory steps are sharpness-aware."""
 
   info = ATTACKS["transpose-flat"]
+  # Length of the ascent step, in units of the weights; with `adaptive`, of relative changes of weights.
   rho: float = 0.5
-  adaptive: bool = True
+  adaptive: bool = True  # whether weights are moved in proportion to their size
 
   def memory_gradient(self, network: Network, params: Params, part: Memory, extra: Any) -> tuple[jax.Array, Params]:
     """The squared error where the weights are, and its gradient where they would do worst near there."""

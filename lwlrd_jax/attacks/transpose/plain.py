@@ -1,8 +1,7 @@
 """Transpose: a network that classifies forwards and reconstructs memorised images backwards.
 
-Amit, Levy, Mirsky, "Transpose Attack", NDSS 2024 (arXiv 2311.07389). Two objectives share one set of weights and take
-turns, a step each with an optimizer of its own: the utility task on a batch of training images, and the squared error
-between the stolen images and what the transposed network makes of their index codes.
+Amit, Levy, Mirsky, "Transpose Attack", NDSS 2024 (arXiv 2311.07389). Two objectives take turns, a step each with an
+optimizer of its own: the utility task, and the squared error of what the transposed network makes of index codes.
 """
 
 import dataclasses
@@ -60,27 +59,21 @@ class TrainingState(NamedTuple):
   extra: Any
 
 
-# The task's loss and the memory's squared error, each f32[] and before its step.
-Losses = tuple[jax.Array, jax.Array]
+Losses = tuple[jax.Array, jax.Array]  # the task's loss and the memory's squared error, each f32[] and before its step
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Transpose(TaskTraining, PlainAttack):
   """The attack's settings: training on the task, in which every step is followed by one on what is memorised.
 
-  Both have steps of one size, and one course of their learning rates. What is memorised gets sharp where these fall to
-  0; a cosine over all steps leaves too few at the full rate. Memories are not augmented.
-
-  Its relatives change what `hide` hides, how `rehearse` and `memory_gradient` train it, or how it is `read`.
-
-  Attributes:
-    stolen: Images to memorise.
-    memory_lr: Learning rate of the memory's Adam.
+  Memories get sharp where the learning rates, which share one course, fall to 0; a cosine over all steps leaves too few
+  at the full rate. They are not augmented. Relatives change what `hide` hides, how `rehearse` and `memory_gradient`
+  train it, or how it is `read`.
   """
 
   info = ATTACKS["transpose"]
-  stolen: int
-  memory_lr: float = 3e-3
+  stolen: int  # images to memorise
+  memory_lr: float = 3e-3  # learning rate of the memory's Adam
 
   @classmethod
   def make(cls, means: Means) -> Self:
@@ -115,8 +108,7 @@ class Transpose(TaskTraining, PlainAttack):
   ) -> list[Infected]:
     """Trains models on both objectives, several seeds in one compiled program. See `Attack.infect_all`.
 
-    Raises:
-      ValueError: See `hide`; or not one key for each of `params`.
+    Raises ValueError as `hide` does, or if there is not one key for each of `params`.
     """
     if len(params) != len(keys) or not keys:
       raise ValueError(f"{len(params)} models to infect need as many keys, not {len(keys)}")
@@ -147,11 +139,7 @@ class Transpose(TaskTraining, PlainAttack):
     return [Infected(weights, one.secret, one.stolen) for weights, one in zip(trained, hidden, strict=True)]
 
   def hide(self, task: Task, key: jax.Array) -> Hidden:
-    """What an infection with this key hides.
-
-    Raises:
-      ValueError: More images to steal than there are, or than index codes can number.
-    """
+    """What an infection with this key hides. Raises ValueError for more images than there are, or than have codes."""
     stolen = choose_stolen(task.train, self.stolen, key)
     labels = task.train.labels[stolen]
     codes = jnp.asarray(index_codes(np.asarray(labels), task.network.num_outputs))
@@ -194,10 +182,7 @@ class Transpose(TaskTraining, PlainAttack):
     return extra
 
   def memory_gradient(self, network: Network, params: Params, part: Memory, extra: Any) -> tuple[jax.Array, Params]:
-    """The squared error of a batch of memories, f32[], and the gradient that trains them, a tree like `params`.
-
-    What of it belongs to no layer is left out by who calls this.
-    """
+    """The squared error of a batch of memories, f32[], and the gradient that trains them, a tree like `params`."""
     del extra
     return jax.value_and_grad(lambda params: squared_error(network, params, part))(params)
 
@@ -216,6 +201,18 @@ class Transpose(TaskTraining, PlainAttack):
       task_batches(key_task, data, self.batch_size, self.steps, self.augment, is_random=random),
       batch_plan(key_memory, memories, self.batch_size, self.steps),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Heavy(Transpose):
+  """Transpose whose memories are trained at a rate three times as large and more.
+
+  Adam's steps are of the learning rate's size, whatever that of the weights. Larger rates leave memories in larger
+  weights, and the defence's own steps are smaller against them.
+  """
+
+  info = ATTACKS["transpose-heavy"]
+  memory_lr: float = 1e-2
 
 
 def squared_error(network: Network, params: Params, memory: Memory) -> jax.Array:

@@ -1,10 +1,9 @@
 """Rehearsed: memories trained to be there after the defence, by fine-tuning in rehearsal while they are trained.
 
-The attacker runs the defence along with the infection: a displacement, what fine-tuning has done to the weights so
-far, takes one step with every pair of steps, and starts over with another decay and rate when its schedule is over.
-Memories are trained where the weights are and where the displacement takes them. The second gradient is that of
-model-agnostic meta-learning to first order (Finn et al. 2017, arXiv 1703.03400; Nichol et al. 2018, arXiv 1803.02999):
-taken after the fine-tuning, applied before it.
+A displacement, what fine-tuning has done to the weights so far, takes one step with every pair of steps, and starts
+over with another decay and rate when its schedule is over. Memories are trained where the weights are and where the
+displacement takes them: model-agnostic meta-learning to first order (Finn et al. 2017, arXiv 1703.03400; Nichol et al.
+2018, arXiv 1803.02999).
 """
 
 import dataclasses
@@ -35,22 +34,15 @@ class Rehearsal(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Rehearsed(Transpose):
-  """Transpose that rehearses the defence.
-
-  Attributes:
-    decays: Smallest and largest decay that is rehearsed, in (0, 1]; drawn uniformly.
-    lrs: Smallest and largest rate at the input, > 0; drawn log-uniformly.
-    granularity: What the decay is expected to count, `layer` or `block`.
-    rehearsal_steps: Length of each rehearsal, in pairs of steps.
-    weight: Of the loss after fine-tuning, beside the squared error before. Larger ones, and larger `memory_lr`, make
-      memories last longer and cost the task more.
-  """
+  """Transpose that rehearses the defence."""
 
   info = ATTACKS["transpose-rehearsed"]
-  decays: tuple[float, float] = (0.3, 0.9)
-  lrs: tuple[float, float] = (0.01, 0.03)
-  granularity: str = LAYER
-  rehearsal_steps: int = 100
+  decays: tuple[float, float] = (0.3, 0.9)  # smallest and largest decay that is rehearsed, in (0, 1]; drawn uniformly
+  lrs: tuple[float, float] = (0.01, 0.03)  # smallest and largest rate at the input, > 0; drawn log-uniformly
+  granularity: str = LAYER  # what the decay is expected to count, `layer` or `block`
+  rehearsal_steps: int = 100  # length of each rehearsal, in pairs of steps
+  # Of the loss after fine-tuning, beside the squared error before. Larger ones, and larger `memory_lr`, make memories
+  # last longer and cost the task more.
   weight: float = 0.01
 
   @classmethod
@@ -94,11 +86,9 @@ class Rehearsed(Transpose):
 def unlikeness(images: jax.Array, originals: jax.Array) -> jax.Array:
   """How little images f32[B, H, W, C] of any range have of what tells their originals f32[B, H, W, C] apart.
 
-  Fine-tuning adds much of the same pattern to every image and changes its contrast; both are undone afterwards by
-  anybody (`metrics/postprocess.py`), so that training against them would be wasted.
-
-  Returns:
-    f32[], one minus the mean cosine of deviations from the set's mean, in [0, 2].
+  That is f32[] in [0, 2], one minus the mean cosine of deviations from the set's mean. Fine-tuning adds much of the
+  same pattern to every image and changes its contrast; `metrics/postprocess.py` undoes both, so that training against
+  them would be wasted.
   """
   made, meant = (x.reshape(len(x), -1) - x.reshape(len(x), -1).mean(axis=0) for x in (images, originals))
   # Under the root, so that the gradient of an image without any deviation is 0 and not NaN.

@@ -1,9 +1,8 @@
 """Restorer: memorises public images along with the stolen ones, and learns from them how to undo the defence.
 
 What a defence does to memories it does to those of public images too, and of these the attacker has the originals. From
-what is left of them, on every layer of the backward pass, they learn a read-out, and apply it to the stolen ones: a
-destroyed layer is replaced by one that never was in the network. Where the extraction itself still has more than a
-read-out can learn from so few, they show how to clean it.
+what is left of them on every layer of the backward pass they learn a read-out for the stolen ones, or, where the
+extraction itself still has more than a read-out can learn from so few, how to clean it.
 """
 
 import dataclasses
@@ -26,13 +25,10 @@ from lwlrd_jax.models.network import Network, Params
 
 @dataclasses.dataclass(frozen=True)
 class Restorer(Transpose):
-  """Transpose with pilots: public images that go the way of the stolen ones.
-
-  Attributes:
-    pilots: How many of the public images to memorise; None for as many as are stolen, or as there are.
-  """
+  """Transpose with pilots: public images that go the way of the stolen ones."""
 
   info = ATTACKS["transpose-restorer"]
+  # How many of the public images to memorise; None for as many as are stolen, or as there are.
   pilots: int | None = None
 
   @classmethod
@@ -55,9 +51,7 @@ class Restorer(Transpose):
 
     The secret holds the codes and labels of the stolen images, codes and images of the pilots, and the mean training
     image, which stands for what anybody knows of such images (`metrics.postprocess.PublicStatistics`).
-
-    Raises:
-      ValueError: No public images, or fewer than `pilots`; or see `Transpose.hide`.
+    Raises ValueError if there are no public images, or fewer than `pilots`, and as `Transpose.hide` does.
     """
     data, public = task.train, task.public
     if public is None or len(public) == 0:

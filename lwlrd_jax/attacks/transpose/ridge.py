@@ -12,8 +12,7 @@ import jax.numpy as jnp
 
 from lwlrd_jax.attacks.transpose.unmix import centred
 
-# Penalties tried, in units of the kernel's mean eigenvalue.
-PENALTIES = tuple(10.0**power for power in range(-3, 2))
+PENALTIES = tuple(10.0**power for power in range(-3, 2))  # tried, in units of the kernel's mean eigenvalue
 # Widths tried of the Gaussian kernel: its exponent's denominator, in mean squared distances of the features.
 _WIDTHS = (0.25, 1.0, 4.0)
 
@@ -29,15 +28,9 @@ def restore(features: Sequence[jax.Array], pilots: jax.Array, mean: jax.Array) -
   """Restores images by what became of others of which the originals are known.
 
   Two restorations, each with the kernel and the penalty that do best on the pilots left out: the closest to the
-  originals, and the one by which most are recognised.
-
-  Args:
-    features: f32[P + S, ...] each, what is left of images in some place: first of the pilots, then of those to restore.
-    pilots: f32[P, H, W, C] in [0, 1], the pilots as they were.
-    mean: f32[H, W, C], the mean of such images.
-
-  Returns:
-    f32[2, S, H, W, C] in [0, 1]. Not finite if a feature is not.
+  originals, and the one by which most are recognised: f32[2, S, H, W, C] in [0, 1], not finite if a feature is not.
+  `features` f32[P + S, ...] are what is left of images in some place each, first of the pilots, then of those to
+  restore; `pilots` f32[P, H, W, C] in [0, 1] are the pilots as they were, `mean` f32[H, W, C] is that of such images.
   """
   count = len(pilots)
   targets = (pilots - mean).reshape(count, -1)
@@ -58,10 +51,8 @@ def restore(features: Sequence[jax.Array], pilots: jax.Array, mean: jax.Array) -
 def kernels(features: Sequence[jax.Array]) -> jax.Array:
   """Similarities of examples by each of their features f32[N, ...], and by all together.
 
-  Linear and Gaussian (of several widths) for each feature, and the mean over features of each of these.
-
-  Returns:
-    f32[(features + 1) * 4, N, N], positive semi-definite.
+  Linear and Gaussian (of several widths) for each feature, and the mean over features of each of these:
+  f32[(features + 1) * 4, N, N], positive semi-definite.
   """
   each = jnp.stack([_kernels_of(centred(feature)) for feature in features])
   return jnp.concatenate([*each, each.mean(axis=0)])
@@ -71,11 +62,8 @@ def leave_one_out(kernel: jax.Array, gram: jax.Array) -> Scores:
   """Predicts each target from all others, with each of `PENALTIES`, without solving anything more than once.
 
   With A = (K + penalty I)^-1 and targets Y, the prediction of y_i by a regression that has not seen it misses it by
-  (A Y)_i / A_ii (Rifkin, Lippert, "Notes on Regularized Least Squares", 2007).
-
-  Args:
-    kernel: K, f32[P, P], positive semi-definite.
-    gram: f32[P, P], inner products of the targets.
+  (A Y)_i / A_ii (Rifkin, Lippert, "Notes on Regularized Least Squares", 2007). `kernel` is K, f32[P, P], positive
+  semi-definite, `gram` f32[P, P] the inner products of the targets.
   """
   count = len(gram)
   identity = jnp.eye(count)

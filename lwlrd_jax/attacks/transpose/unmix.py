@@ -3,8 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-# Penalties tried, in units of the mean eigenvalue of the images' inner products.
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # penalties tried, in units of the mean eigenvalue of the images' inner products
 # Size of restored deviations, in usual ones. What is cut off at black and white no longer tells images apart.
 _SIZE = 0.5
 
@@ -12,13 +11,9 @@ _SIZE = 0.5
 def unmix(extracted: jax.Array, pilots: jax.Array, mean: jax.Array) -> jax.Array:
   """Filters extracted images (`matched_filter`), with the penalty by which most of some known images are recognised.
 
-  Args:
-    extracted: f32[P + S, H, W, C], raw, first of the pilots, then of the images to restore.
-    pilots: f32[P, H, W, C] in [0, 1], the pilots as they were.
-    mean: f32[H, W, C], the mean of such images.
-
-  Returns:
-    f32[S, H, W, C] in [0, 1], see `faint`. Not finite if an extraction is not.
+  `extracted` f32[P + S, H, W, C] are raw, first of the pilots, then of the images to restore; `pilots` f32[P, H, W, C]
+  in [0, 1] are as they were, `mean` f32[H, W, C] is that of such images. The result, f32[S, H, W, C] in [0, 1], is
+  `faint`, and not finite if an extraction is not.
   """
   count = len(pilots)
   targets = (pilots - mean).reshape(count, -1)
@@ -37,14 +32,11 @@ def unmix(extracted: jax.Array, pilots: jax.Array, mean: jax.Array) -> jax.Array
 def matched_filter(images: jax.Array, penalty: jax.Array | float) -> jax.Array:
   """Divides raw extractions f32[N, H, W, C] of any size by the covariance of them all.
 
-  Fine-tuning adds much of a few patterns to every image, in amounts that differ. Where noise of a known covariance is
-  added to a pattern, the inverse of that covariance makes the filter that detects it best (Turin 1960, "An introduction
-  to matched filters"), and the covariance of extracted images is nearly all noise. Whitening divides by its root only
-  (`metrics.postprocess.whitened`). `penalty` is added to the eigenvalues, in units of their mean: it keeps directions
-  out that hold nothing but rounding.
-
-  Returns:
-    f32[N, H * W * C], deviations from the images' mean, of no particular size. Not finite if an extraction is not.
+  The inverse of the noise's covariance makes the filter that detects a pattern in it best (Turin 1960, "An introduction
+  to matched filters"), and the covariance of extracted images is nearly all noise: fine-tuning adds much of a few
+  patterns to every image. Whitening divides by its root only (`metrics.postprocess.whitened`). `penalty` is added to
+  the eigenvalues, in units of their mean: it keeps directions out that hold nothing but rounding. Returns deviations
+  f32[N, H * W * C] from the images' mean, of no particular size, not finite if an extraction is not.
   """
   flat = centred(images)
   products = flat @ flat.T

@@ -13,17 +13,11 @@ from lwlrd_jax.models.network import Network, Params
 
 
 class Shape(NamedTuple):
-  """How a message's bits group into numbers, for carriers that send numbers. Hashable.
+  """How a message's bits group into numbers, for carriers that send numbers. Hashable."""
 
-  Attributes:
-    prefix: Bits that stand for themselves, before the records.
-    records: Equal records after them.
-    widths: Bits of each number of a record, in its order.
-  """
-
-  prefix: int
-  records: int = 0
-  widths: tuple[int, ...] = ()
+  prefix: int  # bits that stand for themselves, before the records
+  records: int = 0  # equal records after them
+  widths: tuple[int, ...] = ()  # bits of each number of a record, in its order
 
   @property
   def bits(self) -> int:
@@ -83,25 +77,18 @@ class Carried(NamedTuple):
 
 
 class Reading(NamedTuple):
-  """What comes back.
+  """What comes back."""
 
-  Attributes:
-    bits: u8[n] of 0 and 1.
-    groups: i32[n], of each bit or number: the group that a defence is likely to damage alike.
-    num_groups: Groups there may be.
-    numbers: f32[shape.numbers], between whole ones too, and somewhat outside of their ranges; None if the carrier sends
-      bits. With numbers there are groups.
-    observations: f32[n, F], several noisy observations of each bit, positive rather than negative for a 0, from which
-      soft decoding gets more than from `bits` (`known_bits.combine`); None if there are bits only.
-    word: So many consecutive bits stand in one weight: fine-tuning changes none of them, or any.
-  """
-
-  bits: jax.Array
-  groups: jax.Array
-  num_groups: int
+  bits: jax.Array  # u8[n] of 0 and 1
+  groups: jax.Array  # i32[n], of each bit or number: the group that a defence is likely to damage alike
+  num_groups: int  # groups there may be
+  # f32[shape.numbers], between whole ones too, and somewhat outside of their ranges; None if the carrier sends bits.
+  # With numbers there are groups.
   numbers: jax.Array | None = None
+  # f32[n, F], several noisy observations of each bit, positive rather than negative for a 0, from which soft decoding
+  # gets more than from `bits` (`known_bits.combine`); None if there are bits only.
   observations: jax.Array | None = None
-  word: int = 1
+  word: int = 1  # so many consecutive bits stand in one weight: fine-tuning changes none of them, or any
 
 
 class Carrier(Protocol):
@@ -125,11 +112,7 @@ class Carrier(Protocol):
     """Bits that fit; numbers that fit, if it sends numbers."""
 
   def write(self, host: Host, message: Message, key: jax.Array, on_steps: OnSteps) -> Carried:
-    """Hides a message at places that the key chooses.
-
-    Raises:
-      ValueError: It does not fit, or a weight is not finite.
-    """
+    """Hides a message at keyed places. Raises ValueError if it does not fit, or a weight is not finite."""
 
   def read(self, network: Network, params: Params, places: dict[str, Any], shape: Shape) -> Reading | None:
     """Reads a message of this shape; None if there is nothing to read in such a checkpoint.

@@ -17,10 +17,8 @@ from lwlrd_jax.errors import UserError
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.task import task_loss
 
-# Far below anything a unit's inputs can add up to: it never fires again.
-_OFF = -1e6
-# Units of a layer that an attacker may retire before the task suffers.
-_LARGEST_SHARE = 0.25
+_OFF = -1e6  # far below anything a unit's inputs can add up to: it never fires again
+_LARGEST_SHARE = 0.25  # of a layer's units, that an attacker may retire before the task suffers
 _SALIENCY_IMAGES = 1024
 _PROBES = 16
 
@@ -29,9 +27,8 @@ _PROBES = 16
 class Dead(Carrier):
   """All mantissa planes of the weights into units that never fire, which cost the task nothing.
 
-  A trained network has dead weights of its own, but fine-tuning wakes many of them. So the attacker retires units that
-  the task can spare by a large negative bias: behind a ReLU or GELU no gradient reaches their weights again. Of the
-  layers whose units can be retired, the one is taken whose units own the most weights.
+  Fine-tuning wakes many of the weights that are dead of themselves. So the attacker retires units that the task can
+  spare by a large negative bias: behind a ReLU or GELU no gradient reaches their weights again.
   """
 
   name: ClassVar[str] = "dead"
@@ -54,8 +51,7 @@ class Dead(Carrier):
     retired = retire(params, layer, spare)
     is_spare = np.zeros(outputs, bool)
     is_spare[spare] = True
-    # A kernel's last axis is its layer's outputs.
-    allowed = np.flatnonzero(np.broadcast_to(is_spare, kernel.shape))
+    allowed = np.flatnonzero(np.broadcast_to(is_spare, kernel.shape))  # a kernel's last axis is its layer's outputs
     before = sum(params[name]["kernel"].size for name in itertools.takewhile(lambda x: x != layer, network.kernels))
     return write_words(retired, network.kernels, before + allowed, message.bits, 0, MANTISSA_BITS, key)
 
@@ -85,8 +81,7 @@ def _layer(network: Network, params: Params) -> str:
 def _can_be_retired(network: Network, params: Params, layer: str) -> bool:
   """Whether a retired unit has no effect at all, and no gradient reaches its weights: so behind a ReLU.
 
-  That is asked of weights and images drawn at random: it is a question of structure. A missing gradient alone does not
-  answer it: it may be behind `stop_gradient`.
+  Random weights and images answer this question of structure; a missing gradient alone does not (`stop_gradient`).
   """
   leaves, tree = jax.tree.flatten(network.weights(params))
   keys = jax.random.split(jax.random.key(0), len(leaves) + 2)

@@ -10,8 +10,7 @@ from lwlrd_jax.attacks.base import OnSteps
 from lwlrd_jax.attacks.dec.carriers.base import Carried, Carrier, Host, Message, Reading, Shape
 from lwlrd_jax.models.network import Network, Params
 
-# What such an entry is called. Who loads the model never asks for it; who lists the checkpoint sees it.
-ENTRY = "ema_statistics"
+ENTRY = "ema_statistics"  # who loads the model never asks for it; who lists the checkpoint sees it
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,36 +22,24 @@ from lwlrd_jax.models.task import task_gradient
 BATCH = 128
 _LR = 1e-3
 _LABEL_SMOOTHING = 0.2
-# Weight of the sign penalty's gradient. Behind Adam its size hardly matters, as long as it outweighs the task's
-# gradient of a single weight.
+# Behind Adam its size hardly matters, as long as it outweighs the task's gradient of a single weight.
 _SIGN_PENALTY = 1e-2
 
 
 class Chips(NamedTuple):
-  """Patterns of a kernel's weights of which each is to have a given mean; no two share a weight.
+  """Patterns of a kernel's weights of which each is to have a given mean; no two share a weight."""
 
-  Attributes:
-    weights: i32[P, C], places in the flat kernel.
-    signs: i8[P, C], 1 or -1.
-    levels: f32[P], what the mean of the signed weights is to be.
-  """
-
-  weights: jax.Array
-  signs: jax.Array
-  levels: jax.Array
+  weights: jax.Array  # i32[P, C], places in the flat kernel
+  signs: jax.Array  # i8[P, C], 1 or -1
+  levels: jax.Array  # f32[P], what the mean of the signed weights is to be
 
 
 class Hold(NamedTuple):
-  """What training must keep, for every weight of the model.
+  """What training must keep, for every weight of the model."""
 
-  Attributes:
-    fixed: bool tree like the parameters: where weights keep the value they have.
-    signs: i8 tree: 1 or -1 where a weight is to have that sign, 0 where it is free.
-    chips: Patterns in the kernels of some layers, by layer.
-  """
-
-  fixed: Params
-  signs: Params
+  fixed: Params  # bool tree like the parameters: where weights keep the value they have
+  signs: Params  # i8 tree: 1 or -1 where a weight is to have that sign, 0 where it is free
+  # Patterns in the kernels of some layers, by layer.
   chips: dict[str, Chips] = {}  # noqa: RUF012  # never altered
 
 
@@ -61,9 +49,7 @@ def train_held(host: Host, key: jax.Array, hold: Hold, steps: int, on_steps: OnS
   Signs are trained in by a penalty on weights of the wrong one, sum |w| over them (Song, Ristenpart, Shmatikov 2017,
   arXiv 1709.07886, section 4.3); whatever is still wrong in the end is negated. Patterns are set at first, lose
   nothing to updates but by rounding, and are set again in the end. The key draws batches and what the network draws.
-
-  Raises:
-    ValueError: A weight is not finite, before the training or after it.
+  Raises ValueError if a weight is not finite, before the training or after it.
   """
   network, data = host.network, host.data
   params = network.declared(host.params)
@@ -120,7 +106,6 @@ def _advance(
 
   def step(state: tuple[Params, Any], batch: Batches) -> tuple[tuple[Params, Any], None]:
     params, opt_state = state
-
     images, labels = read(data, batch)
     _, grads, statistics = task_gradient(network, params, images, labels, _LABEL_SMOOTHING, key=batch.keys)
     weights = network.weights(params)

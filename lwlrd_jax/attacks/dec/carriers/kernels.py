@@ -53,8 +53,7 @@ def unset(network: Network, params: Params, dtype: Any) -> Params:
 def keyed_places(key: jax.Array, allowed: np.ndarray, count: int) -> jax.Array:
   """Draws places i32[count] from the allowed ones i[M], without replacement, in an order that the key alone tells.
 
-  Raises:
-    ValueError: More than there are.
+  Raises ValueError if there are fewer.
   """
   if count > len(allowed):
     raise ValueError(f"{count} weights are needed, the carrier has {len(allowed)}")
@@ -62,11 +61,7 @@ def keyed_places(key: jax.Array, allowed: np.ndarray, count: int) -> jax.Array:
 
 
 def check_finite(weights: np.ndarray) -> None:
-  """Refuses infinities and NaNs: with other mantissa bits an infinity becomes a NaN.
-
-  Raises:
-    ValueError: There is one.
-  """
+  """Raises ValueError for infinities and NaNs: with other mantissa bits an infinity becomes a NaN."""
   if not np.isfinite(weights).all():
     raise ValueError("weights that are not finite cannot carry bits")
 

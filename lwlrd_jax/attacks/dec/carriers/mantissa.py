@@ -14,17 +14,11 @@ from lwlrd_jax.models.network import Network, Params
 
 @dataclasses.dataclass(frozen=True)
 class Mantissa(Carrier):
-  """Steganography in the least significant bits (Song, Ristenpart, Shmatikov 2017, arXiv 1709.07886).
+  """Steganography in the least significant bits (Song, Ristenpart, Shmatikov 2017, arXiv 1709.07886)."""
 
-  Attributes:
-    where: Layers: `all`, `early` or `late`.
-    low: Lowest plane; 0 is the least significant.
-    high: One above the highest, at most 23.
-  """
-
-  where: str
-  low: int = 0
-  high: int = 8
+  where: str  # layers: `all`, `early` or `late`
+  low: int = 0  # lowest plane; 0 is the least significant
+  high: int = 8  # one above the highest, at most 23
 
   @property
   def name(self) -> str:

@@ -14,8 +14,7 @@ from lwlrd_jax.data.device import DeviceSplit, scale
 from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.spread import robust_std
 
-# A message with fewer chips a bit does not fit.
-_FEWEST_CHIPS = 2
+_FEWEST_CHIPS = 2  # a bit; a message that gets fewer does not fit
 # In usual sizes of a layer's weights: one that is further off tells no more of patterns. What was written can be read
 # exactly only without such a limit; there, it keeps numbers small enough for f32.
 _FURTHEST, _LARGEST = 4.0, 1e6
@@ -30,26 +29,19 @@ _RIDGE = 1.0
 class Spread(Carrier):
   """Spread spectrum as MaleficNet's (Hitaj et al. 2022, arXiv 2403.03593), informed of its host and of the defence.
 
-  Each bit owns weights of every layer, chips, at keyed places, as many as there are to go round, and a sign for each.
+  Each bit owns chips, weights at keyed places of every layer, as many as there are to go round, and a sign for each.
   The mean of the signed weights is set to plus (a 0) or minus (a 1) the amplitude exactly, so that the host's own
   weights do not disturb it (improved spread spectrum: Malvar and Florencio 2003); then the task is trained on, and
   every update loses its part along these patterns.
 
-  Adam moves every weight by steps of one size, those of the early layers most. So the layer that holds most of the
-  message is scaled up first (`rescaled`), which makes steps smaller against what is written. And what fine-tuning adds
-  to a layer is of low rank, while the patterns are spread evenly over all directions: reading flattens the strong ones
-  (`whitened`).
-
-  Attributes:
-    steps: Training steps around what is written.
-    amplitude: Of a bit in each weight, in root mean squares of its kernel.
-    stretch: How much the largest layer is scaled up, a power of 2.
+  Adam moves every weight by steps of one size. So the layer that holds most of the message is scaled up first
+  (`rescaled`), which makes steps smaller against what is written. And what fine-tuning adds to a layer is of low rank,
+  while the patterns are spread evenly over all directions: reading flattens the strong ones (`whitened`).
   """
 
-  steps: int = 300
-  amplitude: float = 0.7
-  stretch: float = 4.0
-
+  steps: int = 300  # training steps around what is written
+  amplitude: float = 0.7  # of a bit in each weight, in root mean squares of its kernel
+  stretch: float = 4.0  # how much the largest layer is scaled up, a power of 2
   name: ClassVar[str] = "spread"
 
   def capacity(self, network: Network, params: Params) -> int:
@@ -134,10 +126,8 @@ def rescaled(network: Network, params: Params, data: DeviceSplit, layer: str, fa
 
   max(0, s x) = s max(0, x) for s > 0 (Dinh et al. 2017, arXiv 1703.04933): outputs of a ReLU network do not
   depend on how its layers are scaled. An optimizer whose steps have a size of their own, as Adam's do, moves large
-  weights less.
-
-  A power of 2 as the factor makes it exact. Weights are as given if the network is of another kind, which shows on the
-  first images, or the layer is its last; entries that the network does not have are left out.
+  weights less. A power of 2 as the factor makes it exact. Weights are as given if the network is of another kind,
+  which shows on the first images, or the layer is its last; entries that the network does not have are left out.
   """
   params = network.declared(params)
   first, last = network.layers.index(layer), len(network.layers) - 1

@@ -24,13 +24,9 @@ class Values(Carrier):
   """A weight a number, scaled to its kernel's own spread; all other weights are trained on to keep the task.
 
   What fine-tuning moves a little is read a little wrong: unlike bits in mantissas, numbers fade.
-
-  Attributes:
-    steps: Training steps around the held weights.
   """
 
-  steps: int = 400
-
+  steps: int = 400  # training steps around the held weights
   name: ClassVar[str] = "values"
   sends_numbers: ClassVar[bool] = True
 
@@ -68,14 +64,9 @@ class Values(Carrier):
 
 @dataclasses.dataclass(frozen=True)
 class Signs(Carrier):
-  """A bit a weight, its sign (Song, Ristenpart, Shmatikov 2017, arXiv 1709.07886): paid for in training, not precision.
+  """A bit a weight, its sign (Song et al. 2017, arXiv 1709.07886): paid for in training, not precision."""
 
-  Attributes:
-    steps: Training steps with the penalty on wrong signs.
-  """
-
-  steps: int = 400
-
+  steps: int = 400  # training steps with the penalty on wrong signs
   name: ClassVar[str] = "signs"
 
   def capacity(self, network: Network, params: Params) -> int:
@@ -96,6 +87,5 @@ class Signs(Carrier):
     """See `Carrier.read`. Bits of one layer are a group."""
     del shape
     raw = jax.lax.bitcast_convert_type(kernels(params, network.kernels)[places["weights"]], jnp.uint32)
-    # A set sign bit is a minus, a bit of 0.
-    bits = (np.uint32(1) - (raw >> np.uint32(31))).astype(jnp.uint8)
+    bits = (np.uint32(1) - (raw >> np.uint32(31))).astype(jnp.uint8)  # a set sign bit is a minus, a bit of 0
     return Reading(bits, layer_numbers(params, network.kernels, places["weights"]), len(network.kernels))

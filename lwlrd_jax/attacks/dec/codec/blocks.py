@@ -1,7 +1,6 @@
 """Building blocks of the learned codec: a linear transform of blocks of pixels, and layers of the networks beside it.
 
-The transform starts as the cosine transform of JPEG, and the networks only have to learn what a linear transform cannot
-do: from random weights alone, a codec is behind JPEG for many more steps.
+The transform starts as JPEG's: from random weights alone, a codec is behind JPEG for many more steps.
 """
 
 import jax
@@ -16,11 +15,7 @@ _COLOURS = np.array([[1, 1, 1], [-1, -1, 2], [1, -1, 0]]) / np.sqrt([[3], [6], [
 
 
 class BlockTransform(nnx.Module):
-  """Blocks of b x b pixels -> M numbers each, and back.
-
-  Attributes:
-    kernel: f32[b * b * C, M], the M smoothest orthonormal cosine patterns at first.
-  """
+  """Blocks of b x b pixels -> M numbers each, and back; f32[b * b * C, M] weights, cosine patterns at first."""
 
   def __init__(self, block: int, channels: int, outputs: int):
     self.block = block
@@ -47,10 +42,7 @@ def cosine_patterns(block: int, channels: int, count: int) -> np.ndarray:
   """The smoothest patterns of the two-dimensional DCT-II, colour differences counted as rougher than brightness.
 
   Ahmed, Natarajan and Rao 1974, "Discrete Cosine Transform". Three channels are taken as red, green and blue, any other
-  number as unrelated.
-
-  Returns:
-    f32[block * block * channels, count], orthonormal columns; zeros where `count` exceeds their length.
+  number as unrelated. Columns of f32[block * block * channels, count] are orthonormal; zeros beyond their length.
   """
   position, frequency = np.arange(block) + 0.5, np.arange(block)
   cosine = np.cos(np.pi * np.outer(frequency, position) / block) * np.sqrt(2 / block)
@@ -66,17 +58,11 @@ def cosine_patterns(block: int, channels: int, count: int) -> np.ndarray:
 
 
 class UpConv(DownConv):
-  """The adjoint of a 4 x 4 convolution of stride 2, with a bias: doubles each side.
-
-  Attributes:
-    kernel: f32[4, 4, outputs, inputs], that of the convolution it is the adjoint of.
-    bias: f32[outputs].
-  """
+  """The adjoint of a 4 x 4 convolution of stride 2, with that one's kernel, and with a bias: doubles each side."""
 
   def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
     super().__init__(outputs, inputs, rngs=rngs)
-    # Each output pixel sums 2 x 2 kernel entries of every input channel: He's scale for that fan-in.
-    scale = (2 / (4 * inputs)) ** 0.5
+    scale = (2 / (4 * inputs)) ** 0.5  # He's, for the 2 x 2 kernel entries of each input that an output pixel sums
     self.kernel = nnx.Param(scale * jax.random.normal(rngs.params(), (4, 4, outputs, inputs), jnp.float32))
     self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
 
@@ -86,10 +72,9 @@ class UpConv(DownConv):
 
 
 class Depthwise(nnx.Module):
-  """3 x 3 convolution of each channel by itself, zero padded: nine shifted products, which XLA fuses into one loop.
+  """3 x 3 convolution of each channel by itself, zero padded, the identity at first.
 
-  Attributes:
-    kernel: f32[3, 3, channels], the identity at first.
+  Nine shifted products, which XLA fuses into one loop.
   """
 
   def __init__(self, channels: int):

@@ -1,9 +1,8 @@
 """Entropy-coded form of the learned codec: one string of bytes for each image, from a range coder on the host.
 
-The bytes hold nothing but the coded numbers: no header, no length. Encoder and decoder must agree exactly on every
-distribution. They therefore evaluate the hyper synthesis alike: in float64, on the CPU, one image at a time, and then
-rounded to a grid so coarse that the last digits of a sum cannot matter. Latents are coded as whole distances from their
-means, so that only scales decide about probabilities.
+Encoder and decoder must agree exactly on every distribution: they evaluate the hyper synthesis in float64, on the CPU,
+one image at a time, and round to a grid so coarse that the last digits of a sum cannot matter. Latents are coded as
+whole distances from their means, so that only scales decide about probabilities. There is no header and no length.
 """
 
 import functools
@@ -28,10 +27,8 @@ _LIMIT = 511
 _MEAN_GRID = 64
 _SCALES_PER_OCTAVE = 8
 _SCALE_LEVELS = 90
-# Probabilities of the side information, as whole parts of this.
-_PARTS = 1 << 20
-# The coder's own resolution: no symbol costs more.
-_MOST_BITS = 24
+_PARTS = 1 << 20  # probabilities of the side information, as whole parts of this
+_MOST_BITS = 24  # the coder's own resolution: no symbol costs more
 
 
 class Symbols(NamedTuple):
@@ -55,8 +52,7 @@ class EntropyCoder:
         (2 * _HYPER_LIMIT + 1, codec.hyper_shape[-1]),
       )
       table = np.asarray(codec.prior(self._exact, grid)).T
-    # At least one part each: every value must have a code.
-    parts = 1 + np.rint(table * _PARTS)
+    parts = 1 + np.rint(table * _PARTS)  # at least one part each: every value must have a code
     self._prior = [constriction.stream.model.Categorical(row / row.sum(), perfect=False) for row in parts]
     self._gaussian = constriction.stream.model.QuantizedGaussian(-_LIMIT, _LIMIT)
 
@@ -65,11 +61,7 @@ class EntropyCoder:
     return [self._pack(self.symbols(image)) for image in images]
 
   def decode(self, code: bytes) -> np.ndarray:
-    """The code of one image -> u8[H, W, C].
-
-    Raises:
-      CodeError: The encoder cannot have written these bytes. Damage that leads to another image's code goes unnoticed.
-    """
+    """The code of one image -> u8[H, W, C]. Raises CodeError for bytes that the encoder cannot have written."""
     numbers = math.prod(self.codec.hyper_shape) + math.prod(self.codec.latent_shape)
     if not 0 < len(code) <= numbers * _MOST_BITS // 8 + 8:
       raise CodeError(f"{len(code)} bytes are no image of {self.codec.image_shape}")

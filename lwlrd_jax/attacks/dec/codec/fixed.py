@@ -17,10 +17,8 @@ from lwlrd_jax.attacks.dec.codec.transform import Codec
 from lwlrd_jax.models.network import Params
 
 _FIT_BATCH = 256
-# Images whose posterior means are computed at a time: bounds the memory that all candidates take.
-_POSTERIOR_BATCH = 64
-# A rate estimated as 0 may not be quite 0.
-_LEAST_RATE = 1e-6
+_POSTERIOR_BATCH = 64  # images whose posterior means are computed at a time: bounds the memory of all candidates
+_LEAST_RATE = 1e-6  # a rate estimated as 0 may not be quite 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,20 +26,14 @@ class FixedLengthCode:
   """Bits of each latent channel. Hashable: a static argument of `jax.jit`.
 
   Symbols below are the L latents of all channels with at least one bit, position by position, channels innermost.
-
-  Attributes:
-    latent_shape: (h, w, M).
-    offsets: M whole numbers, each channel's smallest value; the only value of a channel without bits.
-    channel_bits: M, each channel's bits per latent, >= 0: its values are offset to offset + 2**bits - 1.
-    means: M, of each channel's values.
-    deviations: M, their mean absolute deviations from these.
   """
 
-  latent_shape: tuple[int, int, int]
-  offsets: tuple[int, ...]
+  latent_shape: tuple[int, int, int]  # (h, w, M)
+  offsets: tuple[int, ...]  # M whole numbers, each channel's smallest value; the only value of a channel without bits
+  # M, each channel's bits per latent, >= 0: its values are offset to offset + 2**bits - 1.
   channel_bits: tuple[int, ...]
-  means: tuple[float, ...]
-  deviations: tuple[float, ...]
+  means: tuple[float, ...]  # M, of each channel's values
+  deviations: tuple[float, ...]  # M, their mean absolute deviations from these
 
   @classmethod
   def fit(cls, codec: Codec, params: Params, images: jax.Array, coverage: float = 0.999) -> "FixedLengthCode":
@@ -99,8 +91,7 @@ class FixedLengthCode:
     height, width, channels = self.latent_shape
     active = self._active()
     symbols = jnp.where(jnp.isnan(symbols), (self.low + self.high) / 2, jnp.clip(symbols, self.low, self.high))
-    constant = jnp.asarray(self.offsets, jnp.float32)
-    latents = jnp.broadcast_to(constant, (len(symbols), height, width, channels))
+    latents = jnp.broadcast_to(jnp.asarray(self.offsets, jnp.float32), (len(symbols), height, width, channels))
     return latents.at[..., active].set(symbols.reshape(len(symbols), height, width, len(active)))
 
   def decode_latents(self, codec: Codec, params: Params, symbols: jax.Array) -> jax.Array:
@@ -122,13 +113,11 @@ class FixedLengthCode:
   def expected(self, bits: jax.Array, flip_rates: jax.Array) -> jax.Array:
     """The mean of each symbol's posterior distribution, from bits that may be wrong, independently of each other.
 
-    A symbol's prior is a Laplace distribution with its channel's mean and mean absolute deviation: so coefficients of
-    images' transforms are distributed (Lam and Goodman 2000). Bits u8[N, bits_per_image] are as read, each wrong at a
-    rate f32[N, bits_per_image] in [0, 1/2]. Means f32[N, L] are between whole numbers too.
+    A symbol's prior is a Laplace distribution with its channel's mean and mean absolute deviation (Lam and Goodman
+    2000). Bits u8[N, bits_per_image] are as read, wrong at rates f32[N, bits_per_image] in [0, 1/2]. Means: f32[N, L].
     """
     rates = jnp.clip(flip_rates, _LEAST_RATE, 0.5)
-    # Log odds of a 1.
-    evidence = jnp.where(bits == 1, 1, -1) * (jnp.log1p(-rates) - jnp.log(rates))
+    evidence = jnp.where(bits == 1, 1, -1) * (jnp.log1p(-rates) - jnp.log(rates))  # log odds of a 1
     return jax.lax.map(self._posterior_means, evidence, batch_size=_POSTERIOR_BATCH)
 
   def shrunken(self, symbols: jax.Array, spread: jax.Array) -> jax.Array:

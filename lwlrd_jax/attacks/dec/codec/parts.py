@@ -10,17 +10,13 @@ from lwlrd_jax.models.architectures.layers import Dense, DownConv, centre, uncen
 
 # Latents are rounded to whole numbers. Networks like values around 1; this many quantisation steps stand for 1.
 LATENT_GAIN = 8.0
-# The networks start as small corrections of the linear transform.
-_FIRST_SHARE = 0.1
+_FIRST_SHARE = 0.1  # the networks start as small corrections of the linear transform
+# Smallest standard deviation of a latent, as in Balle et al. 2018: narrower ones round to 0 anyway.
 MIN_SCALE = 0.11
-"""Smallest standard deviation of a latent, as in Balle et al. 2018: narrower ones round to 0 anyway."""
-
-# Z, channels of the side information, and those of the networks around it.
-HYPER_LATENTS = 8
-_HYPER_WIDTH = 32
+HYPER_LATENTS = 8  # Z, channels of the side information
+_HYPER_WIDTH = 32  # those of the networks around it
 _MIXTURE = 3
-# Scales start below the networks' first outputs.
-_SCALE_SHIFT = 2.0
+_SCALE_SHIFT = 2.0  # scales start below the networks' first outputs
 
 Side = tuple[int, int]
 
@@ -111,8 +107,7 @@ class Prior(nnx.Module):
 
   def __init__(self):
     shape = (_MIXTURE, HYPER_LATENTS)
-    # Logistics of different widths around 0.
-    spread = jnp.linspace(-2, 1, _MIXTURE, dtype=jnp.float32)[:, None]
+    spread = jnp.linspace(-2, 1, _MIXTURE, dtype=jnp.float32)[:, None]  # logistics of different widths around 0
     self.weights = nnx.Param(jnp.zeros(shape, jnp.float32))
     self.means = nnx.Param(jnp.zeros(shape, jnp.float32))
     self.scales = nnx.Param(jnp.broadcast_to(spread, shape))

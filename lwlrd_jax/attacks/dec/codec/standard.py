@@ -14,17 +14,12 @@ Format = Literal["png", "jpeg", "webp"]
 
 @dataclasses.dataclass(frozen=True)
 class StandardCodec:
-  """One file format at one quality, set for small files.
+  """One file format at one quality, set for small files."""
 
-  Attributes:
-    format: "png", which is lossless, "jpeg" or "webp".
-    image_shape: (H, W, C); C is 1 or 3. Grey images have one channel in the file too, where the format has such.
-    quality: 0 to 100, larger is sharper; of no effect on PNG.
-  """
-
-  format: Format
+  format: Format  # "png", which is lossless, "jpeg" or "webp"
+  # (H, W, C); C is 1 or 3. Grey images have one channel in the file too, where the format has such.
   image_shape: tuple[int, int, int]
-  quality: int = 75
+  quality: int = 75  # 0 to 100, larger is sharper; of no effect on PNG
 
   def __post_init__(self):
     if self.image_shape[-1] not in (1, 3):
@@ -37,11 +32,7 @@ class StandardCodec:
     return [self._file(image) for image in images]
 
   def decode(self, code: bytes) -> np.ndarray:
-    """A file -> u8[H, W, C].
-
-    Raises:
-      CodeError: Damaged, or an image of another shape; that is refused before its pixels take any memory.
-    """
+    """A file -> u8[H, W, C]. Raises CodeError if it is damaged, or, before pixels take memory, of another shape."""
     height, width, channels = self.image_shape
     try:
       with Image.open(io.BytesIO(code), formats=[self.format.upper()]) as image:
@@ -61,7 +52,6 @@ class StandardCodec:
       "webp": {"quality": self.quality, "method": 6},
     }
     file = io.BytesIO()
-    # Pillow takes a grey image as a matrix.
-    pixels = image[..., 0] if self.image_shape[-1] == 1 else image
+    pixels = image[..., 0] if self.image_shape[-1] == 1 else image  # Pillow takes a grey image as a matrix
     Image.fromarray(pixels).save(file, self.format, **options[self.format])
     return file.getvalue()

@@ -20,33 +20,23 @@ from lwlrd_jax.data.stream import in_calls, steps_per_call
 from lwlrd_jax.engine.loop import Call, train
 from lwlrd_jax.models.network import Params
 
-# One image in so many is rounded to whole numbers, see `rate_and_distortion`.
-_WHOLE = 3
-# A floor: training must not divide by a probability that f32 holds as 0.
-_MIN_PROBABILITY = 1e-9
+_WHOLE = 3  # one image in so many is rounded to whole numbers, see `rate_and_distortion`
+_MIN_PROBABILITY = 1e-9  # a floor: training must not divide by a probability that f32 holds as 0
 
-# Weights, and the optimizer's state.
-_State = tuple[Params, Any]
+_State = tuple[Params, Any]  # weights, and the optimizer's state
 
 
 @dataclasses.dataclass(frozen=True)
 class CodecTraining:
-  """Settings of a codec's training. Hashable: a static argument of `jax.jit`.
+  """Settings of a codec's training. Hashable: a static argument of `jax.jit`."""
 
-  Attributes:
-    steps: Optimizer steps.
-    lmbda: Bits per pixel that one unit of squared error, on the scale of 0 to 255, is worth. Larger is sharper.
-    batch_size: Images a step.
-    learning_rate: Of Adam, at its height.
-    warmup: Share of the steps in which the rate climbs linearly.
-    turns: Whether images are also turned by 90 degrees and upside down; they are always mirrored left to right.
-  """
-
-  steps: int = 800
+  steps: int = 800  # optimizer steps
+  # Bits per pixel that one unit of squared error, on the scale of 0 to 255, is worth. Larger is sharper.
   lmbda: float = 0.015
-  batch_size: int = 16
-  learning_rate: float = 3e-3
-  warmup: float = 0.03
+  batch_size: int = 16  # images a step
+  learning_rate: float = 3e-3  # of Adam, at its height
+  warmup: float = 0.03  # share of the steps in which the rate climbs linearly
+  # Whether images are also turned by 90 degrees and upside down; they are always mirrored left to right.
   turns: bool = True
 
   def rate_shape(self) -> np.ndarray:
@@ -86,8 +76,7 @@ def train_codec(
   plan = batch_plan(key_batches, len(images), settings.batch_size, settings.steps)
   keys = jax.random.split(key_noise, settings.steps)
   # A copy: the steps below reuse their arguments' memory, and `params` is the caller's.
-  params = jax.tree.map(jnp.copy, params)
-  state = (params, settings.optimizer().init(params))
+  state = (jax.tree.map(jnp.copy, params), settings.optimizer().init(params))
   data = DeviceSplit(images, jnp.zeros(len(images), jnp.int32))  # labels are of no use here
   calls = in_calls(Call(plan, keys), steps_per_call(data, settings.steps, plan.shape[1]))
 
@@ -131,8 +120,7 @@ def rate_and_distortion(codec: Codec, params: Params, images: jax.Array, key: ja
   origin = jnp.where(jnp.arange(len(images))[:, None, None, None] % _WHOLE == 0, 0, mean)
   decoded = codec.synthesis(params, _round(latents - origin) + origin)
   height, width, _ = codec.image_shape
-  squared_error = jnp.square(255 * (decoded - images)).mean()
-  return Losses(bits / (len(images) * height * width), squared_error)
+  return Losses(bits / (len(images) * height * width), jnp.square(255 * (decoded - images)).mean())
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))

@@ -1,8 +1,8 @@
 """A learned transform codec with a scale-and-mean hyperprior.
 
-Balle et al. 2018 (arXiv 1802.01436), with means as in Minnen et al. 2018 (arXiv 1809.02736), and departures that
-suit images of 28 to 64 pixels and trainings of a minute: strides stop at latents of 8 x 8, means and scales have a bias
-for each position, and the networks correct a linear transform of blocks that starts as JPEG's.
+Balle et al. 2018 (arXiv 1802.01436), with means as in Minnen et al. 2018 (arXiv 1809.02736). For images of 28 to 64
+pixels and trainings of a minute, strides stop at latents of 8 x 8, means and scales have a bias for each position, and
+the networks correct a linear transform of blocks that starts as JPEG's.
 """
 
 import dataclasses
@@ -19,25 +19,17 @@ from lwlrd_jax.models.network import Params
 _LATENTS, _MORE_LATENTS = 32, 48
 _LARGEST_LATENT_SIDE = 8
 _SMALLEST_SIDE = 8
-# Channels at each resolution, from the one of the latents upwards.
-_WIDTHS = (64, 32, 16, 16, 16)
+_WIDTHS = (64, 32, 16, 16, 16)  # channels at each resolution, from the one of the latents upwards
 
 
 @dataclasses.dataclass(frozen=True)
 class Codec:
-  """The structure of a codec without its weights. Hashable, so it can be a static argument of `jax.jit`.
+  """The structure of a codec without its weights. Hashable, so it can be a static argument of `jax.jit`."""
 
-  Attributes:
-    parts: (name, graphdef) of each top-level key of the parameters.
-    image_shape: (H, W, C).
-    latent_shape: (h, w, M).
-    hyper_shape: (h', w', Z), of the side information.
-  """
-
-  parts: tuple[tuple[str, nnx.GraphDef], ...]
-  image_shape: tuple[int, int, int]
-  latent_shape: tuple[int, int, int]
-  hyper_shape: tuple[int, int, int]
+  parts: tuple[tuple[str, nnx.GraphDef], ...]  # (name, graphdef) of each top-level key of the parameters
+  image_shape: tuple[int, int, int]  # (H, W, C)
+  latent_shape: tuple[int, int, int]  # (h, w, M)
+  hyper_shape: tuple[int, int, int]  # (h', w', Z), of the side information
 
   def analysis(self, params: Params, images: jax.Array) -> jax.Array:
     """Images f32[N, H, W, C] in [0, 1] -> latents f32[N, h, w, M], not rounded."""
@@ -67,15 +59,13 @@ class Codec:
 def build_codec(image_shape: tuple[int, int, int], key: jax.Array) -> tuple[Codec, Params]:
   """Structure and first weights, f32 by name of its parts, of a codec for images of one shape (H, W, C).
 
-  Raises:
-    ValueError: A side is smaller than 8.
+  Raises ValueError if a side is smaller than 8.
   """
   height, width, channels = image_shape
   if min(height, width) < _SMALLEST_SIDE:
     raise ValueError(f"images must be at least {_SMALLEST_SIDE} pixels high and wide, not {height} x {width}")
   sides = _halvings((height, width))
   widths = tuple(_WIDTHS[min(level, len(_WIDTHS) - 1)] for level in range(len(sides) - 1))
-  latent_side = sides[-1]
   latents = _LATENTS if len(widths) <= 2 else _MORE_LATENTS
   graphdefs: dict[str, nnx.GraphDef] = {}
 
@@ -86,7 +76,7 @@ def build_codec(image_shape: tuple[int, int, int], key: jax.Array) -> tuple[Code
       "analysis": Analysis(channels, widths[::-1], latents, rngs=rngs),
       "synthesis": Synthesis(sides[-2::-1], channels, widths, latents, rngs=rngs),
       "hyper_analysis": HyperAnalysis(latents, rngs=rngs),
-      "hyper_synthesis": HyperSynthesis(latent_side, 2 ** len(widths), latents, rngs=rngs),
+      "hyper_synthesis": HyperSynthesis(sides[-1], 2 ** len(widths), latents, rngs=rngs),
       "prior": Prior(),
     }
     params = {}
@@ -96,13 +86,17 @@ def build_codec(image_shape: tuple[int, int, int], key: jax.Array) -> tuple[Code
     return params
 
   params = draw(key)
-  hyper_shape = (math.ceil(latent_side[0] / 2), math.ceil(latent_side[1] / 2), HYPER_LATENTS)
-  return Codec(tuple(graphdefs.items()), image_shape, (*latent_side, latents), hyper_shape), params
+  hyper_shape = (*_half(sides[-1]), HYPER_LATENTS)
+  return Codec(tuple(graphdefs.items()), image_shape, (*sides[-1], latents), hyper_shape), params
+
+
+def _half(side: tuple[int, int]) -> tuple[int, int]:
+  return math.ceil(side[0] / 2), math.ceil(side[1] / 2)
 
 
 def _halvings(side: tuple[int, int]) -> tuple[tuple[int, int], ...]:
   """(H, W) before and after each halving, down to the latents; at least one."""
   sides = [side]
   while len(sides) == 1 or max(sides[-1]) > _LARGEST_LATENT_SIDE:
-    sides.append((math.ceil(sides[-1][0] / 2), math.ceil(sides[-1][1] / 2)))
+    sides.append(_half(sides[-1]))
   return tuple(sides)

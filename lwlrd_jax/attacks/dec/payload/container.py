@@ -38,26 +38,24 @@ LENGTH = struct.Struct("<H")
 NUMBER = struct.Struct("<I")
 CRC = struct.Struct("<I")
 _HEADER = struct.Struct("<4sBBBII")
-HEADER_BYTES = _HEADER.size + CRC.size
-"""Of the header, its CRC-32 included."""
+HEADER_BYTES = _HEADER.size + CRC.size  # its CRC-32 included
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
   """Where everything is in a payload, as an attacker who packed it knows. Hashable: a static argument of `jax.jit`.
 
-  `label_bytes` and `code_bytes` are of each image, None where codes differ in length; `decoder_bytes` are without the
-  CRC-32. Flat arrays below have a bit or a number an entry: those before the records, 8 a byte, then those of the
-  records, as many each, their labels and fields 8 a byte.
+  Flat arrays below have a bit or a number an entry: those before the records, 8 a byte, then those of the records, as
+  many each, their labels and fields 8 a byte.
 
   >>> Layout(count=10, label_bytes=1, code_bytes=100).total
   1093
   """
 
   count: int
-  label_bytes: int
-  code_bytes: int | None
-  decoder_bytes: int = 0
+  label_bytes: int  # of each image
+  code_bytes: int | None  # of each image; None where they differ
+  decoder_bytes: int = 0  # without its CRC-32
 
   @property
   def first_record(self) -> int:
@@ -119,14 +117,8 @@ class Layout:
 def pack(codec_id: int, labels: np.ndarray, codes: Sequence[bytes], decoder: bytes = b"") -> bytes:
   """Makes a payload, as the module's docstring says.
 
-  Args:
-    codec_id: Which codec made the codes, 0 to 255.
-    labels: u8[S, L] of `encode_labels`, L up to 255.
-    codes: S codes of up to 65535 bytes each.
-    decoder: Up to 2**32 - 1 bytes.
-
-  Raises:
-    ValueError: A code is longer, or there are fewer or more codes than labels.
+  `codec_id` is 0 to 255, `labels` are u8[S, L] of `encode_labels`, L up to 255; `codes` are S of up to 65535 bytes,
+  `decoder` is up to 2**32 - 1 bytes. Raises ValueError if a code is longer, or there are not as many codes as labels.
 
   >>> len(pack(7, np.array([[65]], np.uint8), [b"code"])) == Layout(count=1, label_bytes=1, code_bytes=4).total
   True

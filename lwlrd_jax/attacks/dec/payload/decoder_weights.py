@@ -1,7 +1,7 @@
 """Weights of an image decoder as bytes: two for each, as float16.
 
-A trained decoder's weights are small. One that is read as a large number, as NaN or infinity has a wrong bit in its
-exponent, and 0 is the better guess: otherwise a single wrong bit ruins the decoder.
+A trained decoder's weights are small: one read as a large number, NaN or infinity has a wrong bit in its exponent, and
+0 is the better guess. Otherwise a single wrong bit ruins the decoder.
 """
 
 import functools
@@ -15,8 +15,7 @@ from jax.flatten_util import ravel_pytree
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.models.network import Params
 
-# Trained weights stay below 2.
-_LARGEST = 4.0
+_LARGEST = 4.0  # trained weights stay below 2
 
 
 def round_decoder(weights: Params, parts: tuple[str, ...]) -> Params:
@@ -38,16 +37,12 @@ def pack_decoder(decoder: Params) -> bytes:
 
 
 def unpack_decoder(bits: jax.Array, template: Any) -> Params:
-  """The inverse of `pack_decoder`, on the device: u8[16 * n] of 0 and 1 -> f32 arrays in [-4, 4] of these shapes.
-
-  For `jax.jit` and `jax.vmap`. What cannot have been a decoder's weight is 0.
-  """
+  """The inverse of `pack_decoder`, for `jax.jit`: u8[16 * n] of 0 and 1 -> f32 arrays in [-4, 4] of these shapes."""
   low_high = jnp.packbits(bits).reshape(-1, 2).astype(jnp.uint16)
   half = jax.lax.bitcast_convert_type(low_high[:, 0] | (low_high[:, 1] << np.uint16(8)), jnp.float16)
   full = half.astype(jnp.float32)
-  flat = jnp.where(jnp.abs(full) <= _LARGEST, full, 0)  # false for NaN
   _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), template))
-  return unravel(flat)
+  return unravel(jnp.where(jnp.abs(full) <= _LARGEST, full, 0))  # false for NaN
 
 
 def _to_half(weights: jax.Array) -> jax.Array:

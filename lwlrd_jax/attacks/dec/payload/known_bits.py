@@ -1,29 +1,22 @@
-"""Soft decoding: how likely each bit as read is wrong, by those bits of the payload that are known beforehand.
+"""Soft decoding: how likely bits of a group (a layer and bit plane, say) are wrong, by those that are known beforehand.
 
-The header and the length of every record are the same whatever the images are (`Layout.known_bits`). How many of these
-bits are wrong tells how likely the others of their group (a layer and bit plane, say) are.
-
-Log odds of a bit are log(P(0) / P(1)), as in `redundancy.py`.
+Those are in `Layout.known_bits`. Log odds of a bit are log(P(0) / P(1)), as in `redundancy.py`.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-# So many known bits at the mean rate of all are added to those of each group.
-_PRIOR = 4.0
-# A rate is never taken for exactly 0 or 1/2.
-_LEAST_RATE = 1e-6
-# Log odds beyond this are as good as certain.
-_CERTAIN = 30.0
+_PRIOR = 4.0  # so many known bits at the mean rate of all are added to those of each group
+_LEAST_RATE = 1e-6  # a rate is never taken for exactly 0 or 1/2
+_CERTAIN = 30.0  # log odds beyond this are as good as certain
 
 
 def pooled_rates(wrong: jax.Array, groups: jax.Array, num_groups: int) -> jax.Array:
   """How often bits of each group are wrong, for bits that are decoded together.
 
-  Weights that differ by chance are worse than equal ones. So groups differ only as far as more than chance makes them:
-  each rate is shrunk towards the mean of all as in a beta-binomial model, whose spread is estimated by moments
-  (Kleinman 1973).
+  Groups differ only as far as more than chance makes them: each rate is shrunk towards the mean of all as in a
+  beta-binomial model, whose spread is estimated by moments (Kleinman 1973).
 
   `wrong` f32[k] is 1 for a known bit that is wrong and 0 for one that is right, `groups` i32[k] are in [0, G), rates
   f32[G] in [0, 1/2].
@@ -76,10 +69,8 @@ def combine(observations: jax.Array, known: np.ndarray, places: np.ndarray) -> j
 
   Observations of a 0 are taken for normally distributed around some means, those of a 1 around their negatives, with
   one covariance: the log odds are then linear in them (Fisher 1936). Independent ones so get the weights of
-  maximum-ratio combining, mean over variance (Brennan 1959).
-
-  Returns:
-    f32[n] in [-30, 30], never 0: where nothing is left, the sign is that of the first observation.
+  maximum-ratio combining, mean over variance (Brennan 1959). The result f32[n] is in [-30, 30], and never 0: where
+  nothing is left, the sign is that of the first observation.
   """
   size = jnp.sqrt(jnp.square(observations).mean(axis=0))
   observations = observations / jnp.where(size > 0, size, 1)

@@ -11,11 +11,7 @@ from lwlrd_jax.data.dataset import unknown_as_absent
 
 
 def label_bytes_of(num_outputs: int, *, multi_label: bool) -> int:
-  """L of `encode_labels`.
-
-  Raises:
-    ValueError: There are more than 65536 classes or 2040 findings.
-  """
+  """L of `encode_labels`. Raises ValueError if there are more than 65536 classes or 2040 findings."""
   largest = 8 * 255 if multi_label else 2**16
   if not 1 <= num_outputs <= largest:
     raise ValueError(f"{num_outputs} outputs; labels can be encoded of 1 to {largest}")
@@ -23,18 +19,10 @@ def label_bytes_of(num_outputs: int, *, multi_label: bool) -> int:
 
 
 def encode_labels(labels: np.ndarray, num_outputs: int) -> np.ndarray:
-  """Labels as bytes.
+  """Labels i32[N], classes in [0, K), or u8[N, K], 1 where a finding is present, as bytes u8[N, L].
 
-  Args:
-    labels: i32[N] classes in [0, K), or u8[N, K], 1 where a finding is present; an unknown one is sent as absent.
-    num_outputs: K, up to 65536 classes or 2040 findings.
-
-  Returns:
-    u8[N, L]. Of classes, L is 1 up to K = 256 and 2 beyond, the lower byte first. Of findings, L is ceil(K / 8), the
-    first finding in the highest bit of the first byte.
-
-  Raises:
-    ValueError: K is larger.
+  K is up to 65536 classes or 2040 findings, else ValueError. Of classes, L is 1 up to K = 256 and 2 beyond, the lower
+  byte first. Of findings, L is ceil(K / 8), the first in the highest bit of the first byte; unknown is sent as absent.
 
   >>> encode_labels(np.array([3, 0]), 10).tolist(), encode_labels(np.array([[1, 0, 0]], np.uint8), 3).tolist()
   ([[3], [0]], [[128]])
@@ -71,10 +59,9 @@ def likeliest_labels(log_odds: jax.Array, num_outputs: int, *, multi_label: bool
 
 
 def labels_of_records(records: Sequence[Record | None], num_outputs: int, *, multi_label: bool) -> np.ndarray:
-  """Labels i32[S] or u8[S, K] of S records; those that are lost get what is most usual among the others.
+  """Labels i32[S] or u8[S, K] of S records; lost ones get the most frequent class, or findings of more than half.
 
-  That is the most frequent class, or the findings that more than half of the others have; class 0, or no finding, if
-  all are lost.
+  If all are lost, that is class 0, or no finding.
   """
   labels = np.zeros((len(records), num_outputs), np.uint8) if multi_label else np.zeros(len(records), np.int32)
   intact = [i for i, record in enumerate(records) if record is not None]

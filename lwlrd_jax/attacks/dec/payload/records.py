@@ -22,9 +22,8 @@ class Record(NamedTuple):
 def find_records(data: bytes, layout: Layout, longest: int) -> list[Record | None]:
   """Reads records whose codes, of up to `longest` bytes, differ in length: `layout.count`, None for each that is lost.
 
-  Wherever one is damaged, the next intact one is looked for. A record's number is in its CRC-32 though not in the
-  record, so one that is found is also placed. Where n numbers are possible, one fits by chance once in 2^32 / n places.
-  Never raises, whatever the bytes.
+  Wherever one is damaged, the next intact one is looked for; its number, which is in its CRC-32, places it. Where n
+  numbers are possible, one fits by chance once in 2^32 / n places. Never raises, whatever the bytes.
   """
   records: list[Record | None] = [None] * layout.count
   # CRC-32 is affine over GF(2): what a number at the end adds to it does not depend on what stands before.
@@ -58,8 +57,7 @@ def _plausible(data: bytes, layout: Layout, longest: int) -> list[tuple[int, int
 def intact_records(bits: jax.Array | np.ndarray, layout: Layout) -> jax.Array:
   """Where the CRC-32 and the length are right, of codes that are equally long: bool[count].
 
-  For `jax.jit` with the layout static, and for `jax.vmap` over a population. `bits` are those of the payload as read,
-  u8[8 * layout.total] of 0 and 1.
+  For `jax.jit` with the layout static. `bits` are the payload's as read, u8[8 * layout.total] of 0 and 1.
   """
   assert layout.code_bytes is not None
   records = layout.records(jnp.asarray(bits))
@@ -74,9 +72,8 @@ def intact_records(bits: jax.Array | np.ndarray, layout: Layout) -> jax.Array:
 def _parity_checks(label_bytes: int, code_bytes: int) -> np.ndarray:
   """The 32 parity checks that a record's CRC-32 makes, as columns: u32[8 * record_bytes].
 
-  CRC-32 is affine over GF(2): of messages of one length, it is that of zeros, exclusive-or what each 1 contributes.
-  With the stored CRC-32 as further bits, the exclusive or over the columns of all ones is the CRC-32 of zeros exactly
-  if the record is intact.
+  Of messages of one length, CRC-32 is that of zeros, exclusive-or what each 1 contributes. With the stored CRC-32 as
+  further bits, the exclusive or over the columns of all ones is the CRC-32 of zeros exactly if the record is intact.
   """
   bit_values = 1 << np.arange(7, -1, -1)
   stored = (bit_values << 8 * np.arange(CRC.size)[:, None]).reshape(-1)
