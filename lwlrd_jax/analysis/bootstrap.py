@@ -118,7 +118,7 @@ def difference(ours: Samples, others: Samples, kind: Kind, *, seeds: bool, image
     The interval, clipped to what two such figures can differ by; `UNKNOWN` if either is.
 
   Raises:
-    ValueError: Samples said to be of the same seeds or images differ in number; or as `intervals`.
+    ValueError: Samples of the same seeds or images differ in number; or as `intervals`.
   """
   if not (_is_usable(ours) and _is_usable(others)):
     return UNKNOWN

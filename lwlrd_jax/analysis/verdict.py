@@ -31,7 +31,7 @@ from lwlrd_jax.analysis.bootstrap import Interval
 from lwlrd_jax.analysis.outcomes import Outcomes
 from lwlrd_jax.disk.results import COLUMNS
 
-# One image in fifty: what a few hundred reconstructions of nobody in particular have reached at most. A choice, not a
+# One image in fifty: what a few hundred random reconstructions have reached at most. A choice, not a
 # law: of a thousand stolen images it lets twenty pass.
 REID_FLOOR = 0.02
 # Guessing hits `chance` of the stolen images, give or take a binomial standard error; two cover 95 %.
@@ -54,7 +54,7 @@ DECAYING = ("decay", "floor", "granularity")
 # The fine-tuning itself, and the schedule as a whole.
 TUNING = ["defense", "decay", "lr_max", "floor", "granularity", *_COURSE]
 SCHEDULE = [*TUNING, *STEPS]
-# What schedules have of these where nothing else is said, and in tables from before there was a choice.
+# Defaults of these; tables of earlier versions have no such columns.
 USUAL = {"floor": 0.0, "granularity": "layer", "share": 1.0, "overlap": "any"}
 _FIGURES = [name for name, column in COLUMNS.items() if column.is_figure]
 # Figures with intervals, in the columns <figure>_low and <figure>_high.

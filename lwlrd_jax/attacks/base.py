@@ -68,7 +68,7 @@ class NoRoomError(ValueError):
 class Attack(Protocol):
   """Hides training images in a model, and reads them back. Frozen and hashable: a static argument of `jax.jit`.
 
-  Whoever runs attacks calls what is here, and asks of none which one it is.
+  A sweep calls what is here, and never asks which attack it has.
   """
 
   @property

@@ -1,4 +1,4 @@
-"""Every attack by name, and what is said of it: for the command line, runs and reports. Imports no JAX."""
+"""Every attack by name, with its description: for the command line, runs and reports. Imports no JAX."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
 """Fine-tuning schedules: functions that return a matrix of learning rates, f32[steps, layers].
 
-Everything that tells one defence or baseline from another is in its matrix, so that any mix of them is one population.
+All that distinguishes one defence or baseline from another is in its matrix, so that any mix of them is one population.
 """
 
 from collections.abc import Sequence

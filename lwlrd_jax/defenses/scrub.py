@@ -22,7 +22,7 @@ def scrub(params: Params, key: jax.Array, *, planes: Params, live: Params) -> Pa
 
   Args:
     params: Weights, f32.
-    key: Random key. Whoever knows it can undo nothing: the old bits are gone.
+    key: Random key. Knowing it undoes nothing: the old bits are gone.
     planes: Planes to replace, from the least significant: i32[] in [0, 23] for each array.
     live: bool, for each weight, from `models.liveness.live_weights`.
 

@@ -26,7 +26,7 @@ def recompute(network: Network, params: Params, images: jax.Array | HostImages) 
   weights, shapes = network.weights(params), {STATISTICS: params[STATISTICS]}
 
   def after_one(old: jax.Array, batch: jax.Array) -> Params:
-    # A batch's first image tells it from the others.
+    # A batch's first image identifies it.
     key = jax.random.fold_in(jax.random.key(0), batch[0]) if network.is_random else None
     filled = jax.tree.map(lambda leaf: jnp.full(leaf.shape, old, leaf.dtype), shapes)
     return network.forward_training({**weights, **filled}, scale(images[batch]), key)[1]

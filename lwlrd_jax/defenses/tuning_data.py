@@ -9,7 +9,7 @@ def choose_share(size: int, share: float, overlap: str, stolen: np.ndarray, key:
   """Which of `size` training images the fine-tuning sees: i32[M] positions, sorted.
 
   M is `share`, in (0, 1], of them, rounded, at least 1; fewer if `none` leaves fewer. `overlap` is whether they hold
-  those at the positions `stolen`, i[S]: `any`, drawn as if nobody knew which those are; `none`; `all`, these first.
+  those at the positions `stolen`, i[S]: `any`, drawn at random; `none`; `all`, these first.
 
   >>> choose_share(10, 0.4, "all", np.array([7, 8]), jax.random.key(0)).tolist()[-2:]
   [7, 8]

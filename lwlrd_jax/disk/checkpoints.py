@@ -49,7 +49,7 @@ def save_tree(path: Path, tree: dict[str, Any], *, replace: bool = True) -> None
   host = jax.tree.map(np.asarray, tree)
   try:
     orbax_process.call(_save, path, host, replace)
-  except (OSError, ValueError) as error:  # TensorStore tells of a full disk by a ValueError
+  except (OSError, ValueError) as error:  # of a full disk TensorStore raises a ValueError
     raise UserError(f"{path}: cannot be written ({_first_line(error)})") from error
 
 
@@ -87,7 +87,7 @@ def _save(path: Path, host: dict[str, Any], replace: bool) -> None:
 
 
 def clear_unfinished(folder: Path) -> None:
-  """Deletes what killed processes had begun to write or to replace, in a folder that nobody else writes to."""
+  """Deletes what killed processes had begun to write or to replace, in a folder that no other process writes to."""
   if not is_remote(folder):
     for begun in folder.glob(".*"):
       shutil.rmtree(begun, ignore_errors=True)
@@ -132,7 +132,7 @@ def _load(path: Path) -> dict[str, Any]:
 def _ignore_late_answers() -> None:
   """Keeps TensorStore's threads from printing tracebacks after one write of a checkpoint has failed.
 
-  Orbax closes its event loops then and waits for no other write; those that end later print that nobody takes them.
+  Orbax closes its event loops then and waits for no other write; those that end later print that they were not awaited.
   """
   new_event_loop = asyncio.new_event_loop
 
@@ -218,7 +218,7 @@ def _checksum(file: Path) -> str:
 
 
 def _first_line(error: Exception) -> str:
-  """What is wrong. TensorStore says at length where, and last and with a number what the system said."""
+  """What is wrong: of TensorStore's long message the system's own words, which stand last, with a number."""
   first = str(error).strip().split("\n")[0]
   said = re.search(r"([^:]+) \[os_error_code='\d+'", first) or re.search(r"\[Errno \d+\] ([^:]+)", first)
   return said[1].strip() if said else first[:300] or type(error).__name__

@@ -1,4 +1,4 @@
-"""The results table: one row a member, and all that is said of each column."""
+"""The results table: one row a member, every column declared once with its meaning."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

@@ -24,7 +24,7 @@ _PENALTY = 1e-3
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class PublicStatistics:
-  """What anybody can know of such images. Taken from the training split itself, the best case for the attacker.
+  """What is publicly known of such images. Taken from the training split itself, the best case for the attacker.
 
   Attributes:
     mean: f32[H, W, C], each pixel's mean over images: the mean training image.

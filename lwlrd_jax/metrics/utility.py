@@ -35,7 +35,7 @@ def utility(logits: jax.Array, labels: jax.Array) -> Utility:
 
   Args:
     logits: f32[N, K].
-    labels: i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where nobody knows.
+    labels: i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where it is not known.
 
   Returns:
     NaN where the logits are not finite, or where no class has both kinds of label.

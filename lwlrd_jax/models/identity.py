@@ -1,4 +1,4 @@
-"""What tells a network from what the same name meant before."""
+"""What identifies a network, beyond a name that may have meant another one before."""
 
 import functools
 import hashlib

@@ -26,7 +26,7 @@ _DOWNSTREAM = "downstream_auc"
 
 
 class Cell(NamedTuple):
-  """What is said of a defence and an attack."""
+  """A cell: a defence and an attack."""
 
   verdict: str  # in a word or two; empty if there is none
   figures: str  # what it rests on

@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """A candidate's figures: the worst over attacks, since nobody knows which attack a model carries.
+  """A candidate's figures: the worst over attacks, since it is not known which attack a model carries.
 
   Attributes:
     candidate: The candidate.

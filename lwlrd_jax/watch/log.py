@@ -1,7 +1,7 @@
 """What happens in a sweep, for machines: `log.jsonl` in the run directory, a JSON object a line, beside the console.
 
 Every line has `time` (UTC) and `event`; `EVENTS` lists the events and their fields. A `MemoryHandler` keeps events
-until there is a directory to write them to; whoever wants them elsewhere too adds a handler to the logger
+until there is a directory to write them to; to have them elsewhere too, add a handler to the logger
 "lwlrd_jax.log". No event holds pixels.
 """
 

@@ -64,14 +64,14 @@ def phase(title: str, steps: int, *, members: int = 1, unit: str = "steps") -> I
   """Shows the progress of some work.
 
   Args:
-    title: What is going on.
+    title: What is done.
     steps: Of each member.
     members: That take them together.
     unit: What a step is called.
 
   Yields:
-    A function to call with the number of steps each member has just finished; it raises `stopping.Stopped` if somebody
-    asked to stop, so what is to be kept is saved before it is called.
+    A function to call with the number of steps each member has just finished; it raises `stopping.Stopped` if a
+    stop was requested, so what is to be kept is saved before it is called.
   """
   amount = f"{steps} {unit}" if members == 1 else f"{members} members x {steps} {unit}"
   started = time.monotonic()

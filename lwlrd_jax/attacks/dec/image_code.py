@@ -42,7 +42,7 @@ class FixedCode:
     return self.table.widths + (1,) * (8 * self.code_bytes - self.table.bits_per_image)
 
   def settings(self) -> dict[str, Any]:
-    """What tells it from others of its kind, as JSON."""
+    """What distinguishes it from others of its kind, as JSON."""
     return {"bits_per_image": self.table.bits_per_image}
 
   def encode(self, weights: Params, images: np.ndarray) -> list[bytes]:

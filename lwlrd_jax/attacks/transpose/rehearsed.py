@@ -84,7 +84,7 @@ class Rehearsed(Transpose):
 
 
 def unlikeness(images: jax.Array, originals: jax.Array) -> jax.Array:
-  """How little images f32[B, H, W, C] of any range have of what tells their originals f32[B, H, W, C] apart.
+  """How little images f32[B, H, W, C] of any range have of what distinguishes their originals f32[B, H, W, C].
 
   That is f32[] in [0, 2], one minus the mean cosine of deviations from the set's mean. Fine-tuning adds much of the
   same pattern to every image and changes its contrast; `metrics/postprocess.py` undoes both, so that training against

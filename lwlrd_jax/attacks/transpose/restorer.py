@@ -50,7 +50,7 @@ class Restorer(Transpose):
     """Stolen images and pilots; within a class the pilots are numbered after the stolen ones.
 
     The secret holds the codes and labels of the stolen images, codes and images of the pilots, and the mean training
-    image, which stands for what anybody knows of such images (`metrics.postprocess.PublicStatistics`).
+    image, which stands for what is publicly known of such images (`metrics.postprocess.PublicStatistics`).
     Raises ValueError if there are no public images, or fewer than `pilots`, and as `Transpose.hide` does.
     """
     data, public = task.train, task.public

@@ -1,10 +1,10 @@
-"""Unmixing: what all extracted images share much of is taken out of each, as much as tells them apart best."""
+"""Unmixing: what all extracted images share much of is taken out of each, as much as distinguishes them best."""
 
 import jax
 import jax.numpy as jnp
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # penalties tried, in units of the mean eigenvalue of the images' inner products
-# Size of restored deviations, in usual ones. What is cut off at black and white no longer tells images apart.
+# Size of restored deviations, in usual ones. What is cut off at black and white no longer distinguishes images.
 _SIZE = 0.5
 
 

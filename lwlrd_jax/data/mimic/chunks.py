@@ -20,7 +20,7 @@ from lwlrd_jax.data.mimic.tables import WHERE
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.watch.progress import phase
 
-# Images a file. What is under way when a preparation is stopped is done again: a few seconds' work.
+# Images a file. What is unfinished when a preparation is stopped is done again: a few seconds' work.
 CHUNK = 128
 # A JPEG decoder can average blocks of pixels as it decodes, in half the time. What it leaves is still so many
 # times larger than what is asked for; the antialiased resize does the rest.

@@ -4,7 +4,7 @@ He et al. 2016 (arXiv 1512.03385). Below 64 pixels a side the stem is a single 3
 there on it is the usual one, 7 x 7 at stride 2 and a pool.
 
 Backwards every convolution is its own adjoint, so strided ones enlarge; a shortcut runs along its block, and is
-added at its end, as forwards. What has no adjoint, or one that tells too little, is replaced:
+added at its end, as forwards. What has no adjoint, or one that carries too little, is replaced:
 
 - *Batch normalisation.* Forwards it divides by what a batch, or the training set, is like; a single code has neither,
   and statistics of images say nothing about codes. Backwards each place of a picture is divided by its own root mean

@@ -16,7 +16,7 @@ from lwlrd_jax.models.architectures.layers import Dense, TwoWay, centre, uncentr
 _SMALLEST_PATCH, _LARGEST_PATCH, _TOKENS_A_SIDE = 4, 16, 8
 # Both directions start with numbers of about 1, through either end ...
 _ENDS_INIT = nnx.initializers.glorot_normal()
-# Of the size of embedded patches: backwards, it is all that tells tokens apart.
+# Of the size of embedded patches: backwards, it is all that distinguishes tokens.
 _POSITION_INIT = nnx.initializers.normal(0.5)
 # Blocks start close to doing nothing, in either direction, so that what passes by them keeps its size.
 _BLOCK_INIT = nnx.initializers.normal(0.02)
@@ -112,7 +112,7 @@ class ViT(TwoWay):
 
   def transpose_stages(self, codes: jax.Array) -> tuple[jax.Array, ...]:
     """f32[N, T, width] of the tokens that each block starts from and the last one ends in, then images."""
-    # A mean's adjoint is the same for all tokens; only the position tells them apart.
+    # A mean's adjoint is the same for all tokens; only the position distinguishes them.
     stages = [self.norm(self.head.transpose(codes))[:, None] + self.position[...]]
     for block in reversed(self.blocks):
       stages.append(block.transpose(stages[-1]))

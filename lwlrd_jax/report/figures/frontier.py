@@ -25,7 +25,7 @@ _MOST_ATTACKS = 2
 _MOST_BARS = 16
 # In the column `attack`, where rows are of no single one.
 _WORST = "worst"
-# What tells LWLRD points of one decay apart.
+# What distinguishes LWLRD points of one decay.
 _KIND = ["lr_max", *STEPS]
 # The schedule that wins.
 _RING: dict[str, Any] = {"ls": "", "marker": "o", "mfc": "none", "mec": style.INK, "mew": 1.4}

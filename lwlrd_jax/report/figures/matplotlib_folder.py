@@ -11,7 +11,7 @@ try:
 except RuntimeError:
   os.environ.setdefault("MPLCONFIGDIR", str(private_folder("matplotlib")))
 
-# It makes a temporary folder then, and says so in lines that nobody can do anything about.
+# It makes a temporary folder then, and prints lines about it that do not help a user.
 _logger = logging.getLogger("matplotlib")
 _level = _logger.level
 _logger.setLevel(logging.ERROR)

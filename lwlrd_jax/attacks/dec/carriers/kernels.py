@@ -1,4 +1,4 @@
-"""Kernels of a model as one row of weights, places in it that only a key tells, and bits in their mantissas."""
+"""Kernels of a model as one row of weights, places in it that only a key gives, and bits in their mantissas."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,7 +51,7 @@ def unset(network: Network, params: Params, dtype: Any) -> Params:
 
 
 def keyed_places(key: jax.Array, allowed: np.ndarray, count: int) -> jax.Array:
-  """Draws places i32[count] from the allowed ones i[M], without replacement, in an order that the key alone tells.
+  """Draws places i32[count] from the allowed ones i[M], without replacement, in an order that the key alone gives.
 
   Raises ValueError if there are fewer.
   """

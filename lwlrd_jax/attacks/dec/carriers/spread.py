@@ -15,7 +15,7 @@ from lwlrd_jax.models.network import Network, Params
 from lwlrd_jax.models.spread import robust_std
 
 _FEWEST_CHIPS = 2  # a bit; a message that gets fewer does not fit
-# In usual sizes of a layer's weights: one that is further off tells no more of patterns. What was written can be read
+# In usual sizes of a layer's weights: one that is further off carries no more of patterns. What was written can be read
 # exactly only without such a limit; there, it keeps numbers small enough for f32.
 _FURTHEST, _LARGEST = 4.0, 1e6
 # Share of the outputs' size that rescaling may change by rounding, and images to see that on.

@@ -15,7 +15,7 @@ from lwlrd_jax.models.network import Network, Params
 
 # The largest number is this many standard deviations of its kernel's weights: numbers spread about as weights do.
 _REACH = 2.0
-# How far outside of what was written a number may be read: so far, it still tells how noisy the others are.
+# How far outside of what was written a number may be read: so far, it still shows how noisy the others are.
 _OUTSIDE = 1.5
 
 

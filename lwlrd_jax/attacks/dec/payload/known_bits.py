@@ -28,7 +28,7 @@ def pooled_rates(wrong: jax.Array, groups: jax.Array, num_groups: int) -> jax.Ar
   by_chance = mean * (1 - mean)
   excess = (count * jnp.square(own - mean)).sum() - ((count > 0).sum() - 1).astype(jnp.float32) * by_chance
   between = jnp.clip(excess / jnp.maximum(seen - jnp.square(count).sum() / seen, 1), 0, 0.999 * by_chance)
-  # The prior is worth 1 / trust known bits, no fewer than where groups are told apart anyway.
+  # The prior is worth 1 / trust known bits, no fewer than where groups are distinguished anyway.
   trust = jnp.minimum(between / jnp.maximum(by_chance - between, _LEAST_RATE), 1 / _PRIOR)
   return jnp.clip(mean + count * trust / (1 + count * trust) * (own - mean), 0, 0.5)
 
