@@ -14,19 +14,12 @@ from jax.extend.core import Jaxpr
 
 
 class Loop(NamedTuple):
-  """A `scan` or `while`.
+  """A `scan` or `while`."""
 
-  Attributes:
-    body: One turn, from constants, what is carried and slices of arrays to what is carried and slices of outputs.
-    skipped: How many of the equation's inputs, the first ones, the body does not read: those of a condition.
-    consts: How many inputs of the body are the same in every turn.
-    carries: How many are the outputs of the turn before.
-  """
-
-  body: Jaxpr
-  skipped: int
-  consts: int
-  carries: int
+  body: Jaxpr  # one turn, from constants, what is carried and slices of arrays to what is carried and slices of outputs
+  skipped: int  # how many of the equation's inputs, the first ones, the body does not read: those of a condition
+  consts: int  # how many inputs of the body are the same in every turn
+  carries: int  # how many are the outputs of the turn before
 
 
 def computation(value: Any) -> Jaxpr | None:

@@ -60,17 +60,11 @@ UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 class Kind(NamedTuple):
-  """How a figure is made of its samples.
+  """How a figure is made of its samples."""
 
-  Attributes:
-    crossed: Whether all seeds share the images, in one order.
-    limits: Its range, to which intervals are clipped.
-    share: Whether it is a share of images, in [0, 1].
-  """
-
-  crossed: bool
-  limits: tuple[float, float] = (-math.inf, math.inf)
-  share: bool = False
+  crossed: bool  # whether all seeds share the images, in one order
+  limits: tuple[float, float] = (-math.inf, math.inf)  # its range, to which intervals are clipped
+  share: bool = False  # whether it is a share of images, in [0, 1]
 
 
 def intervals(figures: Sequence[Samples], kind: Kind) -> list[Interval]:
@@ -79,12 +73,7 @@ def intervals(figures: Sequence[Samples], kind: Kind) -> list[Interval]:
   None, or all, of the images leave nothing to draw from; a share's interval then is the exact one of Clopper and
   Pearson (1934) for that many images, whatever their seed. Of few hits, or few misses, a bootstrap draws too few
   others: a share's interval is at least that of Wilson (1927) for independent images.
-
-  Returns:
-    One for each figure; `UNKNOWN` without samples or with a NaN or infinity among them.
-
-  Raises:
-    ValueError: Crossed samples of different lengths.
+  `UNKNOWN` without samples or with a NaN or infinity among them. ValueError for crossed samples of different lengths.
 
   >>> intervals([[np.ones(9)]], Kind(crossed=False))
   [Interval(value=1.0, low=1.0, high=1.0)]
@@ -107,18 +96,9 @@ def difference(ours: Samples, others: Samples, kind: Kind, *, seeds: bool, image
   "Interval estimation for the difference between independent proportions", method 10 with other intervals), pairs not
   counted.
 
-  Args:
-    ours: The samples of one.
-    others: Of the other.
-    kind: Of both.
-    seeds: Whether both are of the same seeds, in one order: these are then drawn together.
-    images: Whether both are of the same images, in one order: likewise.
-
-  Returns:
-    The interval, clipped to what two such figures can differ by; `UNKNOWN` if either is.
-
-  Raises:
-    ValueError: Samples of the same seeds or images differ in number; or as `intervals`.
+  `seeds` and `images` say whether both samples are of the same seeds and images, in one order: these are then drawn
+  together, and have to be as many. The interval is clipped to what two such figures can differ by; `UNKNOWN` if either
+  figure is. ValueError as `intervals`, or if the numbers differ.
   """
   if not (_is_usable(ours) and _is_usable(others)):
     return UNKNOWN

@@ -26,15 +26,11 @@ QUANTITIES = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Outcomes:
-  """A run's figures by image. Each quantity below is one of `QUANTITIES`.
+  """A run's figures by image. Each quantity below is one of `QUANTITIES`."""
 
-  Attributes:
-    arrays: f[images] by "<quantity>/<member>"; their means are the table's figures.
-    seeds: Seed by member.
-  """
-
+  # f[images] by "<quantity>/<member>"; their means are the table's figures.
   arrays: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-  seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)  # seed by member
 
   def samples(self, quantity: str, members: Iterable[str]) -> BySeed:
     """A quantity's f[images] by seed, in the order of seeds; empty if one member has none, or two share a seed."""

@@ -94,30 +94,19 @@ class Floors:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Verdict:
-  """What a table says.
+  """What a table says."""
 
-  Attributes:
-    case: `winner`, `none_stops`, `no_floor`, `attack_failed`, `none_judged` or `no_defences`.
-    chosen: The schedule the sentences are about, a row of `schedules`: the winner, or see rule 5; None if no schedule
-      was judged.
-    schedules: One row a schedule, see `combine`.
-    averaged: One row an attack and schedule, see `average`.
-    floors: What counts as stopped.
-    attacks: All in the table.
-    failed_attacks: Those that are at the floor without any defence.
-    criterion: By which of equals a schedule is chosen: `auc_val` or `auc`.
-    outcomes: Figures by image; empty in runs without them.
-  """
-
-  case: str
+  case: str  # `winner`, `none_stops`, `no_floor`, `attack_failed`, `none_judged` or `no_defences`
+  # The schedule the sentences are about, a row of `schedules`: the winner, or see rule 5; None if no schedule was
+  # judged.
   chosen: pd.Series | None
-  schedules: pd.DataFrame
-  averaged: pd.DataFrame
-  floors: Floors
-  attacks: list[str]
-  failed_attacks: list[str]
-  criterion: str = "auc"
-  outcomes: Outcomes = by_image.NONE
+  schedules: pd.DataFrame  # one row a schedule, see `combine`
+  averaged: pd.DataFrame  # one row an attack and schedule, see `average`
+  floors: Floors  # what counts as stopped
+  attacks: list[str]  # all in the table
+  failed_attacks: list[str]  # those that are at the floor without any defence
+  criterion: str = "auc"  # by which of equals a schedule is chosen: `auc_val` or `auc`
+  outcomes: Outcomes = by_image.NONE  # figures by image; empty in runs without them
 
   @property
   def working_attacks(self) -> list[str]:
@@ -154,13 +143,9 @@ class Verdict:
 
 
 def judge(table: pd.DataFrame, *, chance: float, stolen: int, outcomes: Outcomes = by_image.NONE) -> Verdict:
-  """Applies the rule to a table of `disk.results.COLUMNS`.
+  """Applies the rule to a table of `disk.results.COLUMNS`; `outcomes` are figures by image, for intervals.
 
-  Args:
-    table: The table.
-    chance: Re-identification by guessing.
-    stolen: Images the attacker took, where the table does not say it.
-    outcomes: Figures by image, for intervals.
+  `chance` is re-identification by guessing; `stolen` how many images the attacker took, where the table lacks it.
   """
   averaged = average(table, outcomes)
   averaged["stolen"] = averaged.stolen.fillna(stolen)
@@ -204,12 +189,11 @@ def find_floors(averaged: pd.DataFrame, chance: float, stolen: int) -> Floors:
 def average(table: pd.DataFrame, outcomes: Outcomes = by_image.NONE) -> pd.DataFrame:
   """Means over seeds of a table of `disk.results.COLUMNS`.
 
-  Returns:
-    One row an attack and schedule, in the table's order. Beside their columns and the figures, which are means over the
-    members that are ok (NaN if one of these is NaN): `status` (`ok` only if all are), `seeds`, `members` (a tuple),
-    `stolen`, `reid_worst` and `ssim_worst` (of a single seed), `surviving_share` (surviving bytes, of those of the
-    untreated model), and of the figures in `BOUNDED` the ends of their 95 % intervals, `<figure>_low` and
-    `<figure>_high` (NaN without outcomes).
+  One row an attack and schedule, in the table's order. Beside their columns and the figures, which are means over the
+  members that are ok (NaN if one of these is NaN): `status` (`ok` only if all are), `seeds`, `members` (a tuple),
+  `stolen`, `reid_worst` and `ssim_worst` (of a single seed), `surviving_share` (surviving bytes, of those of the
+  untreated model), and of the figures in `BOUNDED` the ends of their 95 % intervals, `<figure>_low` and `<figure>_high`
+  (NaN without outcomes).
   """
   rows, measured = [], []
   for _, group in with_usual(table).groupby(["attack", *SCHEDULE], sort=False, dropna=False):
@@ -243,16 +227,11 @@ def with_usual(table: pd.DataFrame) -> pd.DataFrame:
 def combine(averaged: pd.DataFrame, attacks: list[str]) -> pd.DataFrame:
   """Each schedule's worst figures over attacks, all of which it has to stop; controls are left out.
 
-  Args:
-    averaged: From `average`, with the column `stops`.
-    attacks: The attacks.
-
-  Returns:
-    One row a schedule: its columns; utility and `attack` of the attack under which its AUC is lowest; the largest
-    `reid`, `ssim`, `surviving_dead` and so on; `reid_attack`, the attack the first is of, with its interval and its
-    `stolen`; the smallest `auc_val`; `surviving_bytes` and `surviving_share` of the attack that keeps most; `judged`,
-    `stops`, `through`, a tuple of the attacks it does not stop, and `damaged`, of those that it stops though their bits
-    are not all destroyed: name and bit error rate.
+  `averaged` is from `average`, with the column `stops`. One row a schedule: its columns; utility and `attack` of the
+  attack under which its AUC is lowest; the largest `reid`, `ssim`, `surviving_dead` and so on; `reid_attack`, the
+  attack the first is of, with its interval and its `stolen`; the smallest `auc_val`; `surviving_bytes` and
+  `surviving_share` of the attack that keeps most; `judged`, `stops`, `through`, a tuple of the attacks it does not
+  stop, and `damaged`, of those that it stops though their bits are not all destroyed: name and bit error rate.
   """
   rows = []
   defences = averaged[~averaged.defense.isin(CONTROLS)].assign(reid_attack=lambda rows: rows.attack)
@@ -304,12 +283,7 @@ def number_stopped(schedules: pd.DataFrame, working: list[str]) -> pd.Series:
 def pareto_front(reid: np.ndarray, auc: np.ndarray) -> np.ndarray:
   """Which points no other point beats: as little leakage and as much utility, and more of one.
 
-  Args:
-    reid: f64[N], to be small.
-    auc: f64[N], to be large.
-
-  Returns:
-    bool[N]; False where either is NaN.
+  bool[N] of `reid` f64[N], to be small, and `auc` f64[N], to be large; False where either is NaN.
 
   >>> pareto_front(np.array([0.0, 0.5, 0.5, 0.9]), np.array([0.7, 0.8, 0.75, np.nan])).tolist()
   [True, True, False, False]

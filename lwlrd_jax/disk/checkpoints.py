@@ -38,13 +38,8 @@ class DamagedCheckpointError(UserError):
 def save_tree(path: Path, tree: dict[str, Any], *, replace: bool = True) -> None:
   """Writes a tree of arrays as one checkpoint; complete or not there at all.
 
-  Args:
-    path: Folder to create.
-    tree: Nested dicts of arrays.
-    replace: Whether it takes the place of one that is there. Another process may be reading that.
-
-  Raises:
-    UserError: It cannot be written.
+  The tree is nested dicts of arrays. With `replace` it takes the place of one that is there, which another process may
+  be reading. UserError where it cannot be written.
   """
   host = jax.tree.map(np.asarray, tree)
   try:

@@ -20,15 +20,8 @@ _FOLDER = "models"
 def cached_tree(recipe: dict[str, Any], make: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], bool]:
   """Makes a tree of arrays, or reads the one that the same recipe made before.
 
-  Args:
-    recipe: Everything the result depends on, as JSON: settings, a hash of the data, library versions.
-    make: Makes it.
-
-  Returns:
-    The tree, nested dicts of arrays, and whether it came from the cache.
-
-  Raises:
-    UserError: What is in the cache is damaged.
+  The recipe is everything that the result depends on, as JSON: settings, a hash of the data, library versions. Returns
+  the tree, nested dicts of arrays, and whether it came from the cache. UserError where that is damaged.
   """
   path = _path(recipe)
   if path.is_dir():

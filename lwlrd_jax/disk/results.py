@@ -7,17 +7,11 @@ import pandas as pd
 
 
 class Column(NamedTuple):
-  """A column.
+  """A column."""
 
-  Attributes:
-    header: Its name for readers.
-    form: How its cells are printed, a key of `report.formats.FORMS`.
-    meaning: For readers of the table and of the docs.
-  """
-
-  header: str
-  form: str
-  meaning: str
+  header: str  # its name for readers
+  form: str  # how its cells are printed, a key of `report.formats.FORMS`
+  meaning: str  # for readers of the table and of the docs
 
   @property
   def dtype(self) -> str:
@@ -115,14 +109,7 @@ COLUMNS = {
 def results_table(rows: Sequence[Mapping[Any, Any]]) -> pd.DataFrame:
   """Rows as a table with exactly the columns of `COLUMNS`, in their order and types.
 
-  Args:
-    rows: One dict a member; a missing key is an empty cell.
-
-  Returns:
-    A DataFrame with a fresh index.
-
-  Raises:
-    KeyError: A row has a key that is no column.
+  A row is one member's dict; a missing key is an empty cell, KeyError for a key that is no column.
 
   >>> table = results_table([{"member": "a", "attack": "none", "model": "mlp", "dataset": "phantom", "seed": 0}])
   >>> len(table.columns) == len(COLUMNS), bool(table.auc.isna().all())

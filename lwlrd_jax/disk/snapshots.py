@@ -27,12 +27,7 @@ _FOLDER = ".snapshots"
 class SnapshotFolder:
   """Snapshots of a run. What is in it when a run begins or is resumed is read once: every process sees the same.
 
-  Attributes:
-    reached: Steps that a member had taken, by name; of those that had begun.
-
-  Args:
-    run: The run's directory.
-    every: Seconds between two snapshots of a wave.
+  `reached` has the steps that members had taken, by name; `every` are seconds between two snapshots of a wave.
   """
 
   def __init__(self, run: Path, every: float):

@@ -19,8 +19,7 @@ _LANES, _ROWS = 16, 64
 def set_by_column(mask: jax.Array, *arrays: jax.Array) -> list[jax.Array]:
   """Set bits in each column of arrays u32[R, C], of the words of a mask bool[R, C].
 
-  Returns:
-    i32[32, C] of each array, the least significant plane first.
+  They are i32[32, C] of each array, the least significant plane first.
 
   >>> found, = set_by_column(jnp.ones((2, 2), bool), jnp.array([[3, 1], [2, 0]], jnp.uint32))
   >>> found[:2].tolist()

@@ -112,9 +112,7 @@ def by_chance(counts: jax.Array) -> jax.Array:
   there e (1 - ln e) is near, and never far above. Against the exact mean over all tables of 4 to 1000 pairs with the
   same sums, the smaller of the two is within a third for 4 pairs, within a fifth for 8, and within an eighth from 30 on
   wherever it matters, mostly below.
-
-  Returns:
-    Bits, of counts f32[2, 2, ...] f32[...]; 0 where a bit has but one value.
+  Bits f32[...] of counts f32[2, 2, ...]; 0 where a bit has but one value.
   """
   total = jnp.maximum(counts.sum(axis=(0, 1)), 1)
   first, second = counts.sum(axis=1), counts.sum(axis=0)

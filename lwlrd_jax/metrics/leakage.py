@@ -25,20 +25,13 @@ class Leakage(NamedTuple):
   """What a set of reconstructions gives away, image by image; the set's figures are the means. Each f32[S].
 
   Each figure is of the version of the set, among all post-processings, whose mean is best; `ssim_naive` of the raw one.
-
-  Attributes:
-    ssim_naive: SSIM of the raw extraction, clipped; in [-1, 1].
-    ssim: SSIM; in [-1, 1].
-    psnr: Peak signal-to-noise ratio in dB.
-    mse: Squared error, images in [0, 1].
-    reid: 1 if re-identified, in [0, 1]: ties count fractionally; chance is 1 / (distinct training images).
   """
 
-  ssim_naive: jax.Array
-  ssim: jax.Array
-  psnr: jax.Array
-  mse: jax.Array
-  reid: jax.Array
+  ssim_naive: jax.Array  # SSIM of the raw extraction, clipped; in [-1, 1]
+  ssim: jax.Array  # SSIM; in [-1, 1]
+  psnr: jax.Array  # peak signal-to-noise ratio in dB
+  mse: jax.Array  # squared error, images in [0, 1]
+  reid: jax.Array  # 1 if re-identified, in [0, 1]: ties count fractionally; chance is 1 / (distinct training images)
 
   def figures(self) -> dict[str, float]:
     """Cells of the results table by column."""
@@ -75,15 +68,9 @@ def leakage(
 
   Matrix products are exact here whatever the device's or the user's precision: rounding would lose matches.
 
-  Args:
-    candidates: f32[P, S, H, W, C] of `versions`, the raw one first.
-    stolen: i32[S], the originals' positions in the training split.
-    data: The training split.
-    public: Its statistics.
-
-  Returns:
-    The figures, NaN where an extraction is not finite; and i32[], the version that is re-identified most, of those the
-    one with the highest SSIM.
+  `candidates` are the `versions` f32[P, S, H, W, C], the raw one first; `stolen` i32[S] are the originals' positions in
+  the training split `data`. Beside the figures, NaN where an extraction is not finite, comes i32[], the version that is
+  re-identified most, of those the one with the highest SSIM.
   """
   originals = scale(data.images[stolen])
   similarity = ssim(candidates, originals[None])
@@ -111,14 +98,9 @@ def reidentification(candidates: jax.Array, stolen: jax.Array, data: DeviceSplit
   A tie with n other images counts 1 / (1 + n): reconstructions that are all the same score chance, which is one of all
   distinct images.
 
-  Args:
-    candidates: f32[P, S, H, W, C], P versions of the reconstructions.
-    stolen: i32[S], the originals' positions in the training split.
-    data: The training split, N images, and its copies.
-    mean: f32[H, W, C], the mean training image.
-
-  Returns:
-    f32[P, S], in [0, 1]: of each version the kind, as it is or inverted, that is recognised more.
+  `candidates` f32[P, S, H, W, C] are P versions; `stolen` i32[S] the originals' positions in the training split `data`;
+  `mean` f32[H, W, C] is the mean training image. Gives f32[P, S] in [0, 1]: of each version the kind, as it is or
+  inverted, that is recognised more.
   """
   number, count = candidates.shape[:2]
   everyone = np.arange(len(data), dtype=np.int32)

@@ -24,19 +24,12 @@ _PENALTY = 1e-3
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class PublicStatistics:
-  """What is publicly known of such images. Taken from the training split itself, the best case for the attacker.
+  """What is publicly known of such images. Taken from the training split itself, the best case for the attacker."""
 
-  Attributes:
-    mean: f32[H, W, C], each pixel's mean over images: the mean training image.
-    std: f32[H, W, C], each pixel's standard deviation over images.
-    image_mean: f32[C], mean over images of an image's mean in each channel.
-    image_std: f32[C], mean over images of an image's standard deviation in each channel.
-  """
-
-  mean: jax.Array
-  std: jax.Array
-  image_mean: jax.Array
-  image_std: jax.Array
+  mean: jax.Array  # f32[H, W, C], each pixel's mean over images: the mean training image
+  std: jax.Array  # f32[H, W, C], each pixel's standard deviation over images
+  image_mean: jax.Array  # f32[C], mean over images of an image's mean in each channel
+  image_std: jax.Array  # f32[C], mean over images of an image's standard deviation in each channel
 
 
 @jax.jit

@@ -15,13 +15,7 @@ def ssim(a: jax.Array, b: jax.Array) -> jax.Array:
   Gaussian windows of 11 x 11 pixels, sigma 1.5, no padding, K1 = 0.01, K2 = 0.03, range 1: what `dm_pix.ssim` computes.
   Blurring is two products with banded matrices, which stays fast under `vmap` and in loops on every backend. Images
   with a side below 11 pixels get a window of that side.
-
-  Args:
-    a: f32[..., H, W, C] in [0, 1].
-    b: The same shape.
-
-  Returns:
-    f32[...], in [-1, 1].
+  Of images f32[..., H, W, C] in [0, 1] both, it is f32[...] in [-1, 1].
   """
   rows, columns = (jnp.asarray(_blur_matrix(side)) for side in a.shape[-3:-1])
 

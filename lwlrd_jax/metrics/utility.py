@@ -10,19 +10,14 @@ from lwlrd_jax.data.dataset import UNKNOWN
 
 
 class Utility(NamedTuple):
-  """How well a model does its task. Each f32[], in [0, 1].
+  """How well a model does its task. Each f32[], in [0, 1]."""
 
-  Attributes:
-    accuracy: Share of right labels; for multi-label data the share of right yes/no decisions at 0.5, over all known
-      findings.
-    balanced_accuracy: Mean recall over the classes present; for multi-label data the mean over findings of the mean of
-      sensitivity and specificity at 0.5.
-    auc: Macro average of the one-against-rest areas under the ROC curve.
-  """
-
+  # Share of right labels; for multi-label data the share of right yes/no decisions at 0.5, over all known findings.
   accuracy: jax.Array
+  # Mean recall over the classes present; for multi-label data the mean over findings of the mean of sensitivity and
+  # specificity at 0.5.
   balanced_accuracy: jax.Array
-  auc: jax.Array
+  auc: jax.Array  # macro average of the one-against-rest areas under the ROC curve
 
 
 def utility(logits: jax.Array, labels: jax.Array) -> Utility:
@@ -33,12 +28,8 @@ def utility(logits: jax.Array, labels: jax.Array) -> Utility:
   and no recall: it is left out of the macro averages (`absent_classes` names it). A finding that is not known of an
   image counts nowhere; the image's others do.
 
-  Args:
-    logits: f32[N, K].
-    labels: i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where it is not known.
-
-  Returns:
-    NaN where the logits are not finite, or where no class has both kinds of label.
+  `logits` are f32[N, K]; `labels` i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where it is not
+  known. Figures are NaN where the logits are not finite, or where no class has both kinds of label.
   """
   scores, truth = _scores_and_truth(logits, labels)
   if labels.ndim == 1:
@@ -62,14 +53,8 @@ def utility(logits: jax.Array, labels: jax.Array) -> Utility:
 def roc_auc(scores: jax.Array, truth: jax.Array) -> jax.Array:
   """Area under the ROC curve: the chance that a positive scores higher than a negative, ties counting half.
 
-  The Mann-Whitney statistic from average ranks (Hanley and McNeil 1982), exact for ties.
-
-  Args:
-    scores: f32[N].
-    truth: f32[N], 1 for positives, 0 for negatives; what is neither is left out.
-
-  Returns:
-    f32[], NaN without both kinds.
+  The Mann-Whitney statistic of scores f32[N] from average ranks (Hanley and McNeil 1982), exact for ties. `truth`
+  f32[N] is 1 for positives, 0 for negatives; what is neither is left out. NaN without both kinds.
 
   >>> float(roc_auc(jnp.array([0.1, 0.4, 0.4, 0.8]), jnp.array([0.0, 0.0, 1.0, 1.0])))
   0.875
@@ -96,12 +81,8 @@ def auc_by_image(logits: jax.Array, labels: jax.Array) -> jax.Array:
   N / m (its placement - AUC), of a negative likewise with N / n, where the placement is the share of the other kind
   that it is ranked right against (DeLong, DeLong, Clarke-Pearson 1988).
 
-  Args:
-    logits: f32[N, K].
-    labels: i32[N] classes, or u8[N, K]; a finding that is not known of an image gives it no influence.
-
-  Returns:
-    f32[N], whose mean is `utility(logits, labels).auc`; NaN where that is.
+  Of logits f32[N, K] and labels i32[N], or u8[N, K], where a finding that is not known of an image gives it no
+  influence: f32[N], whose mean is `utility(logits, labels).auc`; NaN where that is.
   """
 
   def of_class(scores: jax.Array, truth: jax.Array) -> jax.Array:

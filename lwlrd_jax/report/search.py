@@ -22,16 +22,12 @@ _COLUMNS = {
 
 
 class Search(NamedTuple):
-  """A finished search.
+  """A finished search."""
 
-  Attributes:
-    sentence: What it recommends: of the schedules that lose no more AUC than they may on the validation split, the best
-      of those that stop most attacks, or, if none stops any, the one that leaks least.
-    front: The schedules that no other beats, by AUC lost on the validation split; that one is marked.
-  """
-
+  # What it recommends: of the schedules that lose no more AUC than they may on the validation split, the best of
+  # those that stop most attacks, or, if none stops any, the one that leaks least.
   sentence: str
-  front: Table
+  front: Table  # the schedules that no other beats, by AUC lost on the validation split; that one is marked
 
 
 def read_search(file: Path, entry: Any) -> Search | None:

@@ -33,27 +33,16 @@ class Outcome(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """A candidate's figures: the worst over attacks, since it is not known which attack a model carries.
-
-  Attributes:
-    candidate: The candidate.
-    auc_drop_val: Largest AUC lost on the validation split, by which a search selects.
-    auc_drop_test: Largest AUC lost on the test split, which is reported of the selected.
-    auc: Lowest AUC on the test split.
-    reid_by_attack: Re-identification of each attack, in [0, 1].
-    ssim_excess: Largest SSIM over that of the mean training image; negative below it.
-    through: Attacks that are not stopped, by the rule of the verdict (`analysis/verdict.py`).
-    status: `ok`, or that of a member that is not.
-  """
+  """A candidate's figures: the worst over attacks, since it is not known which attack a model carries."""
 
   candidate: Candidate
-  auc_drop_val: float
-  auc_drop_test: float
-  auc: float
-  reid_by_attack: Mapping[str, float]
-  ssim_excess: float
-  through: tuple[str, ...]
-  status: str = OK
+  auc_drop_val: float  # largest AUC lost on the validation split, by which a search selects
+  auc_drop_test: float  # largest AUC lost on the test split, which is reported of the selected
+  auc: float  # lowest AUC on the test split
+  reid_by_attack: Mapping[str, float]  # re-identification of each attack, in [0, 1]
+  ssim_excess: float  # largest SSIM over that of the mean training image; negative below it
+  through: tuple[str, ...]  # attacks that are not stopped, by the rule of the verdict (`analysis/verdict.py`)
+  status: str = OK  # `ok`, or that of a member that is not
 
   @property
   def stops(self) -> bool:
@@ -108,9 +97,8 @@ def front(results: Sequence[Result]) -> list[Result]:
   little: one attack that nothing stops gives everything away whatever the others do, and a schedule that halves what
   each attack gets still stops none.
 
-  Returns:
-    Of the usable ones, those of which none other loses as little AUC on the validation split, lets as few attacks
-    through, re-identifies as few images, and does better in one of the three. In ascending order of AUC lost.
+  Of the usable ones, those of which none other loses as little AUC on the validation split, lets as few attacks
+  through, re-identifies as few images, and does better in one of the three. In ascending order of AUC lost.
   """
   usable = [result for result in results if result.usable]
   figures = [(result.auc_drop_val, len(result.through), result.reid) for result in usable]

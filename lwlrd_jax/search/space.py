@@ -79,31 +79,18 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-  """Bounds of a search.
+  """Bounds of a search."""
 
-  Attributes:
-    epochs: Lengths to try. Few: every length is a compiled program of its own.
-    units: Units that the decay counts: the layers of the model, or its blocks.
-    finishes: Finishers to try, each a tuple of names.
-    decays: Smallest and largest decay, in (0, 1].
-    lrs: Smallest and largest `lr_max`, above 0; searched on a logarithmic scale.
-    shapes: Courses over time to try.
-    floors: Floors to try, in [0, 1].
-    granularity: Name of what the decay counts.
-    usual_lr: `lr_max` of the schedules that every search begins with.
-    usual_epochs: Their length. Default: the middle one of `epochs`.
-  """
-
-  epochs: tuple[int, ...]
-  units: int
-  finishes: tuple[tuple[str, ...], ...] = (("scrub",),)
-  decays: tuple[float, float] = (0.05, 1.0)
-  lrs: tuple[float, float] = (1e-3, 1e-1)
-  shapes: tuple[str, ...] = SHAPES
-  floors: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3)
-  granularity: str = LAYER
-  usual_lr: float = 0.02
-  usual_epochs: int | None = None
+  epochs: tuple[int, ...]  # lengths to try. Few: every length is a compiled program of its own
+  units: int  # units that the decay counts: the layers of the model, or its blocks
+  finishes: tuple[tuple[str, ...], ...] = (("scrub",),)  # finishers to try, each a tuple of names
+  decays: tuple[float, float] = (0.05, 1.0)  # smallest and largest decay, in (0, 1]
+  lrs: tuple[float, float] = (1e-3, 1e-1)  # smallest and largest `lr_max`, above 0; searched on a logarithmic scale
+  shapes: tuple[str, ...] = SHAPES  # courses over time to try
+  floors: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3)  # floors to try, in [0, 1]
+  granularity: str = LAYER  # name of what the decay counts
+  usual_lr: float = 0.02  # `lr_max` of the schedules that every search begins with
+  usual_epochs: int | None = None  # their length. Default: the middle one of `epochs`
 
   def at(self, point: Sequence[float]) -> Candidate:
     """The candidate at a point of the unit cube: decay, logarithm of the rate, epochs, shape, floor, finish."""

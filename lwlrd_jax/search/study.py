@@ -63,12 +63,8 @@ class Search:
   def ask(self) -> list[Candidate]:
     """What to try next.
 
-    Returns:
-      Distinct candidates of one round, those that have no result yet; the same ones until some have. Empty when the
-      budget is used up, or the space is.
-
-    Raises:
-      ValueError: There are results of candidates that it never asked for: they are of another search.
+    Distinct candidates of one round, those that have no result yet; the same ones until some have. Empty when the
+    budget is used up, or the space is. ValueError for results of candidates that it never asked for.
     """
     while not (waiting := self._without_result(self._rounds[-1:])) and (following := self._next_round()):
       self._rounds.append(following)

@@ -61,17 +61,10 @@ class _Rate(ProgressColumn):
 
 @contextlib.contextmanager
 def phase(title: str, steps: int, *, members: int = 1, unit: str = "steps") -> Iterator[Callable[[int], None]]:
-  """Shows the progress of some work.
+  """Shows the progress of some work: so many steps, called `unit`, of each of the members, which take them together.
 
-  Args:
-    title: What is done.
-    steps: Of each member.
-    members: That take them together.
-    unit: What a step is called.
-
-  Yields:
-    A function to call with the number of steps each member has just finished; it raises `stopping.Stopped` if a
-    stop was requested, so what is to be kept is saved before it is called.
+  Yields a function to call with the number of steps each member has just finished; it raises `stopping.Stopped` if a
+  stop was requested, so what is to be kept is saved before it is called.
   """
   amount = f"{steps} {unit}" if members == 1 else f"{members} members x {steps} {unit}"
   started = time.monotonic()
