@@ -41,7 +41,7 @@ def test_rates_and_their_summary(tmp_path, capsys):
 
 def test_a_combination_that_fails_is_a_row():
   (row,) = time_steps(Rates(models="mlp-16", members="2", strategies="sideways", batch_size=4))
-  assert "--strategy sideways: not known" in row["failed"]
+  assert "--strategies sideways: not known" in row["failed"]
 
 
 def test_engines_that_loop_may_take_fewer_steps(tmp_path):
