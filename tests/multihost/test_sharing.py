@@ -105,25 +105,29 @@ def test_a_second_interrupt_ends_a_process_at_once(flags, tmp_path, port, sweep)
   assert processes[0].wait(timeout=100) != 0
 
 
+def _after_its_first_rows(action: str) -> str:
+  """A sweep that does something once the first rows it found are on disk; the first part has pictures alone."""
+  return (
+    "import os, runpy, signal\n"
+    "from lwlrd_jax.runs import store as parts\n"
+    "write = parts._write\n"
+    "def written(part, found):\n"
+    "  write(part, found)\n"
+    "  if found.rows:\n"
+    f"    {action}\n"
+    "parts._write = written\n"
+    f"runpy.run_path({FILE!r}, run_name='__main__')"
+  )
+
+
 @pytest.mark.slow  # several sweeps by several processes
 def test_parts_of_a_broken_round_are_not_lost(flags, alone, tmp_path, port, sweep, assert_same_table):
   """What one had finished when the other was killed is in the table of the run that goes on."""
-  script = (
-    "import os, runpy, sys\n"
-    "from lwlrd_jax.runs import store as parts\n"
-    "write = parts._write\n"
-    "def killed(part, found):\n"
-    "  write(part, found)\n"
-    "  if found.rows:\n"  # the first part of a run has the pictures alone
-    "    os._exit(9)\n"
-    "parts._write = killed\n"
-    f"runpy.run_path({FILE!r}, run_name='__main__')"
-  )
   out = tmp_path / "r"
   joined = [*flags, "--out", str(out), "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
   processes = [
     sweep(*joined, "--process-id", "0"),
-    sweep(*joined, "--process-id", "1", script=script),
+    sweep(*joined, "--process-id", "1", script=_after_its_first_rows("os._exit(9)")),
   ]
   assert processes[1].wait(timeout=300) == 9
   processes[0].kill()
@@ -159,11 +163,8 @@ def test_asked_to_stop_they_all_save_and_end(flags, alone, together, sweep, port
   out = tmp_path / "r"
   joined = [*flags, "--out", str(out), "--restartable", "--members-per-wave", "1"]
   addressed = [*joined, "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
-  processes = [sweep(*addressed, "--process-id", str(i)) for i in range(2)]
-  while _rows(out) < 2:
-    assert processes[1].poll() is None, processes[1].communicate()
-    time.sleep(0.05)
-  processes[1].send_signal(signal.SIGTERM)  # the other is told of it by this one
+  asked = _after_its_first_rows("signal.raise_signal(signal.SIGTERM)")  # the other is told of it by this one
+  processes = [sweep(*addressed, "--process-id", "0"), sweep(*addressed, "--process-id", "1", script=asked)]
   said = [process.communicate(timeout=300)[0] for process in processes]
   assert [process.returncode for process in processes] == [143, 143], said
   assert all("stopped after SIGTERM, and saved" in text for text in said)
