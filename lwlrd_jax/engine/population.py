@@ -7,7 +7,7 @@ inside `jax.shard_map` over a one-axis mesh: no member ever needs another's numb
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -116,12 +116,12 @@ class _Program(NamedTuple):
     rates, batches = call.inputs
     return self.member, self.strategy, self.mesh, state, rates, part, batches._replace(positions=call.positions)
 
-  def compile(self, params: Params, part: DeviceSplit, call: Call) -> jax.stages.Compiled:
-    """What `advance` runs, and finds compiled then. Parameters may be shapes."""
+  def compile(self, starts: Sequence[Params], part: DeviceSplit, call: Call) -> jax.stages.Compiled:
+    """What `advance` runs, and finds compiled then. Starts may be shapes."""
     sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
     states = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-      jax.eval_shape(lambda params: start(self.member, params, self.rows, self.mesh), params),
+      jax.eval_shape(lambda starts: start(self.member, starts, np.zeros(self.rows, int), self.mesh), starts),
     )
     return advance.lower(*self.arguments(states, part, call)).compile()
 
@@ -152,11 +152,11 @@ def compile_finetune(params: Params, schedules: np.ndarray, data: DeviceSplit, h
   program = _program(params, schedules, data, jax.random.key(0), how)
   first = program.calls[0]
   part, positions = next(portions(data, [first.positions], program.everywhere))
-  return program.compile(params, part, first._replace(positions=positions))
+  return program.compile([params], part, first._replace(positions=positions))
 
 
 def finetune(
-  params: Params,
+  params: Params | Sequence[Params],
   schedules: np.ndarray,
   data: DeviceSplit,
   key: jax.Array,
@@ -165,13 +165,14 @@ def finetune(
   snapshots: Snapshots | None = None,
   on_steps: Callable[[int], None] = lambda steps: None,
 ) -> Population:
-  """Fine-tunes one model under many schedules.
+  """Fine-tunes one model, or several of one structure, under many schedules.
 
-  All members see the same batches, so that schedules differ by nothing but their rates. Member i of a population equals
-  a lone run of member i, whatever the population's size, the number of devices, and where the images are.
+  All members see the same batches, so that they differ by nothing but their rates and what they start from. Member i of
+  a population equals a lone run of member i, whatever the population's size, the number of devices, and where the
+  images are.
 
   Args:
-    params: Where every member starts.
+    params: Where every member starts; or a tree for each of them, several of which may be one object.
     schedules: f32[members, steps, layers], the learning rates.
     data: The training split.
     key: Random key of the batches' order, of augmentation, and of what the network draws at each step.
@@ -183,13 +184,16 @@ def finetune(
     The population. Members may have diverged: their losses or parameters are not finite then.
 
   Raises:
-    ValueError: `schedules` does not have one rate for each layer.
+    ValueError: `schedules` does not have one rate for each layer, or there are not as many trees as schedules.
     TooLargeError: The devices have no room for so many members.
   """
-  program, (members, steps, _) = _program(params, schedules, data, key, how), np.shape(schedules)
+  members, steps, _ = np.shape(schedules)
+  starts, of_member = _distinct(params, members)
+  program = _program(starts[0], schedules, data, key, how)
+  of_row = np.pad(of_member, (0, program.rows - members))
   reached = None if snapshots is None else snapshots.restore()
   if reached is not None and reached.steps == steps:
-    structure = jax.tree.structure(how.member.network.declared(params))
+    structure = jax.tree.structure(how.member.network.declared(starts[0]))
     return Population(jax.tree.unflatten(structure, reached.leaves), reached.losses)
   if reached is not None and reached.steps % program.per_call:
     reached = None  # it was taken between other calls than these
@@ -198,8 +202,8 @@ def finetune(
 
   def begin(part: DeviceSplit, call: Call) -> MemberState:
     # Before anything of it is allocated.
-    check_room(program.compile(params, part, call), program.mesh.size)
-    state = start(how.member, params, program.rows, program.mesh)
+    check_room(program.compile(starts, part, call), program.mesh.size)
+    state = start(how.member, starts, of_row, program.mesh)
     on_steps(done)
     return state if reached is None else _resumed(state, reached)
 
@@ -239,10 +243,21 @@ def _resumed(state: MemberState, reached: Reached) -> MemberState:
   return jax.tree.map(place, state, jax.tree.unflatten(jax.tree.structure(state), reached.leaves))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2, 3))
-def start(member: Member, params: Params, members: int, mesh: jax.sharding.Mesh) -> MemberState:
-  """The same start for every member, spread over the mesh."""
-  stacked = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (members, *leaf.shape)), member.init(params))
+def _distinct(params: Params | Sequence[Params], members: int) -> tuple[list[Params], np.ndarray]:
+  """The different trees that members start from, and the number of each member's: int[members]."""
+  trees = [params] * members if isinstance(params, dict) else list(params)
+  if len(trees) != members:
+    raise ValueError(f"{len(trees)} trees to start from, {members} schedules")
+  starts = list({id(tree): tree for tree in trees}.values())
+  places = {id(tree): number for number, tree in enumerate(starts)}
+  return starts, np.array([places[id(tree)] for tree in trees], int)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def start(member: Member, starts: Sequence[Params], of_member: jax.Array, mesh: jax.sharding.Mesh) -> MemberState:
+  """States before the first step, spread over the mesh; each member's from the start with its number i[members]."""
+  states = [member.init(params) for params in starts]
+  stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves)[of_member], *states)
   return jax.lax.with_sharding_constraint(stacked, NamedSharding(mesh, PartitionSpec(AXIS)))
 
 

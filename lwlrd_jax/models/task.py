@@ -17,12 +17,18 @@ Compute = Literal["float32", "bfloat16"]
 def task_loss(logits: jax.Array, labels: jax.Array, label_smoothing: float) -> jax.Array:
   """Cross-entropy, averaged over the batch (and over the K findings of multi-label data, where they are known).
 
-  Logits are f32[N, K]; labels i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where unknown.
-  The loss is f32[], 0 where nothing is known.
+  Logits are f32[N, K]; labels i32[N] classes, or u8[N, K], 1 where a finding is present, `UNKNOWN` where unknown; or
+  probabilities f32[N, K] of classes, or f32[N, K, 2] of findings that are absent and present, both 0 where unknown. The
+  loss is f32[], 0 where nothing is known.
 
   Label smoothing as Szegedy et al. 2016 (arXiv 1512.00567): a target y becomes (1 - s) y + s / K; for a finding, which
   has two outcomes, (1 - s) y + s / 2; s is in [0, 1).
   """
+  if labels.ndim == 3:
+    decided = jnp.stack([jax.nn.log_sigmoid(-logits), jax.nn.log_sigmoid(logits)], axis=-1)
+    return -(labels * decided).sum() / jnp.maximum(labels.sum(), 1)
+  if jnp.issubdtype(labels.dtype, jnp.floating):
+    return optax.softmax_cross_entropy(logits, labels).mean()
   if labels.ndim == 1:
     targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype), label_smoothing)
     return optax.softmax_cross_entropy(logits, targets).mean()

@@ -91,6 +91,19 @@ def test_member_equals_a_lone_run(name, strategy, setting, one, four):
   assert not np.allclose(together.params[first]["kernel"][0], together.params[first]["kernel"][1])
 
 
+@pytest.mark.parametrize("strategy", ["vmap", "loop"])
+def test_members_that_start_elsewhere_are_what_they_are_alone(strategy, setting, one, four):
+  member, params, data = setting("mlp")
+  other = jax.tree.map(lambda leaf: leaf * 0.5, params)
+  schedules, starts = _schedules(5, 4, layers=len(member.network.layers)), [params, other, other, params, other]
+  together = finetune(starts, schedules, data, KEY, Finetuning(member, 8, strategy=strategy, mesh=four))
+  for i, tree in enumerate(starts):
+    alone = finetune(tree, schedules[i : i + 1], data, KEY, Finetuning(member, 8, strategy="loop", mesh=one))
+    _close(_member(together.params, i), _member(alone.params, 0))
+  with pytest.raises(ValueError, match="2 trees to start from, 5 schedules"):
+    finetune(starts[:2], schedules, data, KEY, Finetuning(member, 8, mesh=one))
+
+
 @pytest.mark.parametrize("augment", ["none", "dihedral"])
 def test_images_on_the_host_change_nothing(setting, augment, four, monkeypatch):
   """To the last bit, and however few steps are read ahead at a time."""
@@ -274,7 +287,7 @@ def test_compiles_once(strategy, setting, four):
 
 def _hlo(member, params, data, strategy, mesh):
   members = 4 * mesh.size
-  state = start(member, params, members, mesh)
+  state = start(member, [params], np.zeros(members, int), mesh)
   batches = Batches(batch_plan(KEY, len(data), 8, 3), None)
   rates = _schedules(members, 3, layers=len(member.network.layers))
   lowered = advance.lower(member, strategy, mesh, state, rates, data, batches)
@@ -302,7 +315,7 @@ def test_a_device_that_talks_would_be_noticed(four):
 
 def test_members_are_spread_over_devices(setting, four):
   member, params, _ = setting("mlp")
-  state = start(member, params, 8, four)
+  state = start(member, [params], np.zeros(8, int), four)
   for leaf in jax.tree.leaves(state):
     assert len(leaf) == 8
     assert sorted(shard.data.shape[0] for shard in leaf.addressable_shards) == [2, 2, 2, 2]

@@ -82,3 +82,21 @@ def test_data_without_unknown_findings_train_as_if_there_were_no_mask():
     )
     np.testing.assert_array_equal(here[0], there[0])
     np.testing.assert_array_equal(here[1], there[1])
+
+
+def test_probabilities_of_labels_that_are_sure_are_those_labels():
+  rng = np.random.default_rng(5)
+  logits = jnp.asarray(rng.normal(size=(6, 4)), jnp.float32)
+  classes = jnp.asarray(rng.integers(0, 4, 6))
+  np.testing.assert_allclose(
+    task_loss(logits, jax.nn.one_hot(classes, 4), 0.0), task_loss(logits, classes, 0.0), rtol=1e-6
+  )
+  findings = rng.integers(0, 2, (6, 4)).astype(np.uint8)
+  findings[0, :2] = UNKNOWN
+  sure = np.stack([findings == 0, findings == 1], axis=-1).astype(np.float32)
+  np.testing.assert_allclose(
+    task_loss(logits, jnp.asarray(sure), 0.0), task_loss(logits, jnp.asarray(findings), 0.0), rtol=1e-6
+  )
+  half = task_loss(logits, jnp.full((6, 4, 2), 0.5), 0.0)
+  both = [task_loss(logits, jnp.full((6, 4), value, jnp.uint8), 0.0) for value in (0, 1)]
+  np.testing.assert_allclose(half, np.mean(both), rtol=1e-6)
