@@ -29,10 +29,11 @@ The larger the decay, the less is left of either attack; from 0.7 on AUC pays fo
 where AUC under Transpose is 0.71 (decay 0.9) and 0.76 (decay 1) in one of three infections.
 """
 
-from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
+from lwlrd_jax.config import Data, FineTuning, Finishing, Infection, SweepConfig
 
 CONFIG = SweepConfig(
   tuning=FineTuning(decays="0.1:1:10", baselines=False),
+  finishing=Finishing(finish="none"),
   data=Data(dataset="dermamnist", model="mlp"),
   infection=Infection(attacks="transpose,dec-values", stolen=256, seeds=3),
 )

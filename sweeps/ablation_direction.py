@@ -25,10 +25,11 @@ late-heavy leaves less at decay 0.5 and no more at 0.8, at no less AUC. docs/res
 against twelve attacks.
 """
 
-from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
+from lwlrd_jax.config import Data, FineTuning, Finishing, Infection, SweepConfig
 
 CONFIG = SweepConfig(
   tuning=FineTuning(decays="0.5,0.8,1", directions="early,late", baselines=False),
+  finishing=Finishing(finish="none"),
   data=Data(dataset="dermamnist", model="mlp"),
   infection=Infection(attacks="transpose,dec-values", stolen=256, seeds=3),
 )

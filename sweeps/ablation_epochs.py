@@ -27,11 +27,12 @@ Time helps twice: memories go on being overwritten, and the task heals from the 
 values is damaged within the first epoch, and hardly further.
 """
 
-from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
+from lwlrd_jax.config import Data, FineTuning, Finishing, Infection, SweepConfig
 
 CONFIGS = {
   f"epochs-{epochs}": SweepConfig(
     tuning=FineTuning(decays="0.5,0.8", epochs=epochs, baselines=False),
+    finishing=Finishing(finish="none"),
     data=Data(dataset="dermamnist", model="mlp"),
     infection=Infection(attacks="transpose,dec-values", stolen=256, seeds=3),
   )

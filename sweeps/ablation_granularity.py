@@ -9,11 +9,12 @@ Takes the official dermamnist.npz from --data-dir or downloads it. A file of you
 Not measured yet.
 """
 
-from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
+from lwlrd_jax.config import Data, FineTuning, Finishing, Infection, SweepConfig
 
 CONFIGS = {
   granularity: SweepConfig(
     tuning=FineTuning(decays="0.3,0.6", granularity=granularity, baselines=False),
+    finishing=Finishing(finish="none"),
     data=Data(dataset="dermamnist", model="cnn"),
     infection=Infection(attacks="transpose,dec-values", stolen=256, seeds=2),
   )

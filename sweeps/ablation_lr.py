@@ -29,10 +29,11 @@ Rate and decay buy the same: what is left falls with either, and so does AUC. Ha
 both attacks about what the whole rate at decay 0.5 leaves, at the same AUC.
 """
 
-from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
+from lwlrd_jax.config import Data, FineTuning, Finishing, Infection, SweepConfig
 
 CONFIG = SweepConfig(
   tuning=FineTuning(decays="0.5,0.8", lrs="0.002,0.005,0.01,0.02,0.04", baselines=False),
+  finishing=Finishing(finish="none"),
   data=Data(dataset="dermamnist", model="mlp"),
   infection=Infection(attacks="transpose,dec-values", stolen=256, seeds=3),
 )

@@ -27,13 +27,14 @@ A model that Transpose was trained into diverges under SGD at rates that do noth
 follow the size of the gradient, Adam's are of one size everywhere.) The other rates below are not measured yet.
 """
 
-from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
+from lwlrd_jax.config import Data, FineTuning, Finishing, Infection, SweepConfig
 
 _RATES = {"adam": "0.005,0.02", "sgd": "0.003,0.01,0.03,0.1,0.3,1", "momentum": "0.001,0.005,0.02,0.05,0.1"}
 
 CONFIGS = {
   optimizer: SweepConfig(
     tuning=FineTuning(decays="0.8", optimizer=optimizer, lrs=rates, baselines=False),
+    finishing=Finishing(finish="none"),
     data=Data(dataset="dermamnist", model="mlp"),
     infection=Infection(attacks="transpose,dec-values", stolen=256, seeds=3),
   )

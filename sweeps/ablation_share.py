@@ -30,11 +30,12 @@ What fewer images cost is utility: a quarter of them leaves as little of both at
 AUC. Whether stolen images are among those that the defence sees makes no distinguishable difference in any row.
 """
 
-from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
+from lwlrd_jax.config import Data, FineTuning, Finishing, Infection, SweepConfig
 
 CONFIGS = {
   f"{share:g}-{overlap}": SweepConfig(
     tuning=FineTuning(decays="0.8", share=share, overlap=overlap, baselines=False),
+    finishing=Finishing(finish="none"),
     data=Data(dataset="dermamnist", model="mlp"),
     infection=Infection(attacks="transpose,dec-values", stolen=256, seeds=3),
   )

@@ -30,11 +30,12 @@ The more images an attacker takes, the larger a part of them a schedule leaves t
 512. A schedule that was found against few says little of many. The rows of 2000 images are not measured yet.
 """
 
-from lwlrd_jax.config import Data, FineTuning, Infection, SweepConfig
+from lwlrd_jax.config import Data, FineTuning, Finishing, Infection, SweepConfig
 
 CONFIGS = {
   f"stolen-{stolen}": SweepConfig(
     tuning=FineTuning(decays="0.5,0.8", baselines=False),
+    finishing=Finishing(finish="none"),
     data=Data(dataset="dermamnist", model="mlp"),
     infection=Infection(attacks="transpose,dec-values", stolen=stolen, seeds=3),
   )

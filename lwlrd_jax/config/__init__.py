@@ -10,11 +10,14 @@ from lwlrd_jax.config.groups import (
   Processes,
   Run,
   Searching,
+  Starting,
   SweepConfig,
   Watching,
 )
+from lwlrd_jax.config.values import KEEP, Start
 
 __all__ = [
+  "KEEP",
   "Data",
   "Dec",
   "FineTuning",
@@ -23,6 +26,8 @@ __all__ = [
   "Processes",
   "Run",
   "Searching",
+  "Start",
+  "Starting",
   "SweepConfig",
   "Watching",
   "validate",

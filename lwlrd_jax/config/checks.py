@@ -62,7 +62,9 @@ def _check_size(config: SweepConfig) -> None:
   if config.searching.search is not None:
     factors = {"--search": config.searching.search}
   baselines = {"--high-lrs": lrs if tuning.high_lrs is None else len(tuning.high_lrs)}
-  for schedules in (factors, baselines if tuning.baselines else {}):
+  starts = {"--start": len(config.starting.start)}
+  retrain = config.starting.retrain or ()
+  for schedules in (factors | starts, baselines if tuning.baselines else {}, {"--retrain": len(retrain)} | starts):
     sizes = schedules | {
       "--prepare": len(finishing.prepare),
       "--finish": len(finishing.finish),

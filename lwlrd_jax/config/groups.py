@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from lwlrd_jax.config.values import (
+  KEEP,
   Count,
   Decays,
   Directions,
   Finishes,
   Flags,
   Floors,
+  Lengths,
   Listed,
+  MaxBytes,
   PlaneRange,
   Planes,
   Positive,
@@ -23,6 +26,7 @@ from lwlrd_jax.config.values import (
   Rates,
   Redundancy,
   Share,
+  Starts,
   Strategy,
   Trackers,
   Words,
@@ -59,7 +63,7 @@ class FineTuning(Flags):
   """Shares of lr_max below which no layer's rate falls, comma list; each in [0, 1]. 0 is no floor."""
   directions: Directions = Listed(("early",))
   """Which end of the network has the largest rates, comma list: early (the input: LWLRD), late (the output:
-  reversed)."""
+  reversed); or none, neither."""
   granularity: Literal["layer", "block"] | None = None
   """What the decay counts: layer (every layer with parameters) or block (layers of one kind together; of resnet18, vit
   and vit-small each residual block). Default: block for these three, layer for others."""
@@ -68,22 +72,44 @@ class FineTuning(Flags):
   overlap: Literal["any", "none", "all"] = "any"
   """Whether that share holds stolen images: any (as chance has it), none, or all of them first."""
   baselines: bool = True
-  """Whether to add what LWLRD has to beat: vanilla, high-LR, reversed and Super-Fine-Tuning. The controls stand
-  in every table: untreated, clean, mean image; and for what stolen images are worth originals and noise."""
+  """Whether to add what LWLRD has to beat: vanilla, high-LR, reversed, Super-Fine-Tuning and retrain. The controls
+  stand in every table: untreated, clean, mean image; and for what stolen images are worth originals and noise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Starting(Flags):
+  """What the defence begins from."""
+
+  start: Starts = Listed((KEEP,))
+  """What LWLRD and retrain begin from, comma list: keep (the exported weights), redraw (the owner's own draw), shrink-L
+  (L in (0, 1): each array scaled to L times the size of the owner's draw, under noise of that size; shrink-L:L, from
+  the first to the last depth), distil (a redrawn student that learns labels and the model's answers)."""
+  start_from: Path | None = None
+  """A checkpoint that is public, in place of the owner's draw of redraw and distil: a folder in checkpoints/ of a run.
+  Layers that it lacks, or has in another shape, are drawn."""
+  retrain: Lengths | None = None
+  """Lengths of retrain, which trains on the task again at the task's rate, as shares of the original training, comma
+  list, or none. It begins from each of --start but keep; if that is none, from redraw and shrink-0.1. Default: 0.35, or
+  none with --no-baselines."""
+  answers: Literal["top1", "probabilities"] = "top1"
+  """What distil's student learns of each answer: top1 (the class, or whether a finding is present), or probabilities
+  rounded to --answer-levels."""
+  answer_levels: Annotated[int, Range(2, 256)] = 8
+  """Levels that probabilities are rounded to."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Finishing(Flags):
   """Steps on the weights alone."""
 
-  finish: Finishes = Listed(((),), "none")
+  finish: Finishes = Listed(((), ("scrub",)), "none,scrub")
   """Steps after fine-tuning: none, noise, prune, quantize, scrub (random mantissas, dead weights re-initialised,
   extra tensors stripped), strip (extra tensors only), or several joined by +. A comma list measures each entry."""
   prepare: Finishes = Listed(((),), "none")
   """The same steps before fine-tuning, which then heals the task. A comma list fine-tunes from each of its entries."""
   scrub_loss: Share = 0.005
-  """AUC that scrubbing may cost on the validation split, all that it does counted; as many mantissa planes go as that
-  allows. What is kept for it is reported."""
+  """AUC that scrubbing may cost on the validation split, all that it does counted, and of balanced accuracy four times
+  as much, or a single image; as many mantissa planes go as that allows. What is kept for it is reported."""
   noise_scale: Positive = 0.1
   """Standard deviation of noise, as a share of each layer's own. Who knows the seed can subtract this noise again."""
   prune_share: Share = 0.3
@@ -92,7 +118,7 @@ class Finishing(Flags):
 
 @dataclasses.dataclass(frozen=True)
 class Searching(Flags):
-  """Search instead of a grid."""
+  """What is recommended, and a search for it instead of a grid."""
 
   search: Count | None = None
   """Schedules to try in a search for those that trade utility for privacy best, against all attacks together. It
@@ -102,7 +128,12 @@ class Searching(Flags):
   population: Count = 8
   """Schedules tried together before the next are chosen."""
   max_auc_drop: Share = 0.01
-  """AUC that the recommended schedule may cost under any attack, on the validation split."""
+  """AUC that what is recommended may cost under any attack, against the untreated model on the validation split."""
+  max_bacc_drop: Share = 0.02
+  """Balanced accuracy that it may cost, likewise."""
+  max_bytes: MaxBytes | None = None
+  """Recommend only what is certified to carry at most so many bytes, such as 1kB, whatever the attack. Of distil it
+  also limits how many of the model's answers are used."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -275,6 +306,7 @@ class SweepConfig:
   """
 
   tuning: FineTuning = FineTuning()
+  starting: Starting = Starting()
   finishing: Finishing = Finishing()
   searching: Searching = Searching()
   data: Data = Data()

@@ -45,6 +45,21 @@ class Planes(NamedTuple):
     return f"{self.low}:{self.high}" if self.low else str(self.high)
 
 
+class Size(int):
+  """Bytes, and the text that they were given as."""
+
+  text: str
+
+  def __new__(cls, value: int, text: str | None = None) -> "Size":
+    """Of so many bytes."""
+    made = super().__new__(cls, value)
+    made.text = str(value) if text is None else text
+    return made
+
+  def __str__(self) -> str:
+    return self.text
+
+
 class Redundancy(NamedTuple):
   """How bits are protected, and by how many for one."""
 
@@ -53,6 +68,26 @@ class Redundancy(NamedTuple):
 
   def __str__(self) -> str:
     return self.kind if self.kind == "none" else f"{self.kind}-{self.number}"
+
+
+class Start(NamedTuple):
+  """What a defence begins from. `first` and `last` are the shares that `shrink` keeps at the first and last depth.
+
+  >>> str(Start("shrink", 0.1, 0.5)), str(Start("redraw"))
+  ('shrink-0.1:0.5', 'redraw')
+  """
+
+  kind: Literal["keep", "redraw", "shrink", "distil"] = "keep"
+  first: float = 0.0  # in (0, 1) where something is shrunk
+  last: float = 0.0
+
+  def __str__(self) -> str:
+    if self.kind != "shrink":
+      return self.kind
+    return f"shrink-{self.first:.12g}" + (f":{self.last:.12g}" if self.last != self.first else "")
+
+
+KEEP = Start()
 
 
 class Reads(NamedTuple):
@@ -97,9 +132,9 @@ class Kind(NamedTuple):
     if type(given).__module__ == "numpy" and hasattr(given, "tolist"):
       given = given.tolist()
     if self.reads is not None:
-      if isinstance(given, tuple) and isinstance(given, self.reads.kind):
+      if self.reads.kind is not int and isinstance(given, self.reads.kind):
         return given
-      if isinstance(given, int) and self.reads.kind is int:
+      if isinstance(given, int) and issubclass(self.reads.kind, int):
         given = str(given)
       if self.reads.several and isinstance(given, list | tuple) and given and all(map(_is_plain, given)):
         given = ",".join(map(_joined, given))
@@ -209,6 +244,13 @@ def read_floors(flag: str, text: str) -> Listed:
   return _distinct_floats(flag, text, 1.0, "allowed: a comma list of shares in [0, 1]", zero=True)
 
 
+def read_lengths(flag: str, text: str) -> Listed:
+  """Reads `none`, or a comma list of lengths above 0."""
+  if text.strip() == "none":
+    return Listed((), text)
+  return _distinct_floats(flag, text, 100.0, "allowed: none, or a comma list of shares above 0")
+
+
 def read_words(flag: str, text: str) -> Listed:
   """Reads a comma list of words, which others know."""
   del flag
@@ -228,9 +270,9 @@ def read_names(flag: str, text: str, *, allowed: tuple[str, ...]) -> Listed:
   return names
 
 
-def read_trackers(flag: str, text: str) -> Listed:
-  """Reads `none`, or a comma list of trackers."""
-  return Listed((), text) if text.strip() == "none" else read_names(flag, text, allowed=tuple(TRACKERS))
+def read_names_or_none(flag: str, text: str, *, allowed: tuple[str, ...]) -> Listed:
+  """Reads `none`, or a comma list of names."""
+  return Listed((), text) if text.strip() == "none" else read_names(flag, text, allowed=allowed)
 
 
 def read_finish(flag: str, text: str) -> Listed:
@@ -247,6 +289,45 @@ def read_finish(flag: str, text: str) -> Listed:
         raise not_known(flag, text, ("none", *FINISHERS), name=step, others=", joined by +, in a comma list")
     found.append(steps)
   return Listed(found, text)
+
+
+def read_start(flag: str, text: str) -> Listed:
+  """Reads a comma list of starts.
+
+  >>> [tuple(start) for start in read_start("--start", "keep, shrink-0.1, shrink-0.1:0.5")]
+  [('keep', 0.0, 0.0), ('shrink', 0.1, 0.1), ('shrink', 0.1, 0.5)]
+  """
+  found = []
+  for part in (part.strip() for part in text.split(",")):
+    if part in {"keep", "redraw", "distil"}:
+      found.append(Start(part))  # type: ignore[arg-type]
+      continue
+    given = f"{flag} {shown(text)}: '{shown(part)}'"
+    match = re.fullmatch(r"shrink-([^:]+)(?::([^:]+))?", part)
+    if match is None:
+      near = nearest(part, STARTS)
+      raise UserError(f"{given} is not known; {did_you_mean(near)}{_STARTS_ALLOWED}")
+    try:
+      first = float(match[1])
+      last = first if match[2] is None else float(match[2])
+    except ValueError:
+      raise UserError(f"{given}: no number; {_STARTS_ALLOWED}") from None
+    if not (0 < first < 1 and 0 < last < 1):
+      raise UserError(f"{given}: outside (0, 1); {_STARTS_ALLOWED}")
+    found.append(Start("shrink", first, last))
+  return Listed(found, text)
+
+
+def read_size(flag: str, text: str) -> Size:
+  """Reads a number of bytes, with kB or MB for thousands or millions.
+
+  >>> str(read_size("--max-bytes", "1.5 kB")), int(read_size("--max-bytes", "800"))
+  ('1.5 kB', 800)
+  """
+  match = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(B|kB|KB|MB)?", text.strip())
+  if match is None:
+    raise UserError(f"{flag} {shown(text)}: no size; allowed: bytes, such as 800, 1kB or 0.5MB")
+  return Size(math.floor(float(match[1]) * {"kB": 1e3, "KB": 1e3, "MB": 1e6}.get(match[2], 1)), text)
 
 
 def read_strategy(flag: str, text: str) -> str | int:
@@ -345,6 +426,8 @@ def _joined(entry: Any) -> str:
 
 
 Direction = Literal["early", "late"]
+STARTS = ("keep", "redraw", "shrink-0.1", "distil")
+_STARTS_ALLOWED = "allowed: keep, redraw, distil, shrink-L or shrink-L:L with L in (0, 1), in a comma list"
 FINISHERS = ("noise", "prune", "quantize", "scrub", "strip")
 STRATEGIES = ("auto", "loop", "vmap")
 # The library that each tracker takes; its extra is called like the tracker.
@@ -355,13 +438,16 @@ Share = Annotated[float, Range(0.0, 1.0)]
 Positive = Annotated[float, Range(0.0)]
 Decays = Annotated[tuple[float, ...], Reads(Listed, read_decays)]
 Rates = Annotated[tuple[float, ...], Reads(Listed, read_lrs)]
+Lengths = Annotated[tuple[float, ...], Reads(Listed, read_lengths)]
 Floors = Annotated[tuple[float, ...], Reads(Listed, read_floors)]
 Words = Annotated[tuple[str, ...], Reads(Listed, read_words)]
 Directions = Annotated[
-  tuple[Direction, ...], Reads(Listed, functools.partial(read_names, allowed=typing.get_args(Direction)))
+  tuple[Direction, ...], Reads(Listed, functools.partial(read_names_or_none, allowed=typing.get_args(Direction)))
 ]
 Finishes = Annotated[tuple[tuple[str, ...], ...], Reads(Listed, read_finish)]
-Trackers = Annotated[tuple[str, ...], Reads(Listed, read_trackers)]
+Starts = Annotated[tuple[Start, ...], Reads(Listed, read_start)]
+MaxBytes = Annotated[int, Reads(Size, read_size, several=False)]
+Trackers = Annotated[tuple[str, ...], Reads(Listed, functools.partial(read_names_or_none, allowed=tuple(TRACKERS)))]
 PlaneRange = Annotated[Planes, Reads(Planes, read_planes, several=False)]
 Protection = Annotated[Redundancy, Reads(Redundancy, read_redundancy, several=False)]
 Strategy = Annotated[Literal["auto", "loop", "vmap"] | int, Reads(int, read_strategy, several=False)]

@@ -107,13 +107,20 @@ def test_of_a_list_the_wrong_entry_is_named():
 @pytest.mark.parametrize(
   ("flags", "said"),
   [
-    ({"decays": "0.1:0.9:1000", "seeds": 101}, "--decays (1,000) x --attacks (2) x --seeds (101): 202,000 members"),
+    ({"decays": "0.1:0.9:1000", "seeds": 101}, "--decays (1,000) x --finish (2) x --attacks (2) x --seeds (101): 4"),
     ({"decays": "0.1:0.9:400", "lrs": ",".join(map(str, range(1, 301))), "attacks": "dec"}, "--decays (400) x --lrs"),
-    ({"decays": "0.1:0.9:50000", "floors": "0,0.1,0.2", "attacks": "dec"}, "--decays (50,000) x --floors (3): 150,000"),
-    ({"search": 10**9}, "--search (1,000,000,000) x --attacks (2): 2,000,000,000 members"),
-    ({"seeds": 10**8}, "--decays (9) x --attacks (2) x --seeds (100,000,000): 1,800,000,000 members"),
-    ({"decays": "0.5", "high_lrs": ",".join(map(str, range(1, 60001)))}, "--high-lrs (60,000) x --attacks (2): 120,"),
+    (
+      {"decays": "0.1:0.9:50000", "floors": "0,0.1,0.2", "attacks": "dec"},
+      "--decays (50,000) x --floors (3) x ",
+    ),
+    ({"search": 10**9}, "--search (1,000,000,000) x --finish (2) x --attacks (2): 4,000,000,000 members"),
+    ({"seeds": 10**8}, "--decays (9) x --finish (2) x --attacks (2) x --seeds (100,000,000): 3,600,000,000"),
+    (
+      {"decays": "0.5", "high_lrs": ",".join(map(str, range(1, 60001)))},
+      "--high-lrs (60,000) x --finish (2) x ",
+    ),
     ({"finish": "none,noise", "prepare": "none,noise", "decays": "0.1:0.9:20000"}, "--decays (20,000) x --prepare (2)"),
+    ({"start": "keep,redraw", "decays": "0.1:0.9:20000"}, "--decays (20,000) x --start (2) x --finish (2) x --attacks"),
   ],
 )
 def test_giant_products_are_refused(flags, said):
@@ -124,7 +131,7 @@ def test_giant_products_are_refused(flags, said):
 
 
 def test_as_many_members_as_a_sweep_takes():
-  validate(with_(decays=f"0.1:0.9:{MOST_MEMBERS // 2}", attacks="transpose,dec", baselines=False))
+  validate(with_(decays=f"0.1:0.9:{MOST_MEMBERS // 2}", attacks="transpose,dec", finish="none", baselines=False))
 
 
 def test_values_keep_the_text_that_they_were_given_as():
@@ -156,3 +163,28 @@ def test_names_of_flags_are_those_of_what_they_choose():
   assert set(hints["augment"]) == set(AUGMENTATIONS)
   assert set(hints["uncertain"]) == set(UNCERTAIN)
   assert hints["labeler"] == LABELERS
+
+
+@pytest.mark.parametrize(
+  ("flag", "text", "said"),
+  [
+    ("start", "shrink", "--start shrink: 'shrink' is not known; did you mean shrink-0.1? allowed: keep, redraw"),
+    ("start", "keep,redrawn", "--start keep,redrawn: 'redrawn' is not known; did you mean redraw? allowed: keep"),
+    ("start", "shrink-1", "--start shrink-1: 'shrink-1': outside (0, 1); allowed: keep"),
+    ("start", "shrink-x", "--start shrink-x: 'shrink-x': no number; allowed: keep"),
+    ("max_bytes", "1 stone", "--max-bytes 1 stone: no size; allowed: bytes, such as 800, 1kB or 0.5MB"),
+    ("retrain", "0", "--retrain 0: out of range; allowed: none, or a comma list of shares above 0"),
+  ],
+)
+def test_what_cannot_be_read_is_refused_with_what_can(flag, text, said):
+  with pytest.raises(UserError) as error:
+    with_(**{flag: text})
+  assert str(error.value).startswith(said)
+
+
+@pytest.mark.parametrize(("text", "size"), [("1kB", 1000), ("20 kB", 20_000), ("0.5MB", 500_000), ("800", 800)])
+def test_sizes(text, size):
+  config = with_(max_bytes=text)
+  assert config.searching.max_bytes == size
+  assert with_(max_bytes=size).searching.max_bytes == size
+  assert str(config.searching.max_bytes) == text
