@@ -148,7 +148,7 @@ def flags(tmp_path_factory):
   )
   return [
     *("--dataset", "npz", "--npz", str(folder / "small.npz"), "--model", f"{folder / 'net.py'}:small"),
-    *("--attacks", "transpose,dec", "--carriers", "dictionary", "--codec", "webp", "--stolen", "4"),
+    *("--attacks", "transpose,dec", "--finish", "none", "--carriers", "dictionary", "--codec", "webp", "--stolen", "4"),
     *("--infect-steps", "20", "--epochs", "1", "--batch-size", "32", "--decays", "0.5", "--no-baselines"),
   ]
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 Steps = tuple[str, ...]  # Finishers, by name; none is no step on the weights
 UNTREATED = "untreated"
+KEEP = "keep"
 # Controls that stand once in a table, measured with the first attack.
 SHARED_CONTROLS = ("clean", "mean_image", "originals", "noise_images")
 
@@ -13,8 +14,8 @@ class MemberId(NamedTuple):
 
   >>> str(MemberId("lwlrd-lr0.1-d0.5", "dec", ("noise",), ("prune", "scrub"), 1))
   'dec-lwlrd-lr0.1-d0.5-after-noise-then-prune+scrub-s1'
-  >>> str(MemberId("clean", seed=0))
-  'clean-s0'
+  >>> str(MemberId("clean", seed=0)), str(MemberId("retrain-lr0.001", "dec", start="redraw", seed=0))
+  ('clean-s0', 'dec-retrain-lr0.001-from-redraw-s0')
   """
 
   schedule: str  # its label, or the name of a control
@@ -22,9 +23,11 @@ class MemberId(NamedTuple):
   prepare: Steps = ()  # before the schedule
   finish: Steps = ()  # after it
   seed: int | None = None  # number of the infection; None where several are meant
+  start: str = KEEP  # what the defence began from
 
   def __str__(self) -> str:
     parts = [self.attack, self.schedule]
+    parts += [f"from-{self.start.replace(':', '~')}"] * (self.start != KEEP)
     parts += [f"after-{step_names(self.prepare)}"] * bool(self.prepare)
     parts += [f"then-{step_names(self.finish)}"] * bool(self.finish)
     parts += [] if self.seed is None else [f"s{self.seed}"]

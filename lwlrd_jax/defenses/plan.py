@@ -16,6 +16,7 @@ from lwlrd_jax.defenses.schedules import (
 from lwlrd_jax.models.depth import LAYER
 
 EARLY, LATE = "early", "late"
+RETRAIN = "retrain"
 _VANILLA_SHARE = 0.1  # vanilla fine-tuning is at a tenth of the rate the task was trained at, as is usual
 
 
@@ -23,10 +24,10 @@ _VANILLA_SHARE = 0.1  # vanilla fine-tuning is at a tenth of the rate the task w
 class Defense:
   """One schedule of a sweep."""
 
-  name: str  # lwlrd, vanilla, high_lr, reversed, super_ft_long or super_ft_short
+  name: str  # lwlrd, vanilla, high_lr, reversed, super_ft_long, super_ft_short or retrain
   decay: float | None  # learning-rate factor from one layer to the next; None where the schedule has none
   lr_max: float
-  epochs: int
+  epochs: float
   shape: str  # course of the learning rate over time
   optimizer: str  # the inner one, a name of `engine.optimizer.INNER`
   batch_size: int
@@ -52,7 +53,7 @@ def schedule_label(
   decay: float | None,
   floor: float = 0.0,
   granularity: str = LAYER,
-  length: tuple[int, str] | None = None,
+  length: tuple[float, str] | None = None,
 ) -> str:
   """Name of a schedule, from what distinguishes it from others: fields of `Defense`, and epochs and shape as `length`.
 
@@ -67,7 +68,7 @@ def schedule_label(
   if granularity != LAYER:
     parts.append(granularity)
   if length is not None:
-    parts += [f"e{length[0]}", length[1]]
+    parts += [f"e{length[0]:.6g}", length[1]]
   return "-".join(parts)
 
 
@@ -91,8 +92,10 @@ class Grid:
   baselines: bool  # whether to add them
 
 
-def plan_defenses(grid: Grid, *, task_lr: float, train_size: int, depths: Sequence[int]) -> list[Defense]:
-  """Every schedule of a sweep: LWLRD for each rate, decay and floor, reversed likewise if asked for, the baselines.
+def plan_defenses(
+  grid: Grid, *, task_lr: float, train_size: int, depths: Sequence[int]
+) -> tuple[list[Defense], list[Defense]]:
+  """Schedules of a sweep: LWLRD for each rate, decay and floor, reversed likewise if asked for; and the baselines.
 
   As baselines, high-LR stands once for each of its rates, and reversed for each of `lrs`, at the median decay. `depths`
   are the units that layers belong to, see `schedules.by_layer`; `task_lr` is the rate at which the task was trained.
@@ -107,19 +110,32 @@ def plan_defenses(grid: Grid, *, task_lr: float, train_size: int, depths: Sequen
     of_all = (grid.epochs, grid.shape, grid.optimizer, grid.batch_size)
     return Defense(name, decay, lr, *of_all, by_layer(by_unit, depths), floor, counted)
 
-  plan = []
+  swept = []
   if EARLY in grid.directions:
-    plan += [defense("lwlrd", lr, decay, floor) for lr in grid.lrs for decay in grid.decays for floor in grid.floors]
+    swept += [defense("lwlrd", lr, decay, floor) for lr in grid.lrs for decay in grid.decays for floor in grid.floors]
   if LATE in grid.directions:
-    plan += [defense("reversed", lr, decay) for lr in grid.lrs for decay in grid.decays]
+    swept += [defense("reversed", lr, decay) for lr in grid.lrs for decay in grid.decays]
   if not grid.baselines:
-    return plan
-  plan.append(defense("vanilla", _VANILLA_SHARE * task_lr))
-  plan += [defense("high_lr", lr) for lr in grid.high_lrs]
+    return swept, []
+  baselines = [defense("vanilla", _VANILLA_SHARE * task_lr)]
+  baselines += [defense("high_lr", lr) for lr in grid.high_lrs]
   if LATE not in grid.directions:
     median = sorted(grid.decays)[len(grid.decays) // 2]
-    plan += [defense("reversed", lr, median) for lr in grid.lrs]
-  return plan + _super_finetuning_presets(train_size, len(depths))
+    baselines += [defense("reversed", lr, median) for lr in grid.lrs]
+  return swept, baselines + _super_finetuning_presets(train_size, len(depths))
+
+
+def plan_retraining(
+  grid: Grid, lengths: Sequence[int], *, task_lr: float, train_size: int, layers: int
+) -> list[Defense]:
+  """Training on the task again, at its rate for all layers, of so many steps each; the rest is as of `grid`."""
+  found = []
+  for steps in lengths:
+    schedule = lwlrd(task_lr, 1.0, layers=layers, shape=time_shape(grid.shape, steps))
+    epochs = float(f"{steps / steps_per_epoch(train_size, grid.batch_size):.4g}")
+    of_all = (epochs, grid.shape, grid.optimizer, grid.batch_size)
+    found.append(Defense(RETRAIN, None, task_lr, *of_all, schedule, tells_length=True))
+  return found
 
 
 def steps_per_epoch(train_size: int, batch_size: int) -> int:

@@ -69,9 +69,9 @@ class Run:
         found = found[np.isclose(found[column].astype(float), value, rtol=0, atol=1e-9)]
       else:
         found = found[found[column] == value]
-    for steps in ("finish", "prepare"):
+    for steps, none in (("start", "keep"), ("finish", "none"), ("prepare", "none")):
       if len(found) > 1 and steps not in where and steps in found:
-        bare = found[found[steps] == "none"]
+        bare = found[found[steps] == none]
         found = bare if len(bare) else found
     if len(found) != 1:
       members = ", ".join((self.results if found.empty else found).member)

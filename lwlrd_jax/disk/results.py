@@ -36,13 +36,14 @@ COLUMNS = {
     "defense",
     "text",
     "untreated, clean, mean_image, originals, noise_images, vanilla, high_lr, reversed, super_ft_long, super_ft_short, "
-    "lwlrd",
+    "retrain, lwlrd",
   ),
+  "start": Column("start", "text", "what the defence began from: keep, redraw, shrink-L or distil; empty for controls"),
   "decay": Column("decay", "rate", "learning-rate factor from one layer to the next; empty where there is none"),
   "lr_max": Column("lr_max", "rate", "largest learning rate of any layer at any step; empty without fine-tuning"),
   "floor": Column("floor", "rate", "share of lr_max below which no layer's rate falls; 0 without a floor"),
   "granularity": Column("decay by", "text", "what the decay counts: layer or block"),
-  "epochs": Column("epochs", "whole", "passes over the training set while fine-tuning"),
+  "epochs": Column("epochs", "rate", "passes over the training set while fine-tuning"),
   "shape": Column("shape", "text", "course of the learning rate over time"),
   "optimizer": Column("optimizer", "text", "inner optimizer of the fine-tuning"),
   "batch_size": Column("batch size", "whole", "images a fine-tuning step"),
@@ -55,6 +56,17 @@ COLUMNS = {
   "balanced_accuracy": Column("balanced accuracy", "score", "mean recall over classes, in [0, 1]"),
   "auc": Column("AUC", "score", "macro area under the ROC curve on the test split, in [0, 1]"),
   "auc_val": Column("AUC, validation", "score", "macro AUC on the validation split, by which schedules are chosen"),
+  "balanced_accuracy_val": Column(
+    "balanced accuracy, validation", "score", "the same on the validation split, by which schedules are chosen"
+  ),
+  "compute": Column(
+    "compute, %",
+    "percent",
+    "floating-point operations of the defence over those of training the model once, finishing steps counted",
+  ),
+  "certified_bytes": Column(
+    "certified, at most", "size", "bytes that any attack, known or not, can send through this model at most"
+  ),
   "downstream_auc": Column(
     "AUC, downstream",
     "score",

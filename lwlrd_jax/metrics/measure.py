@@ -21,7 +21,7 @@ from lwlrd_jax.models.predict import predict
 
 # How figures are measured, and what counts as a live weight. Raised with every change after which a figure is another:
 # half of a table must not be measured otherwise than the rest.
-MEASURES = 3
+MEASURES = 4
 # What may teach a classifier more than the version that is recognised most, which is made to tell images apart.
 _TO_TRAIN_ON = np.array([list(POSTPROCESSINGS).index(name) for name in ("raw", "per-pixel")])
 # Stolen images of which a picture is kept, at most.
@@ -51,13 +51,13 @@ class Bench:
 class Measured(NamedTuple):
   """Figures of a member; of many, each with a leading axis of members.
 
-  `auc_val` f32[] is of the validation split; `auc_by_image` and `downstream` f32[test] are those of `auc_by_image` and
+  `utility_val` is of the validation split; `auc_by_image` and `downstream` f32[test] are those of `auc_by_image` and
   `downstream_auc`; `ber` and `exact` f32[] are those of `Extraction`; `samples` u8[min(8, S), H, W, C] are a few
   reconstructions in the version that is re-identified most.
   """
 
   utility: Utility
-  auc_val: jax.Array
+  utility_val: Utility
   auc_by_image: jax.Array
   downstream: jax.Array
   leakage: Leakage
@@ -71,7 +71,8 @@ class Measured(NamedTuple):
     surviving = {f"surviving_{name}": float(value) for name, value in self.survival.bytes._asdict().items()}
     return {
       **{name: float(value) for name, value in self.utility._asdict().items()},
-      "auc_val": float(self.auc_val),
+      "auc_val": float(self.utility_val.auc),
+      "balanced_accuracy_val": float(self.utility_val.balanced_accuracy),
       "downstream_auc": float(self.downstream.mean()),
       **self.leakage.figures(),
       "ber": float(self.ber),
@@ -142,7 +143,7 @@ def _measure(
     shown = candidates[clearest, sample_positions(candidates.shape[1])]
     found = {
       "utility": utility(logits, test.labels),
-      "auc_val": auc_of(network, network.declared(params), bench.val),
+      "utility_val": utility_of(network, network.declared(params), bench.val),
       "auc_by_image": auc_by_image(logits, test.labels),
       "leakage": leaked,
       "samples": jnp.round(jnp.nan_to_num(shown) * 255).astype(jnp.uint8),  # what is not finite is black
@@ -185,9 +186,9 @@ def measure_images(images: jax.Array, stolen: jax.Array, train: DeviceSplit, pub
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def auc_of(network: Network, params: Params, split: DeviceSplit) -> jax.Array:
-  """Macro AUC of one model on a split: f32[] in [0, 1]."""
-  return utility(predict(network, params, split.images), split.labels).auc
+def utility_of(network: Network, params: Params, split: DeviceSplit) -> Utility:
+  """Utility of one model on a split."""
+  return utility(predict(network, params, split.images), split.labels)
 
 
 def sample_positions(stolen: int) -> np.ndarray:

@@ -120,6 +120,21 @@ def _ranked_right(scores: jax.Array, others: jax.Array, count: jax.Array) -> jax
   return below.astype(jnp.float32) / (2 * count)
 
 
+def step_of_balanced_accuracy(labels: np.ndarray, num_outputs: int) -> float:
+  """What a single image moves balanced accuracy by at most: of the rarest class, or of the rarest kind of a finding.
+
+  >>> step_of_balanced_accuracy(np.array([0, 0, 1, 1, 1, 1]), num_outputs=2)
+  0.25
+  """
+  labels = np.asarray(labels)
+  if labels.ndim == 1:
+    counts = np.bincount(labels, minlength=num_outputs)
+    return 1 / float((counts > 0).sum() * counts[counts > 0].min())
+  kinds = np.stack([(labels == 0).sum(axis=0), (labels == 1).sum(axis=0)])
+  both = kinds[:, kinds.min(axis=0) > 0]
+  return 1 / float(2 * both.shape[1] * both.min()) if both.size else 0.0
+
+
 def absent_classes(labels: np.ndarray, num_outputs: int) -> list[int]:
   """Classes that AUC leaves out: those that the labels never, or always, show where they are known.
 

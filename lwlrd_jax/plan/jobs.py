@@ -5,20 +5,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lwlrd_jax.config import Start
 from lwlrd_jax.defenses.member_id import SHARED_CONTROLS, UNTREATED, MemberId, Steps
 from lwlrd_jax.defenses.plan import Defense
 
 
 class Job(NamedTuple):
-  """One schedule, the finishers before it, and the alternatives after it, each of which gives a member."""
+  """A start, one schedule, the finishers before it, and the alternatives after it, each of which gives a member."""
 
+  start: Start
   defense: Defense
   prepare: Steps
   finishes: tuple[Steps, ...]
 
   def member(self, attack: str, finish: Steps, seed: int) -> MemberId:
     """The member that it gives with one of its alternatives."""
-    return MemberId(self.defense.label, attack, self.prepare, finish, seed)
+    return MemberId(self.defense.label, attack, self.prepare, finish, seed, str(self.start))
 
   def members(self, attack: str, seed: int) -> dict[str, Steps]:
     """Names of the members it gives, with the finishers after the schedule."""
@@ -44,7 +46,7 @@ def table_order(attacks: Sequence[str], jobs: Sequence[Job], seeds: int) -> list
 
 
 class Wave(NamedTuple):
-  """Jobs that one process trains together: one program, from one start."""
+  """Jobs that one process trains together: one program, on the same examples."""
 
   seed: int
   jobs: tuple[Job, ...]
@@ -68,6 +70,8 @@ def waves_of(
 ) -> list[Wave]:
   """Jobs in waves of one seed, optimizer, batch size, length and steps already taken, in the order of the table.
 
+  Students learn what no others do, and are in waves of their own.
+
   Args:
     open_jobs: By seed, in the order of the table.
     limit: Jobs that memory holds at once.
@@ -80,7 +84,8 @@ def waves_of(
     groups: dict[Any, list[Job]] = {}
     for job in jobs:
       defense = job.defense
-      program = (job.prepare, defense.optimizer, defense.batch_size, len(defense.schedule), reached(seed, job))
+      learns = job.start.kind == "distil"
+      program = (learns, defense.optimizer, defense.batch_size, len(defense.schedule), reached(seed, job))
       groups.setdefault(program, []).append(job)
     for group in groups.values():
       share = min(round(workers * len(group) / total), len(group))

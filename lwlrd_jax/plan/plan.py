@@ -8,13 +8,14 @@ from typing import Any
 
 import jax
 
+from lwlrd_jax.analysis.verdict import Limits
 from lwlrd_jax.attacks.dec.carriers.hold import BATCH as HELD_BATCH
 from lwlrd_jax.attacks.making import load_attack
 from lwlrd_jax.attacks.registry import chosen
-from lwlrd_jax.config import Data, Dec, Finishing, SweepConfig
+from lwlrd_jax.config import KEEP, Data, Dec, Finishing, Start, Starting, SweepConfig
 from lwlrd_jax.data import Dataset, load_dataset
 from lwlrd_jax.data.mimic.choices import Choices
-from lwlrd_jax.defenses.plan import Grid, plan_defenses, steps_per_epoch
+from lwlrd_jax.defenses.plan import Defense, Grid, plan_defenses, plan_retraining, steps_per_epoch
 from lwlrd_jax.engine.mapping import Strategy
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.metrics.utility import absent_classes
@@ -38,6 +39,9 @@ _MOST_STEPS = 1_000_000  # each has a row in every schedule
 # Enough for the figures in sweeps/dermamnist.py. The task alone needs about a thousand.
 _STEPS_PER_STOLEN, _FEWEST_INFECT_STEPS = 4.2, 1000
 _GENERATED_STOLEN, _STOLEN = 256, 512
+# What the baseline retrain begins from where nothing else is asked for.
+_RETRAIN = (0.35,)
+_RETRAINED = (Start("redraw"), Start("shrink", 0.1, 0.1))
 # A search looks at rates up to this many times smaller and larger than the default.
 _LR_RANGE = 5.0
 
@@ -73,7 +77,6 @@ class Search:
   space: Space  # what varies
   budget: int  # schedules to try
   population: int  # schedules tried together
-  max_auc_drop: float  # AUC that the recommended schedule may cost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +108,9 @@ class Plan:
   compute: Compute
   share: float  # of the training split, that fine-tuning sees
   overlap: str  # whether that share holds stolen images
+  starting: Starting
   finishing: Finishing
+  limits: Limits
   jobs: tuple[Job, ...]  # done with every infected model; of a search the baselines alone
   search: Search | None
   execution: Execution
@@ -146,14 +151,15 @@ def make_plan(config: SweepConfig, place: Place, team: Team) -> Plan:
   stream = team.agree("streaming", lambda: streams(config.run.stream, data.train.images.nbytes))
   network, params = build_model(config.data.model, data.image_shape, data.num_outputs, jax.random.key(0))
   depths, task_lr = network.depth_of_layer(grid.granularity), infection.training.task_lr
-  defenses = plan_defenses(grid, task_lr=task_lr, train_size=train, depths=depths)
-  sizes = {HELD_BATCH, infection.training.batch_size, *(defense.batch_size for defense in defenses)}
+  limits = Limits(config.searching.max_auc_drop, config.searching.max_bacc_drop, config.searching.max_bytes)
+  jobs = _jobs(config, grid, infection.training, train, network)
+  sizes = {HELD_BATCH, infection.training.batch_size, *(job.defense.batch_size for job in jobs)}
   check_training(
     config.data.model, network, params, {min(size, train) for size in sizes}, data.train.labels, config.tuning.compute
   )
   declared = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
   strategy = strategy_of(config.run.strategy, network, declared, grid.batch_size)
-  batch_size = max((defense.batch_size for defense in defenses), default=grid.batch_size)
+  batch_size = max((job.defense.batch_size for job in jobs), default=grid.batch_size)
   limit = config.run.members_per_wave or members_per_wave(network, declared, batch_size, strategy)
   return Plan(
     flags=config.flat(),
@@ -169,11 +175,11 @@ def make_plan(config: SweepConfig, place: Place, team: Team) -> Plan:
     compute=config.tuning.compute,
     share=config.tuning.share,
     overlap=config.tuning.overlap,
+    starting=config.starting,
     finishing=config.finishing,
-    jobs=tuple(
-      Job(defense, prepare, config.finishing.finish) for prepare in config.finishing.prepare for defense in defenses
-    ),
-    search=_search(config, grid, max(depths) + 1),
+    limits=limits,
+    jobs=jobs,
+    search=_search(config, grid, task_lr, max(depths) + 1),
     execution=Execution(
       strategy=strategy,
       stream=stream,
@@ -263,21 +269,57 @@ def _grid(config: SweepConfig, train: int, recipe: Recipe) -> Grid:
   )
 
 
-def _search(config: SweepConfig, grid: Grid, units: int) -> Search | None:
+def _jobs(config: SweepConfig, grid: Grid, training: TaskTraining, train: int, network: Network) -> tuple[Job, ...]:
+  """Every start with every schedule with a decay, the baselines, and retraining; of a search the last two alone."""
+  depths, starts = network.depth_of_layer(grid.granularity), config.starting.start
+  swept, baselines = plan_defenses(grid, task_lr=training.task_lr, train_size=train, depths=depths)
+  found = [(start, defense) for start in starts for defense in swept]
+  found += [(KEEP, defense) for defense in baselines]
+  again = tuple(start for start in starts if start.kind != "keep") or _RETRAINED
+  shares = config.starting.retrain
+  if shares is None:
+    shares = _RETRAIN if grid.baselines else ()
+  for start in again if shares else ():
+    found += [(start, defense) for defense in _retraining(grid, start, shares, training, train, network)]
+  flags = config.finishing
+  if not found and config.searching.search is None:
+    raise UserError("`directions` none, `retrain` none: nothing to run; allowed: one of them, or baselines")
+  return tuple(Job(start, defense, prepare, flags.finish) for prepare in flags.prepare for start, defense in found)
+
+
+def _retraining(
+  grid: Grid, start: Start, shares: tuple[float, ...], training: TaskTraining, train: int, network: Network
+) -> list[Defense]:
+  """Training on the task again, in lengths that are shares of the original training."""
+  size = min(grid.batch_size, train)
+  steps = training.steps * min(training.batch_size, train) / size
+  # A student's teacher runs forwards once over all images, a third of what training on them takes.
+  before = math.ceil(train / 3 / size) if start.kind == "distil" else 0
+  lengths = dict.fromkeys(max(int(share * steps) - before, 1) for share in shares)  # at most what they say
+  return plan_retraining(grid, [*lengths], task_lr=training.task_lr, train_size=train, layers=len(network.layers))
+
+
+def _search(config: SweepConfig, grid: Grid, task_lr: float, units: int) -> Search | None:
   """What a search varies, and how many schedules it tries."""
   flags, finishes = config.searching, config.finishing.finish
   if flags.search is None:
     return None
   floors: dict[str, Any] = {} if grid.floors == (0.0,) else {"floors": tuple(grid.floors)}
+  starts = config.starting.start
+  if starts == (KEEP,):
+    starts = (*starts, *_RETRAINED)
+  lowest = min(grid.lrs[0] / _LR_RANGE, *(task_lr for start in starts if start.kind != "keep"), math.inf)
   space = Space(
     epochs=tuple(sorted({max(grid.epochs // 2, 1), grid.epochs, 2 * grid.epochs})),
     units=units,
     finishes=tuple(finishes) if finishes != ((),) else ((), ("scrub",)),
     decays=(min(grid.decays), max(grid.decays)),
-    lrs=(min(grid.lrs), max(grid.lrs)) if len(grid.lrs) > 1 else (grid.lrs[0] / _LR_RANGE, grid.lrs[0] * _LR_RANGE),
+    lrs=(min(grid.lrs), max(grid.lrs)) if len(grid.lrs) > 1 else (lowest, grid.lrs[0] * _LR_RANGE),
     granularity=grid.granularity,
     usual_lr=grid.lrs[0],
     usual_epochs=grid.epochs,
+    starts=tuple(starts),
+    task_lr=task_lr,
     **floors,
   )
-  return Search(space, flags.search, flags.population, flags.max_auc_drop)
+  return Search(space, flags.search, flags.population)

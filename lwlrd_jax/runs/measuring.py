@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from lwlrd_jax.attacks.base import Attack, Infected
-from lwlrd_jax.metrics.measure import Bench, Measured, auc_of, measure, measure_images
+from lwlrd_jax.metrics.measure import Bench, Measured, measure, measure_images, utility_of
 from lwlrd_jax.models.network import Params
 from lwlrd_jax.setup.setup import Setup
 from lwlrd_jax.setup.starting_points import host_model
@@ -52,7 +52,9 @@ def hiding_figures(setup: Setup, attack: Attack, seed: int, infected: Infected) 
     return float(measure_images(images, infected.stolen, setup.bench.train, setup.bench.public).psnr.mean())
 
   found = attack.columns(setup.origin.task, host, infected, psnr)
-  return found if host is None else {"host_auc": float(auc_of(setup.plan.network, host, setup.bench.test)), **found}
+  return (
+    found if host is None else {"host_auc": float(utility_of(setup.plan.network, host, setup.bench.test).auc), **found}
+  )
 
 
 def _groups(members: Iterable[Treated], size: int) -> Iterator[list[Treated]]:

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lwlrd_jax.attacks.base import Attack, Infected
+from lwlrd_jax.config import Start
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.defenses.member_id import UNTREATED, MemberId, Steps, step_names
+from lwlrd_jax.defenses.start import checkpoint_bytes
 from lwlrd_jax.defenses.tuning_data import choose_share
 from lwlrd_jax.disk.directory import RunDirectory
 from lwlrd_jax.disk.snapshots import SnapshotFolder
@@ -27,6 +29,7 @@ from lwlrd_jax.runs.measuring import Treated, hiding_figures, measure_all, statu
 from lwlrd_jax.runs.store import Found
 from lwlrd_jax.setup.finish import Finished, Scrubbed
 from lwlrd_jax.setup.setup import Setup
+from lwlrd_jax.setup.start import Started
 from lwlrd_jax.setup.starting_points import clean_model, key_of
 from lwlrd_jax.team import Team
 from lwlrd_jax.user.model_name import short_name
@@ -73,10 +76,18 @@ class Workbench(NamedTuple):
     names = ("decay", "lr_max", "floor", "epochs", "shape", "optimizer", "batch_size", "granularity")
     return {
       **self.common(job.member(self.attack.name, finish, seed), defense.name),
+      "start": str(job.start),
       **{name: getattr(defense, name) for name in names},
       "share": plan.share,
       "overlap": plan.overlap,
     }
+
+  def compute(self, job: Job, passes: int) -> float:
+    """Operations of a schedule, and of so many images that a model was run on, over those of the original training."""
+    original, train = self.setup.plan.infection.training, len(self.setup.plan.data.train)
+    # A step runs forwards once, and backwards at twice the cost.
+    taken = len(job.defense.schedule) * min(job.defense.batch_size, train)
+    return (taken + passes / 3) / (original.steps * min(original.batch_size, train))
 
 
 def run_wave(bench: Workbench, wave: Wave, infected: Infected) -> Found:
@@ -88,13 +99,14 @@ def run_wave(bench: Workbench, wave: Wave, infected: Infected) -> Found:
   """
   setup, attack, seed, jobs = bench.setup, bench.attack, wave.seed, wave.jobs
   plan, first, started = setup.plan, jobs[0], time.monotonic()
-  before = _apply(bench, first.prepare, infected.params, jax.random.fold_in(key_of(seed, "finish"), 0))
+  begun = _begin(bench, wave, infected)
+  data = next(iter(begun.values())).started.data
   of_wave = bench.snapshots.of(wave.members(attack.name))
   with phase(_title(bench, wave), len(first.defense.schedule), members=len(jobs)) as on_steps:
     population = finetune(
-      plan.network.declared(before.params),
+      [begun[job.start, job.prepare].declared for job in jobs],
       np.stack([job.defense.schedule for job in jobs]),
-      _tuning_split(setup, infected, seed),
+      data,
       key_of(seed, "finetune"),
       Finetuning(
         Member(plan.network, first.defense.optimizer, 0.0, plan.compute),
@@ -111,6 +123,7 @@ def run_wave(bench: Workbench, wave: Wave, infected: Infected) -> Found:
 
   def treated() -> Iterator[Treated]:
     for i, job in enumerate(jobs):
+      started, before, _ = begun[job.start, job.prepare]
       # What belongs to no layer comes along as it is.
       tuned = {**before.params, **jax.tree.map(lambda leaf, i=i: leaf[i], population.params)}
       live = setup.finisher.live(tuned)
@@ -119,6 +132,8 @@ def run_wave(bench: Workbench, wave: Wave, infected: Infected) -> Found:
           continue
         after = _apply(bench, finish, tuned, jax.random.fold_in(key_of(seed, "finish"), 1), live)
         cells = _scrub_cells(after.scrubbed or before.scrubbed)
+        cells["compute"] = bench.compute(job, started.passes + before.passes + after.passes)
+        cells["certified_bytes"] = min(started.certified, before.size, after.size)
         row = {**bench.scheduled(job, finish, seed), **cells, "seconds": seconds}
         yield Treated(name, row, after.params, live.live, bool(np.isfinite(population.losses[i]).all()))
 
@@ -160,6 +175,8 @@ def measure_controls(bench: Workbench, seed: int, infected: Infected) -> Found:
   controls = []
   for member_id, params in models:
     row = bench.common(member_id, member_id.schedule)
+    if member_id.schedule == UNTREATED:
+      row |= {"compute": 0.0, "certified_bytes": checkpoint_bytes(params)}
     controls.append(Treated(str(member_id), row, params, setup.finisher.live(params).live, True))
   found = Found.nothing()
   for member, measured in measure_all(setup.bench, attack, controls, infected, bench.limits.measured):
@@ -181,6 +198,26 @@ def pictures(setup: Setup, infected: Infected) -> dict[str, np.ndarray]:
   shown = np.asarray(infected.stolen)[sample_positions(len(infected.stolen))]
   mean = np.asarray(jnp.round(setup.bench.public.mean * 255).astype(jnp.uint8))
   return {"originals": setup.plan.data.train.images[shown], "mean_image": mean}
+
+
+class _Begun(NamedTuple):
+  """What jobs of one start and one preparation begin from."""
+
+  started: Started
+  before: Finished
+  declared: Params  # of the network alone
+
+
+def _begin(bench: Workbench, wave: Wave, infected: Infected) -> dict[tuple[Start, Steps], _Begun]:
+  """By start and preparation."""
+  setup, seed, found = bench.setup, wave.seed, {}
+  data = _tuning_split(setup, infected, seed)
+  for job in wave.jobs:
+    if (job.start, job.prepare) not in found:
+      started = setup.starter.begin(job.start, infected.params, data, key_of(seed, "owner"))
+      before = _apply(bench, job.prepare, started.params, jax.random.fold_in(key_of(seed, "finish"), 0))
+      found[job.start, job.prepare] = _Begun(started, before, setup.plan.network.declared(before.params))
+  return found
 
 
 def _apply(bench: Workbench, steps: Steps, params: Params, key: jax.Array, live: Liveness | None = None) -> Finished:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from lwlrd_jax.analysis.verdict import Floors, average, find_floors
+from lwlrd_jax.config import Start
 from lwlrd_jax.disk.results import results_table
 from lwlrd_jax.errors import UserError
 from lwlrd_jax.plan.jobs import Job
@@ -40,9 +41,9 @@ def run_search(setup: Setup, runner: Runner, store: Store) -> None:
     runner.run(f"round {search.rounds + 1}", new, order)
     floors = _floors(setup, store)
     search.tell(_result(candidate, plan, store, floors) for candidate in candidates)
-    found = describe(search.results, rounds=search.rounds, max_auc_drop=wanted.max_auc_drop)
+    found = describe(search.results, rounds=search.rounds, limits=plan.limits)
     store.record(search=found)
-    console.print(f"search: {recommend(search.results, wanted.max_auc_drop).reason}")
+    console.print(f"search: {recommend(search.results, plan.limits).reason}")
 
 
 def _check_done(store: Store, order: Sequence[str]) -> None:
@@ -58,7 +59,7 @@ def _check_done(store: Store, order: Sequence[str]) -> None:
 
 def _jobs_of(candidates: Sequence[Candidate], plan: Plan) -> tuple[Job, ...]:
   """Candidates that differ in their finishers alone are fine-tuned once."""
-  by_label: dict[str, Job] = {}
+  found: dict[tuple[Start, str], Job] = {}
   depths = plan.network.depth_of_layer(plan.grid.granularity)
   for candidate in candidates:
     defense = candidate.to_defense(
@@ -67,9 +68,9 @@ def _jobs_of(candidates: Sequence[Candidate], plan: Plan) -> tuple[Job, ...]:
       train_size=len(plan.data.train),
       depth_of_layer=depths,
     )
-    before = by_label.get(defense.label, Job(defense, (), ()))
-    by_label[defense.label] = before._replace(finishes=(*before.finishes, candidate.finish))
-  return tuple(by_label.values())
+    before = found.get((candidate.start, defense.label), Job(candidate.start, defense, (), ()))
+    found[candidate.start, defense.label] = before._replace(finishes=(*before.finishes, candidate.finish))
+  return tuple(found.values())
 
 
 def _floors(setup: Setup, store: Store) -> Floors:
@@ -93,9 +94,13 @@ def _result(candidate: Candidate, plan: Plan, store: Store, floors: Floors) -> R
           reid=_number(row["reid"]),
           ssim=_number(row["ssim"]),
           status=str(row["status"]),
+          bacc_drop_val=_number(untreated["balanced_accuracy_val"]) - _number(row["balanced_accuracy_val"]),
+          bacc_drop_test=_number(untreated["balanced_accuracy"]) - _number(row["balanced_accuracy"]),
+          compute=_number(row["compute"]),
+          certified_bytes=_number(row["certified_bytes"]),
         )
       )
-  return combine(candidate, outcomes, floors)
+  return combine(candidate, outcomes, floors, plan.limits)
 
 
 def _number(cell: object) -> float:

@@ -32,8 +32,9 @@ from lwlrd_jax.watch.progress import console
 _OF_A_PROCESS = {"process_id", "model", "npz", "data_dir", "mimic_dir", "codec_npz", "config"}
 # What the log says of a member; the table has the rest.
 _LOGGED = (
-  *("member", "attack", "defense", "decay", "lr_max", "finish", "seed", "status"),
+  *("member", "attack", "defense", "start", "decay", "lr_max", "finish", "seed", "status"),
   *("accuracy", "auc", "auc_val", "reid", "ssim", "ber", "downstream_auc", "surviving_bytes", "seconds"),
+  *("balanced_accuracy", "compute", "certified_bytes"),
 )
 
 

@@ -14,6 +14,7 @@ from lwlrd_jax.metrics.postprocess import public_statistics
 from lwlrd_jax.plan.plan import Plan
 from lwlrd_jax.setup.codec import make_coding
 from lwlrd_jax.setup.finish import Finisher
+from lwlrd_jax.setup.start import Starter
 from lwlrd_jax.setup.starting_points import Origin, check_attack, data_digest
 from lwlrd_jax.team import Team
 
@@ -27,12 +28,13 @@ class Setup:
   bench: Bench
   origin: Origin
   attacks: tuple[Attack, ...]
+  starter: Starter
   finisher: Finisher
 
   @property
   def notes(self) -> list[str]:
     """What a user should know of the data and the network, one line each."""
-    notes = (*self.plan.data.notes, self.copies.note, self.plan.network.unused_message())
+    notes = (*self.plan.data.notes, self.copies.note, self.plan.network.unused_message(), self.starter.note)
     return [note for note in notes if note]
 
 
@@ -60,8 +62,9 @@ def prepare(plan: Plan, team: Team, *, dry: bool = False) -> Setup:
   for attack in attacks:
     _check(origin, attack)
   bench = Bench(plan.network, train, val, test, public_statistics(train))
+  starter = Starter(plan.network, origin.draw, plan.starting, plan.limits.bytes)
   finisher = Finisher(plan.network, plan.declared, train, val, plan.finishing)
-  return Setup(plan, copies, bench, origin, tuple(attacks), finisher)
+  return Setup(plan, copies, bench, origin, tuple(attacks), starter, finisher)
 
 
 def _means(origin: Origin) -> Means:

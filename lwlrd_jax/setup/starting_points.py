@@ -29,7 +29,7 @@ from lwlrd_jax.watch.progress import console, phase
 # Of the models and their training. Raised with every change that makes an older cached model a wrong one.
 _RECIPE = 3
 # What each random number of a seed is for. Numbers are only ever added.
-_USES = ("init", "infect", "clean init", "clean", "finetune", "host", "finish", "share", "noise")
+_USES = ("init", "infect", "clean init", "clean", "finetune", "host", "finish", "share", "noise", "owner")
 
 
 def key_of(seed: int, use: str) -> jax.Array:

@@ -21,7 +21,8 @@ def _plan(train_size=2600, depths=(0, 1, 2, 3), **changes):
     **changes,
   }
   grid = Grid(**{"high_lrs": settings["lrs"], **settings})
-  return plan_defenses(grid, task_lr=1e-3, train_size=train_size, depths=depths)
+  swept, baselines = plan_defenses(grid, task_lr=1e-3, train_size=train_size, depths=depths)
+  return swept + baselines
 
 
 def test_contents():

@@ -20,7 +20,8 @@ def flags(tmp_path_factory):
   """A short sweep against both attacks."""
   file = write_images(tmp_path_factory.mktemp("data") / "small.npz", train=96, val=30, test=30)
   return [
-    *("--dataset", "npz", "--npz", str(file), "--attacks", "transpose,dec", "--codec", "webp", "--stolen", "8"),
+    *("--dataset", "npz", "--npz", str(file)),
+    *("--attacks", "transpose,dec", "--finish", "none", "--codec", "webp", "--stolen", "8"),
     *("--infect-steps", "40", "--epochs", "3", "--batch-size", "32", "--decays", "0.3,0.5,0.7", "--no-baselines"),
   ]
 

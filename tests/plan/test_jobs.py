@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
 
+from lwlrd_jax.config import KEEP, Start
 from lwlrd_jax.defenses.plan import Defense
 from lwlrd_jax.plan.jobs import Job, Wave, controls_of, table_order, waves_of
 
 ATTACKS = ("transpose", "dec")
 
 
-def _job(decay, steps=3, optimizer="adam", prepare=(), finishes=((),)):
+def _job(decay, steps=3, optimizer="adam", prepare=(), finishes=((),), start=KEEP):
   schedule = np.ones((steps, 2), np.float32)
-  return Job(Defense("lwlrd", decay, 0.1, 1, "cosine", optimizer, 32, schedule), prepare, finishes)
+  return Job(start, Defense("lwlrd", decay, 0.1, 1, "cosine", optimizer, 32, schedule), prepare, finishes)
 
 
 def test_members_are_named_by_everything_that_tells_them_apart():
@@ -42,13 +43,16 @@ def test_waves_hold_what_one_program_trains(limit):
     _job(0.8, optimizer="sgd"),
     _job(0.9),
     _job(0.1, prepare=("noise",)),
+    _job(0.2, start=Start("redraw")),
+    _job(0.3, start=Start("distil")),
   ]
   waves = [wave.jobs for wave in waves_of({0: jobs}, limit)]
   assert {job.defense.decay for wave in waves for job in wave} == {job.defense.decay for job in jobs}
   for wave in waves:
     assert len(wave) <= limit
-    assert len({(job.prepare, job.defense.optimizer, len(job.defense.schedule)) for job in wave}) == 1
-  assert len(waves) == {1: 6, 2: 5, 3: 4, 100: 4}[limit]
+    of_program = {(job.start.kind == "distil", job.defense.optimizer, len(job.defense.schedule)) for job in wave}
+    assert len(of_program) == 1
+  assert len(waves) == {1: 8, 2: 6, 3: 5, 100: 4}[limit]
 
 
 @pytest.mark.parametrize(

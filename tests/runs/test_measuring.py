@@ -47,7 +47,7 @@ def test_side_by_side_is_one_after_another(case, together):
   alone, grouped = (_measured(case, size, iter(members)) for size in (1, together))
   assert [member.name for member, _ in alone] == [member.name for member, _ in grouped] == [m.name for m in members]
   for (_, one), (_, other) in zip(alone, grouped, strict=True):
-    for name in ("utility", "auc_val", "auc_by_image", "leakage", "survival"):
+    for name in ("utility", "utility_val", "auc_by_image", "leakage", "survival"):
       jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), getattr(one, name), getattr(other, name)
       )

@@ -10,7 +10,7 @@ from lwlrd_jax.attacks.dec.carriers.dead import Dead
 from lwlrd_jax.config import Finishing
 from lwlrd_jax.data.device import DeviceSplit
 from lwlrd_jax.errors import UserError
-from lwlrd_jax.metrics.measure import auc_of
+from lwlrd_jax.metrics.measure import utility_of
 from lwlrd_jax.models import liveness
 from lwlrd_jax.models.network import STATISTICS, split_model
 from lwlrd_jax.setup.finish import Finisher
@@ -63,7 +63,7 @@ def make(smooth_split):
 def test_a_frozen_network_is_not_ruined(make):
   network, params, finisher, val = make(Frozen)
   finished = finisher.apply(("scrub",), params, jax.random.key(0))
-  assert float(auc_of(network, params, val) - auc_of(network, finished.params, val)) <= LIMIT
+  assert float(utility_of(network, params, val).auc - utility_of(network, finished.params, val).auc) <= LIMIT
   assert finished.scrubbed.kept_weights >= 144 * 8
   assert any(text.startswith("features: ") for text in finished.scrubbed.kept)
   # What is kept is scrubbed as everything else.
@@ -74,7 +74,7 @@ def test_what_costs_too_much_is_kept_and_reported(make, monkeypatch):
   network, params, finisher, val = make(Frozen)
   monkeypatch.setattr(liveness, "SAME_OUTPUTS", 1e9)  # everything without a gradient passes for dead
   finished = finisher.apply(("scrub",), params, jax.random.key(0))
-  assert float(auc_of(network, params, val) - auc_of(network, finished.params, val)) <= LIMIT
+  assert float(utility_of(network, params, val).auc - utility_of(network, finished.params, val).auc) <= LIMIT
   assert any(text.startswith("dead weights of depth 0") for text in finished.scrubbed.kept)
 
 
@@ -87,7 +87,7 @@ def test_statistics_that_the_task_needs_are_kept_and_reported(make):
 
   network, params, finisher, val = make(Normalised, change)
   finished = finisher.apply(("scrub",), params, jax.random.key(0))
-  assert float(auc_of(network, params, val) - auc_of(network, finished.params, val)) <= LIMIT
+  assert float(utility_of(network, params, val).auc - utility_of(network, finished.params, val).auc) <= LIMIT
   assert any(text.startswith("running statistics: ") for text in finished.scrubbed.kept)
   np.testing.assert_array_equal(finished.params[STATISTICS]["norm"]["mean"], params[STATISTICS]["norm"]["mean"])
 

@@ -38,7 +38,7 @@ def npz(tmp_path_factory):
 def test_the_example_stands_in_the_table_and_is_short(npz, tmp_path, registered, capsys):
   assert len(EXAMPLE.read_text().splitlines()) <= 60
   flags = ["--dataset", "npz", "--npz", str(npz), "--attacks", "transpose", "--stolen", "8", "--infect-steps", "40"]
-  flags += ["--epochs", "1", "--decays", "0.5", "--no-baselines", "--batch-size", "32"]
+  flags += ["--finish", "none", "--epochs", "1", "--decays", "0.5", "--no-baselines", "--batch-size", "32"]
   flags += ["--attack-file", f"{EXAMPLE}:MOSAIC", "--out", str(tmp_path / "r")]
   with narrow():
     assert main(flags) == 0

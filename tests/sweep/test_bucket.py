@@ -34,7 +34,8 @@ def bucket(tmp_path):
 
 def test_begun_stopped_gone_on_with_and_read(npz, bucket, tmp_path, stop_in_wave):
   flags = [
-    *("--dataset", "npz", "--npz", str(npz), "--attacks", "transpose", "--stolen", "8", "--infect-steps", "40"),
+    *("--dataset", "npz", "--npz", str(npz)),
+    *("--attacks", "transpose", "--finish", "none", "--stolen", "8", "--infect-steps", "40"),
     *("--decays", "0.3,0.7", "--no-baselines", "--epochs", "2", "--batch-size", "32", "--members-per-wave", "1"),
   ]
   out = "gs://hospital/runs/first"

@@ -81,7 +81,8 @@ def test_hiding_costs_nothing_and_loses_nothing_but_what_the_codec_loses(dec_run
 def test_steps_before_fine_tuning(npz, tmp_path):
   out = tmp_path / "run"
   arguments = [
-    *("--dataset", "npz", "--npz", str(npz), "--attacks", "dec", "--codec", "png", "--carriers", "dictionary"),
+    *("--dataset", "npz", "--npz", str(npz)),
+    *("--attacks", "dec", "--finish", "none", "--codec", "png", "--carriers", "dictionary"),
     *("--prepare", "none,noise+scrub", "--decays", "0.7", "--no-baselines", "--stolen", str(STOLEN)),
     *("--infect-steps", "20", "--epochs", "1", "--out", str(out)),
   ]
@@ -102,7 +103,8 @@ def test_a_run_does_not_go_on_with_another_codec(npz, tmp_path, capsys):
   np.savez(other, **{**arrays, "train_images": arrays["train_images"][::-1]})
   out = tmp_path / "run"
   command = [
-    *("--dataset", "npz", "--npz", str(npz), "--attacks", "dec", "--decays", "0.7", "--no-baselines"),
+    *("--dataset", "npz", "--npz", str(npz)),
+    *("--attacks", "dec", "--finish", "none", "--decays", "0.7", "--no-baselines"),
     *("--stolen", str(STOLEN), "--infect-steps", "4", "--epochs", "1", "--codec-steps", "4", "--out", str(out)),
   ]
   assert main([*command, "--codec-npz", str(npz)]) == 0

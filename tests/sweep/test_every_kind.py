@@ -47,10 +47,10 @@ class Loops(nnx.Module):
 # With what each is swept: measuring takes most of the time, and what it does is the same for all.
 KINDS = {
   "mlp": ["--attacks", "transpose", "--finish", "none,scrub"],
-  "cnn": ["--attacks", "transpose"],
-  "resnet18": ["--attacks", "transpose"],
-  "vit": ["--attacks", "transpose"],
-  "Loops": ["--attacks", "transpose,dec"],
+  "cnn": ["--attacks", "transpose", "--finish", "none"],
+  "resnet18": ["--attacks", "transpose", "--finish", "none"],
+  "vit": ["--attacks", "transpose", "--finish", "none"],
+  "Loops": ["--attacks", "transpose,dec", "--finish", "none"],
 }
 
 

@@ -24,7 +24,8 @@ from tests.small_sweep import FILE
 @pytest.fixture(scope="module")
 def flags(npz):
   return [
-    *("--dataset", "npz", "--npz", str(npz), "--attacks", "transpose", "--stolen", "8", "--infect-steps", "40"),
+    *("--dataset", "npz", "--npz", str(npz)),
+    *("--attacks", "transpose", "--finish", "none", "--stolen", "8", "--infect-steps", "40"),
     *("--decays", "0.1:0.9:4", "--no-baselines", "--epochs", "2", "--batch-size", "32", "--members-per-wave", "2"),
   ]
 

@@ -12,7 +12,8 @@ from lwlrd_jax.sweep import main
 
 def test_members_and_waves_are_those_of_the_run(npz, tmp_path, capsys):
   flags = [
-    *("--dataset", "npz", "--npz", str(npz), "--attacks", "transpose", "--stolen", "8", "--infect-steps", "40"),
+    *("--dataset", "npz", "--npz", str(npz)),
+    *("--attacks", "transpose", "--finish", "none", "--stolen", "8", "--infect-steps", "40"),
     *("--decays", "0.1:0.9:5", "--epochs", "2", "--batch-size", "32", "--members-per-wave", "3"),
     *("--out", str(tmp_path / "r")),
   ]
@@ -43,7 +44,7 @@ def test_a_codec_is_not_trained_for_it(npz, tmp_path, monkeypatch, capsys):
 
 def test_waves_that_do_not_fit_are_told_as_halves(npz, monkeypatch, capsys):
   command = ["--dataset", "npz", "--npz", str(npz), "--stolen", "8", "--decays", "0.1:0.9:8", "--no-baselines"]
-  command += ["--attacks", "transpose"]
+  command += ["--attacks", "transpose", "--finish", "none"]
   sizes = []
   taken_by = memory.taken_by
 

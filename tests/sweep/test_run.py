@@ -22,7 +22,7 @@ def flags(npz):
   """A short sweep of few, small waves."""
   return [
     *("--dataset", "npz", "--npz", str(npz), "--decays", "0.3,0.7", "--stolen", str(STOLEN), "--show-stolen"),
-    *("--attacks", "transpose"),
+    *("--attacks", "transpose", "--finish", "none"),
     *("--infect-steps", "150", "--epochs", "2", "--batch-size", "32", "--members-per-wave", "3"),
   ]
 
@@ -40,9 +40,10 @@ def test_table(run):
   assert set(table.status) == {"ok"}
   assert table.defense.tolist() == [
     *("untreated", "clean", "mean_image", "originals", "noise_images"),
-    *("lwlrd", "lwlrd", "vanilla", "high_lr", "reversed", "super_ft_long", "super_ft_short"),
+    *("lwlrd", "lwlrd", "vanilla", "high_lr", "reversed", "super_ft_long", "super_ft_short", "retrain", "retrain"),
   ]
-  assert table.attack.tolist() == ["transpose", *["none"] * 4, *["transpose"] * 7]
+  assert table.attack.tolist() == ["transpose", *["none"] * 4, *["transpose"] * 9]
+  assert table.start.dropna().tolist() == [*["keep"] * 7, "redraw", "shrink-0.1"]
   untreated, clean, mean = (table[table.defense == name].iloc[0] for name in ("untreated", "clean", "mean_image"))
   # Every bit of every weight; summed in f32.
   whole = 4 * sum(lwlrd_jax.load_run(run).config["layer_parameters"])
@@ -104,7 +105,7 @@ def test_a_stopped_run_goes_on_from_its_last_wave(run, flags, tmp_path, stop_in_
   assert main([*flags, "--out", str(out)]) == 2  # not without --resume
   assert main([*flags[:-6], "--out", str(out), "--resume"]) == 2  # other flags
   assert main([*flags, "--out", str(out), "--resume"]) == 0
-  assert len(calls) == 5
+  assert len(calls) == 6
   pd.testing.assert_frame_equal(comparable(out), comparable(run), check_exact=True)
 
 

@@ -18,7 +18,8 @@ from tests.small_sweep import FILE
 def flags(npz):
   """Six long fine-tunings in waves of three, each a few calls."""
   return [
-    *("--dataset", "npz", "--npz", str(npz), "--attacks", "transpose", "--stolen", "8", "--infect-steps", "40"),
+    *("--dataset", "npz", "--npz", str(npz)),
+    *("--attacks", "transpose", "--finish", "none", "--stolen", "8", "--infect-steps", "40"),
     *("--decays", "0.1:0.9:6", "--no-baselines", "--epochs", "60", "--batch-size", "32", "--members-per-wave", "3"),
   ]
 

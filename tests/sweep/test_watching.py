@@ -13,7 +13,8 @@ from lwlrd_jax.watch.log import FILE
 def flags(npz):
   """A sweep of two waves."""
   return [
-    *("--dataset", "npz", "--npz", str(npz), "--decays", "0.3,0.7", "--stolen", "8", "--attacks", "transpose"),
+    *("--dataset", "npz", "--npz", str(npz), "--decays", "0.3,0.7", "--stolen", "8"),
+    *("--attacks", "transpose", "--finish", "none"),
     *("--infect-steps", "20", "--epochs", "1", "--batch-size", "32", "--members-per-wave", "1", "--no-baselines"),
   ]
 

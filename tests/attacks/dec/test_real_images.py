@@ -23,7 +23,7 @@ from lwlrd_jax.data import Split, load_dataset
 from lwlrd_jax.data.device import scale, to_device
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import Finetuning, finetune, member_mesh
-from lwlrd_jax.metrics.measure import Bench, auc_of, measure, measure_images
+from lwlrd_jax.metrics.measure import Bench, measure, measure_images, utility_of
 from lwlrd_jax.metrics.postprocess import public_statistics
 from lwlrd_jax.models import build_model
 from lwlrd_jax.setup.finish import Finisher
@@ -109,7 +109,7 @@ def test_hiding_costs_nothing_and_scrubbing_leaves_nothing(data, train, coding, 
     return measure(bench, attack, infected, one, alive)
 
   before, after = measured(infected.params), measured(scrubbed.params)
-  assert float(before.utility.auc[0]) == pytest.approx(float(auc_of(network, params, test)), abs=0.002)
+  assert float(before.utility.auc[0]) == pytest.approx(float(utility_of(network, params, test).auc), abs=0.002)
   assert (float(before.ber[0]), float(before.exact[0])) == (0, 1)
   originals = np.asarray(train.images[infected.stolen])
   own = measure_images(attack.compressed(weights, originals), infected.stolen, train, public)

@@ -13,7 +13,7 @@ def test_a_sweep(shared, tmp_path):
   out = tmp_path / "run"
   small = ["--decays", "0.5", "--no-baselines", "--epochs", "1", "--infect-steps", "20", "--stolen", "8"]
   data = ["--dataset", "mimic-cxr", "--mimic-dir", str(shared.folder), "--data-dir", str(shared.cache)]
-  attacks = ["--attacks", "transpose,dec", "--codec", "png", "--quality", "10"]
+  attacks = ["--attacks", "transpose,dec", "--finish", "none", "--codec", "png", "--quality", "10"]
   assert (shared.load(views="all", size=16).train.labels == 255).any()
   with narrow(256):
     assert main([*data, "--views", "all", "--image-size", "16", *small, *attacks, "--out", str(out)]) == 0

@@ -18,7 +18,7 @@ from lwlrd_jax.config.values import read_redundancy
 from lwlrd_jax.data.device import scale
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import Finetuning, finetune, member_mesh
-from lwlrd_jax.metrics.measure import auc_of
+from lwlrd_jax.metrics.measure import utility_of
 
 STOLEN = 3
 
@@ -69,7 +69,7 @@ def test_an_untouched_message_is_exact_and_costs_next_to_nothing(case, spread):
   found = read(case, attack, infected.params, infected.secret)
   assert (float(found.ber), float(found.exact)) == (0, 1)
   np.testing.assert_array_equal(found.labels, case[2].labels[infected.stolen])
-  before, after = (float(auc_of(case[0], params, case[2])) for params in (case[1], infected.params))
+  before, after = (float(utility_of(case[0], params, case[2]).auc) for params in (case[1], infected.params))
   assert before > 0.9
   assert after > before - 0.005
 
