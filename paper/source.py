@@ -164,9 +164,8 @@ class Source:
     judged = rows[rows.judged]
     if judged.empty:
       return None
-    criterion = self.verdict.criterion
     stopping = judged[judged.stops]
-    return stops_most(judged, self.working, criterion) if stopping.empty else best(stopping, criterion)
+    return stops_most(judged, self.working) if stopping.empty else best(stopping)
 
   def stops(self, schedule: pd.Series) -> int:
     """How many working attacks a schedule stops."""

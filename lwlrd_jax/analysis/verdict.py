@@ -3,19 +3,22 @@
 A *schedule* is a row without its seed and attack: defense, decay, lr_max, floor, granularity, epochs, shape, optimizer,
 batch size, share and overlap, and the steps on the weights before (prepare) and after (finish).
 
+0. The utility that a schedule loses is the AUC that it loses against the untreated model, or half of the balanced
+   accuracy if that is more; the most of all attacks. On the validation split where that was measured, else on the test
+   split. Against a model without a fault if there is no untreated one.
 1. Figures are averaged over seeds, for each attack and schedule. A schedule is *judged* if every one of its members has
    the status `ok` and AUC, re-identification and SSIM are numbers; others can neither win nor lose.
 2. A schedule *stops* an attack only if what leaks is at the floor in every infection, by both measures:
    - `reid` is at most REID_FLOOR, or what guessing reaches within REID_ERRORS standard errors (of as many images as
      this attack took) if that is more;
    - `ssim` is at most that of the mean training image plus SSIM_MARGIN. Without that control nothing is stopped.
+   Where bytes are limited (`Limits.bytes`), a schedule only counts if no more are certified.
 3. With several attacks a schedule must stop each of them. It is then known by its worst figures: the owner of the data
    cannot know which attack a model carries.
-4. Of the schedules that stop the attack, the one with the highest AUC wins: on the validation split where that was
-   measured for every judged schedule, else on the test split. Ties go to the lower re-identification, then to the lower
-   SSIM, then to the earlier row.
-5. If none stops them all there is no winner. Of those that stop most attacks, the one with the highest AUC is named; if
-   none stops any, the one with the lowest re-identification (then lowest SSIM, then highest AUC).
+4. Of the schedules that stop the attack, the one that loses least utility wins. Ties go to the lower re-identification,
+   then to the lower SSIM, then to the earlier row.
+5. If none stops them all there is no winner. Of those that stop most attacks, the one that loses least utility is
+   named; if none stops any, the one with the lowest re-identification (then lowest SSIM, then least utility lost).
 6. If the untreated model is at the floor already, the attack did not work and nothing can be credited.
 """
 
@@ -46,27 +49,62 @@ DOWNSTREAM_CONTROLS = ("originals", "mean_image", "noise_images")
 CONTROLS = ("untreated", "clean", *DOWNSTREAM_CONTROLS)
 # Steps on the weights, before and after the fine-tuning.
 STEPS = ["prepare", "finish"]
+# Of balanced accuracy, which single images of rare classes move, as much may be lost as half of it in AUC.
+BACC_WEIGHT = 0.5
+_ROUNDING = 1e-9
+# Shares of the original training that somebody may be able to spend on a defence.
+BUDGETS = (0.10, 0.35, 1.0)
 # What two kinds of fine-tuning have in common where they can be compared.
 _COURSE = ["epochs", "shape", "optimizer", "batch_size", "share", "overlap"]
 COMMON = ["lr_max", *_COURSE]
 # What only a schedule with a decay has: nothing to tell others apart by.
 DECAYING = ("decay", "floor", "granularity")
 # The fine-tuning itself, and the schedule as a whole.
-TUNING = ["defense", "decay", "lr_max", "floor", "granularity", *_COURSE]
+TUNING = ["start", "defense", "decay", "lr_max", "floor", "granularity", *_COURSE]
 SCHEDULE = [*TUNING, *STEPS]
 # Defaults of these; tables of earlier versions have no such columns.
-USUAL = {"floor": 0.0, "granularity": "layer", "share": 1.0, "overlap": "any"}
+USUAL = {"start": "keep", "floor": 0.0, "granularity": "layer", "share": 1.0, "overlap": "any"}
 _FIGURES = [name for name, column in COLUMNS.items() if column.is_figure]
 # Figures with intervals, in the columns <figure>_low and <figure>_high.
 BOUNDED = ("auc", "reid", "ssim", "psnr", "downstream_auc")
 # Over attacks a schedule has the largest of these; and some columns of the attack under which a figure is largest, a
 # missing one taken as the largest ("first") or the smallest ("last").
-_LARGEST = ["reid", "ssim", "ssim_naive", "reid_worst", "ssim_worst", "surviving_dead"]
+_LARGEST = [
+  *("reid", "ssim", "ssim_naive", "reid_worst", "ssim_worst", "surviving_dead"),
+  *("lost", "auc_lost", "balanced_accuracy_lost", "compute", "certified_bytes"),
+]
 _WITH_LARGEST: dict[tuple[str, Literal["first", "last"]], list[str]] = {
   ("reid", "last"): ["reid_attack", "stolen", "reid_low", "reid_high"],
   ("ssim", "last"): ["ssim_low", "ssim_high"],
   ("surviving_bytes", "first"): ["surviving_bytes", "surviving_share"],
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+  """What a recommended defence may cost against the untreated model, and may let through whatever the attack."""
+
+  auc: float = 0.01
+  balanced_accuracy: float = 0.02
+  bytes: int | None = None  # None is any number
+
+  def keeps(self, auc_lost: float, balanced_accuracy_lost: float) -> bool:
+    """Whether that much may be lost; NaN may not."""
+    # Differences of figures that are limits exactly are within them.
+    return auc_lost <= self.auc + _ROUNDING and balanced_accuracy_lost <= self.balanced_accuracy + _ROUNDING
+
+  def certifies(self, certified: float) -> bool:
+    """Whether so many certified bytes may leave; NaN, where nothing is certified, only without a limit."""
+    return self.bytes is None or certified <= self.bytes
+
+
+def utility_lost(auc: float, balanced_accuracy: float) -> float:
+  """From losses of AUC and of balanced accuracy: rule 0. NaN if AUC is; an unknown balanced accuracy does not count.
+
+  >>> utility_lost(0.01, 0.04), utility_lost(0.01, math.nan)
+  (0.02, 0.01)
+  """
+  return auc if math.isnan(balanced_accuracy) or math.isnan(auc) else max(auc, BACC_WEIGHT * balanced_accuracy)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +134,8 @@ class Floors:
 class Verdict:
   """What a table says."""
 
-  case: str  # `winner`, `none_stops`, `no_floor`, `attack_failed`, `none_judged` or `no_defences`
+  # `winner`, `none_certified`, `none_stops`, `no_floor`, `attack_failed`, `none_judged` or `no_defences`
+  case: str
   # The schedule the sentences are about, a row of `schedules`: the winner, or see rule 5; None if no schedule was
   # judged.
   chosen: pd.Series | None
@@ -105,7 +144,8 @@ class Verdict:
   floors: Floors  # what counts as stopped
   attacks: list[str]  # all in the table
   failed_attacks: list[str]  # those that are at the floor without any defence
-  criterion: str = "auc"  # by which of equals a schedule is chosen: `auc_val` or `auc`
+  split: str = "test"  # by which schedules are chosen: `validation` or `test`
+  limits: Limits = Limits()
   outcomes: Outcomes = by_image.NONE  # figures by image; empty in runs without them
 
   @property
@@ -117,6 +157,16 @@ class Verdict:
   def main_attack(self) -> str:
     """The attack for figures that have room for one, of bits that are left: `dec` if it was run, else the first."""
     return "dec" if "dec" in self.attacks else next(iter(self.attacks), "none")
+
+  def affordable(self, compute: float) -> pd.Series | None:
+    """The schedule to take for at most that share of the original training; None if none of them stops every attack.
+
+    One that costs no more utility than it may goes before others.
+    """
+    rows = self.schedules
+    rows = rows[rows.judged & rows.stops & rows.certified & (rows.compute <= compute)]
+    rows = rows[rows.keeps] if rows.keeps.any() else rows
+    return None if rows.empty else best(rows)
 
   def leading_lwlrd(self) -> pd.Series | None:
     """The LWLRD schedule to show where there is room for one: the chosen one, else one in the middle of the decays."""
@@ -142,7 +192,9 @@ class Verdict:
     return self.outcomes.difference(figure, row.members, other.members)
 
 
-def judge(table: pd.DataFrame, *, chance: float, stolen: int, outcomes: Outcomes = by_image.NONE) -> Verdict:
+def judge(
+  table: pd.DataFrame, *, chance: float, stolen: int, outcomes: Outcomes = by_image.NONE, limits: Limits = Limits()
+) -> Verdict:
   """Applies the rule to a table of `disk.results.COLUMNS`; `outcomes` are figures by image, for intervals.
 
   `chance` is re-identification by guessing; `stolen` how many images the attacker took, where the table lacks it.
@@ -156,21 +208,38 @@ def judge(table: pd.DataFrame, *, chance: float, stolen: int, outcomes: Outcomes
   unstopped = averaged[(averaged.defense == "untreated") & averaged.stops]
   failed = [attack for attack in attacks if attack in set(unstopped.attack)]
   working = [attack for attack in attacks if attack not in failed]
-  schedules = combine(averaged, attacks)
+  defences = averaged[~averaged.defense.isin(CONTROLS) & (averaged.status == "ok")]
+  split = "validation" if len(defences) and defences.auc_val.notna().all() else "test"
+  averaged = _with_losses(averaged, split)
+  schedules = combine(averaged, attacks, limits)
   judged = schedules[schedules.judged]
   stopping = judged[judged.stops]
-  criterion = "auc_val" if len(judged) and judged.auc_val.notna().all() else "auc"
+  certified = stopping[stopping.certified]
 
   if judged.empty:
     case, chosen = "no_defences" if schedules.empty else "none_judged", None
   elif attacks and not working:
-    case, chosen = "attack_failed", stops_most(judged, working, criterion)
+    case, chosen = "attack_failed", stops_most(judged, working)
   elif stopping.empty:
     case = "no_floor" if math.isnan(floors.ssim) else "none_stops"
-    chosen = stops_most(judged, working, criterion)
+    chosen = stops_most(judged, working)
+  elif certified.empty:
+    case, chosen = "none_certified", stopping.sort_values("certified_bytes", kind="stable").iloc[0]
   else:
-    case, chosen = "winner", best(stopping, criterion)
-  return Verdict(case, chosen, schedules, averaged, floors, attacks, failed, criterion, outcomes)
+    case, chosen = "winner", best(certified)
+  return Verdict(case, chosen, schedules, averaged, floors, attacks, failed, split, limits, outcomes)
+
+
+def _with_losses(averaged: pd.DataFrame, split: str) -> pd.DataFrame:
+  """With what each row loses against its attack's untreated model: `auc_lost`, `balanced_accuracy_lost`, `lost`."""
+  suffix, found = "_val" if split == "validation" else "", {}
+  untreated = averaged[(averaged.defense == "untreated") & (averaged.status == "ok")].set_index("attack")
+  for figure in ("auc", "balanced_accuracy"):
+    column = averaged[figure + suffix]
+    before = averaged.attack.map(untreated[figure + suffix]).astype(float).fillna(1.0)
+    found[f"{figure}_lost"] = before - column
+  lost = [utility_lost(*pair) for pair in zip(*found.values(), strict=True)]
+  return averaged.assign(**found, lost=np.array(lost, float))
 
 
 def find_floors(averaged: pd.DataFrame, chance: float, stolen: int) -> Floors:
@@ -224,12 +293,13 @@ def with_usual(table: pd.DataFrame) -> pd.DataFrame:
   return table.assign(**{name: table[name].mask(empty[name], USUAL[name]) for name in USUAL})
 
 
-def combine(averaged: pd.DataFrame, attacks: list[str]) -> pd.DataFrame:
+def combine(averaged: pd.DataFrame, attacks: list[str], limits: Limits = Limits()) -> pd.DataFrame:
   """Each schedule's worst figures over attacks, all of which it has to stop; controls are left out.
 
   `averaged` is from `average`, with the column `stops`. One row a schedule: its columns; utility and `attack` of the
   attack under which its AUC is lowest; the largest `reid`, `ssim`, `surviving_dead` and so on; `reid_attack`, the
-  attack the first is of, with its interval and its `stolen`; the smallest `auc_val`; `surviving_bytes` and
+  attack the first is of, with its interval and its `stolen`; the largest `lost`, `auc_lost`, `balanced_accuracy_lost`,
+  `compute` and `certified_bytes`; `keeps` and `certified`, whether these are within `limits`; `surviving_bytes` and
   `surviving_share` of the attack that keeps most; `judged`, `stops`, `through`, a tuple of the attacks it does not
   stop, and `damaged`, of those that it stops though their bits are not all destroyed: name and bit error rate.
   """
@@ -244,6 +314,8 @@ def combine(averaged: pd.DataFrame, attacks: list[str]) -> pd.DataFrame:
       ordered = group.sort_values(figure, ascending=False, na_position=missing, kind="stable")
       row[names] = ordered.iloc[0][names]
     row["auc_val"] = group.auc_val.min(skipna=False)
+    row["keeps"] = limits.keeps(row.auc_lost, row.balanced_accuracy_lost)
+    row["certified"] = limits.certifies(row.certified_bytes)
     row["damaged"] = tuple(zip(damaged.attack, damaged.ber, strict=True))
     row["judged"] = bool((group.status == "ok").all() and measured and set(attacks) <= set(group.attack))
     row["stops"] = bool(row["judged"] and group.stops.all())
@@ -251,9 +323,9 @@ def combine(averaged: pd.DataFrame, attacks: list[str]) -> pd.DataFrame:
     row["status"] = next((status for status in group.status if status != "ok"), "ok")
     row["members"] = tuple(member for members in group.members for member in members)
     rows.append(row)
-  columns = [*averaged.columns, "judged", "reid_attack", "through", "damaged"]
+  columns = [*averaged.columns, "judged", "reid_attack", "through", "damaged", "keeps", "certified"]
   schedules = pd.DataFrame(rows, columns=columns).reset_index(drop=True)
-  return schedules.astype({"judged": bool, "stops": bool})
+  return schedules.astype(dict.fromkeys(("judged", "stops", "keeps", "certified"), bool))
 
 
 def alike(rows: pd.DataFrame, row: pd.Series, columns: list[str]) -> pd.Series:
@@ -262,17 +334,17 @@ def alike(rows: pd.DataFrame, row: pd.Series, columns: list[str]) -> pd.Series:
   return ((rows[columns] == values) | (rows[columns].isna() & values.isna())).all(axis=1)
 
 
-def best(schedules: pd.DataFrame, criterion: str = "auc") -> pd.Series:
-  """The highest AUC, `auc` or `auc_val`; see the rule for ties."""
-  return schedules.sort_values([criterion, "reid", "ssim"], ascending=[False, True, True], kind="stable").iloc[0]
+def best(schedules: pd.DataFrame) -> pd.Series:
+  """The one that loses least utility; see the rule for ties."""
+  return schedules.sort_values(["lost", "reid", "ssim"], kind="stable").iloc[0]
 
 
-def stops_most(schedules: pd.DataFrame, working: list[str], criterion: str = "auc") -> pd.Series:
+def stops_most(schedules: pd.DataFrame, working: list[str]) -> pd.Series:
   """Which comes closest where none stops every attack: rule 5."""
   stopped = number_stopped(schedules, working)
   if stopped.max() > 0:
-    return best(schedules[stopped == stopped.max()], criterion)
-  return schedules.sort_values(["reid", "ssim", "auc"], ascending=[True, True, False], kind="stable").iloc[0]
+    return best(schedules[stopped == stopped.max()])
+  return schedules.sort_values(["reid", "ssim", "lost"], kind="stable").iloc[0]
 
 
 def number_stopped(schedules: pd.DataFrame, working: list[str]) -> pd.Series:

@@ -9,7 +9,7 @@ from lwlrd_jax.disk.results import COLUMNS
 
 _MINUS = "\u2212"
 # Spaces between a number and its unit, and within an interval.
-_TOGETHER = re.compile(r"(?<=\d) (?=%|MB)|(?<=\d,) (?=[\u2212\d.]+\])")
+_TOGETHER = re.compile(r"(?<=\d) (?=%|[kM]?B)|(?<=\d,) (?=[\u2212\d.]+\])")
 _SMALL = 1e-3
 
 # What the values of the column `defense` are called in prose.
@@ -24,6 +24,7 @@ NAMES = {
   "reversed": "reversed decay",
   "super_ft_long": "Super-FT long",
   "super_ft_short": "Super-FT short",
+  "retrain": "retraining",
   "lwlrd": "LWLRD",
 }
 
@@ -64,6 +65,19 @@ def megabytes(value: float) -> str:
   if 0 < million < 5e-6:
     return "<0.00001"
   return f"{million:.2f}" if million == 0 or million >= 0.01 else f"{million:.5f}"
+
+
+def size(value: float) -> str:
+  """Bytes, with their unit.
+
+  >>> [size(x) for x in (0, 800, 10258, 18063390, math.nan)]
+  ['0 B', '800 B', '10.3 kB', '18.06 MB', '']
+  """
+  if not math.isfinite(value):
+    return ""
+  if value >= 1e6:
+    return f"{value / 1e6:.2f} MB"
+  return f"{value / 1e3:.1f} kB" if value >= 1e3 else f"{value:.0f} B"
 
 
 def within(form: Callable[[float], str], value: float, low: float, high: float) -> str:
@@ -145,7 +159,7 @@ def _signed(text: str) -> str:
 # By the names that `disk.results.COLUMNS` has for them, but `text`.
 FORMS: dict[str, Callable[[float], str]] = {
   **dict.fromkeys(("count", "whole"), whole),
-  **{form.__name__: form for form in (rate, score, percent, megabytes)},
+  **{form.__name__: form for form in (rate, score, percent, megabytes, size)},
   "decimal": functools.partial(_fixed, decimals=1),
   "fine": functools.partial(_fixed, decimals=4),
 }

@@ -149,7 +149,7 @@ def _decays(rows: pd.DataFrame, verdict: Verdict) -> list[float]:
   if len(decays) <= _MOST_DECAYS + 1:
     return decays
   stopped = number_stopped(rows, verdict.working_attacks).where(rows.judged, -1)
-  ranked = rows.assign(stopped=stopped).sort_values(["stopped", verdict.criterion], ascending=False, kind="stable")
+  ranked = rows.assign(stopped=stopped).sort_values(["stopped", "lost"], ascending=[False, True], kind="stable")
   leading = verdict.leading_lwlrd()
   first = [] if leading is None else [leading.decay]
   return list(dict.fromkeys([decays[0], decays[-1], *first, *ranked.decay]))[:_MOST_DECAYS]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lwlrd_jax.analysis.outcomes import QUANTITIES, Outcomes
-from lwlrd_jax.analysis.verdict import STEPS, Verdict, judge, with_usual
+from lwlrd_jax.analysis.verdict import STEPS, Limits, Verdict, judge, with_usual
 from lwlrd_jax.disk.directory import ArrayFile, RunDirectory
 from lwlrd_jax.disk.results import COLUMNS
 from lwlrd_jax.errors import UserError, shown
@@ -21,9 +21,10 @@ from lwlrd_jax.report.search import Search, read_search
 _LATER_FIGURES = (
   *("exact", "surviving_extra", "surviving_dead", "scrub_reinitialised", "scrub_kept", "stolen", "floor", "share"),
   *("auc_val", "downstream_auc", "host_auc", "codec_psnr", "payload_bytes", "carrier_share"),
+  *("balanced_accuracy_val", "compute", "certified_bytes"),
 )
 _LATER: dict[str, Any] = {
-  **{"prepare": "none", "scrubbed_planes": "", "granularity": "", "overlap": ""},
+  **{"prepare": "none", "scrubbed_planes": "", "granularity": "", "overlap": "", "start": ""},
   **dict.fromkeys(_LATER_FIGURES, np.nan),
 }
 # Bit planes of a float32.
@@ -67,7 +68,7 @@ class Run:
   @functools.cached_property
   def verdict(self) -> Verdict:
     """What the table says."""
-    return judge(self.table, chance=self.chance, stolen=self.stolen, outcomes=self.outcomes)
+    return judge(self.table, chance=self.chance, stolen=self.stolen, outcomes=self.outcomes, limits=self.limits)
 
   @property
   def title(self) -> str:
@@ -79,6 +80,14 @@ class Run:
     """Re-identification by guessing: one of all training images, of which copies are one."""
     dataset = self.config["dataset"]
     return 1 / dataset.get("distinct", dataset["train"])  # earlier versions did not look for copies
+
+  @property
+  def limits(self) -> Limits:
+    """What a recommended defence may cost and let through."""
+    flags, usual = self.config["config"], Limits()
+    return Limits(
+      flags.get("max_auc_drop", usual.auc), flags.get("max_bacc_drop", usual.balanced_accuracy), flags.get("max_bytes")
+    )
 
   @property
   def stolen(self) -> int:

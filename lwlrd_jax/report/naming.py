@@ -10,7 +10,13 @@ from lwlrd_jax.report.formats import NAMES, listed, rate
 # Named only where schedules of one kind differ in it.
 _DETAILS = {"epochs": "{} epochs", "shape": "{}", "optimizer": "{}", "batch_size": "batch {}"}
 # Named wherever they are not what they usually are.
-_UNUSUAL = {"floor": "floor {}", "granularity": "by {}", "share": "share {}", "overlap": "overlap {}"}
+_UNUSUAL = {
+  "start": "from {}",
+  "floor": "floor {}",
+  "granularity": "by {}",
+  "share": "share {}",
+  "overlap": "overlap {}",
+}
 
 
 def winner(verdict: Verdict) -> pd.Series | None:

@@ -11,14 +11,25 @@ from lwlrd_jax.report.tables import Row, Table, cell
 
 _COLUMNS = {
   "label": Column("schedule", "text", "its name in the run"),
-  **{name: COLUMNS[name] for name in ("decay", "lr_max", "epochs", "shape", "floor", "finish")},
-  "auc_drop_val": Column("AUC lost, validation", "score", "against the untreated model: what the front is of"),
+  **{name: COLUMNS[name] for name in ("start", "decay", "lr_max", "epochs", "shape", "floor", "finish")},
+  "lost": Column(
+    "utility lost, validation",
+    "score",
+    "against the untreated model, what the front is of: AUC, or half of the balanced accuracy if that is more",
+  ),
+  "auc_drop_val": Column("AUC lost, validation", "score", "its part of AUC"),
   "auc_drop": Column("AUC lost, test", "score", "the same on the test split, which had no part in the choice"),
+  "bacc_drop": Column("balanced accuracy lost, test", "score", "likewise"),
   "auc": COLUMNS["auc"],
+  **{name: COLUMNS[name] for name in ("compute", "certified_bytes")},
   "reid": COLUMNS["reid"],
   "stops": Column("attacks stopped", "text", 'by the rule under "How leakage is measured"'),
   "choice": Column("choice", "text", "whether the search recommends it"),
 }
+
+
+# What a search of an earlier version does not say, and what that means.
+_LATER = {"start": "keep", "lost": None, "bacc_drop": None, "compute": None, "certified_bytes": None}
 
 
 class Search(NamedTuple):
@@ -49,9 +60,14 @@ def read_search(file: Path, entry: Any) -> Search | None:
     raise UserError(f"{file}: search cannot be read ({type(error).__name__}: {error})") from error
   rows = [
     Row("winner" if candidate is chosen else "", [cell(column, candidate[name]) for name, column in _COLUMNS.items()])
-    for candidate in sorted(front, key=lambda candidate: candidate["auc_drop_val"])
+    for candidate in sorted(front, key=_lost)
   ]
   return Search(sentence, Table([*_COLUMNS.values()], rows, constant=[], empty=[]))
+
+
+def _lost(candidate: dict[str, Any]) -> float:
+  """Searches of earlier versions went by AUC alone."""
+  return candidate["lost"] if math.isfinite(candidate["lost"]) else candidate["auc_drop_val"]
 
 
 def _candidate(entry: dict[str, Any], *, recommended: bool) -> dict[str, Any]:
@@ -68,7 +84,7 @@ def _candidate(entry: dict[str, Any], *, recommended: bool) -> dict[str, Any]:
     stops, choice = f"{stopped} of {number}, all but {', '.join(through)}", "stops most"
   cells: dict[str, Any] = {"stops": stops, "choice": choice if recommended else ""}
   for name in _COLUMNS.keys() - cells.keys():
-    value = entry[name]
+    value = entry.get(name, _LATER[name]) if name in _LATER else entry[name]
     is_text = _COLUMNS[name].form == "text"
     cells[name] = str(value or "") if is_text else math.nan if value is None else float(value)
   return cells
@@ -77,10 +93,15 @@ def _candidate(entry: dict[str, Any], *, recommended: bool) -> dict[str, Any]:
 def _sentence(entry: dict[str, Any], chosen: dict[str, Any] | None) -> str:
   rounds, tried, failed = (int(entry[name]) for name in ("rounds", "tried", "failed"))
   effort = f"Of {formats.whole(tried)} schedules tried in {rounds} round{'s' * (rounds > 1)}"
-  limit = f"{formats.score(float(entry['max_auc_drop']))} of AUC on the validation split"
+  limit = f"{formats.score(float(entry['max_auc_drop']))} of AUC"
+  if (balanced := entry.get("max_bacc_drop")) is not None:
+    limit += f" and {formats.score(float(balanced))} of balanced accuracy"
+  limit += " on the validation split"
+  if (certified := entry.get("max_bytes")) is not None:
+    limit += f", certified to carry at most {formats.size(float(certified))}"
   if chosen is None:
     why = f" ({failed} diverged or failed)" if failed else ""
-    return f"{effort}, none can be recommended: all lose more than {limit}{why}."
+    return f"{effort}, none loses at most {limit}{why}."
   if chosen["choice"] == "recommended":
     text = f"{effort}, {chosen['label']} is recommended: it stops every attack"
   else:

@@ -7,7 +7,7 @@ import math
 
 import pandas as pd
 
-from lwlrd_jax.analysis.verdict import Verdict, best
+from lwlrd_jax.analysis.verdict import BUDGETS, Verdict, best
 from lwlrd_jax.report import formats
 from lwlrd_jax.report.distinguish import IMAGES_ONLY, apart, bounded
 from lwlrd_jax.report.naming import long_name, subject
@@ -17,9 +17,18 @@ _USELESS_AUC = 0.6
 
 
 def sentences(verdict: Verdict, *, stolen: int) -> list[tuple[str, str]]:
-  """Headings and sentences: winner, cost, leakage; `stolen` images where the table does not say it of an attack."""
-  found = (("Verdict", _verdict(verdict)), ("Cost", _cost(verdict)), ("Still leaks", _leakage(verdict, stolen)))
-  return [(heading, formats.unbroken(sentence)) for heading, sentence in found]
+  """Headings and sentences: winner, cost, leakage, certificate, what to take for less or more compute.
+
+  `stolen` images where the table does not say it of an attack.
+  """
+  found = [
+    ("Verdict", _verdict(verdict)),
+    ("Cost", _cost(verdict)),
+    ("Still leaks", _leakage(verdict, stolen)),
+    ("Certified", _certified(verdict)),
+    ("By compute", _by_compute(verdict)),
+  ]
+  return [(heading, formats.unbroken(sentence)) for heading, sentence in found if sentence]
 
 
 def _verdict(verdict: Verdict) -> str:
@@ -37,6 +46,12 @@ def _verdict(verdict: Verdict) -> str:
   )
   if verdict.case == "winner":
     text = _winner(verdict, chosen, number)
+  elif verdict.case == "none_certified":
+    text = (
+      f"None of {_count(number)} that was run stops {_attacks(verdict)} and is certified to carry at most "
+      f"{formats.size(verdict.limits.bytes or 0)}. Of those that stop {_attacks(verdict)}, "
+      f"{long_name(chosen, schedules)} is certified for least: {formats.size(chosen.certified_bytes) or 'nothing'}."
+    )
   elif verdict.case == "attack_failed":
     text = (
       "No attack worked in this run: already the untreated model gives away no more than the floor, so no schedule can "
@@ -64,26 +79,30 @@ def _verdict(verdict: Verdict) -> str:
 def _winner(verdict: Verdict, chosen: pd.Series, number: int) -> str:
   schedules = verdict.schedules
   stopping = int(schedules.stops.sum())
-  among = f"of the {stopping} schedules (out of {number}) that stop {_attacks(verdict)}, it keeps"
+  among = f"of the {stopping} defences (out of {number}) that stop {_attacks(verdict)}, it loses"
   if stopping == 1:
-    among = f"it alone of {_count(number)} stops {_attacks(verdict)}, and keeps"
+    among = f"it alone of {_count(number)} stops {_attacks(verdict)}, and loses"
+  if verdict.limits.bytes is not None:
+    among = f"of those that stop {_attacks(verdict)} and are certified for at most "
+    among += f"{formats.size(verdict.limits.bytes)}, it loses"
   seeds = f" (means of {chosen.seeds} infections)" if chosen.seeds > 1 else ""
-  text = f"{subject(long_name(chosen, schedules))} wins: {among} {_highest(verdict, chosen)}{seeds}."
-  if chosen.defense == "lwlrd":
+  text = f"{subject(long_name(chosen, schedules))} wins: {among} {_least(verdict, chosen)}{seeds}."
+  lwlrd = schedules[(schedules.defense == "lwlrd") & (schedules.start == "keep")]
+  if chosen.defense == "lwlrd" and chosen.start == "keep":
     return text
-  lwlrd = schedules[schedules.defense == "lwlrd"]
-  if lwlrd.stops.any():
-    method = best(lwlrd[lwlrd.stops], verdict.criterion)
-    return f"{text} It is a baseline; the best LWLRD schedule that stops as much has AUC {bounded(method, 'auc')}."
-  return f"{text} It is a baseline; no LWLRD schedule {'was run' if lwlrd.empty else 'stops as much'}."
+  if (lwlrd.stops & lwlrd.certified).any():
+    method = best(lwlrd[lwlrd.stops & lwlrd.certified])
+    return (
+      f"{text} Of LWLRD, {long_name(method, schedules)} does best: it loses {formats.score(method.lost)} and has AUC "
+      f"{bounded(method, 'auc')}."
+    )
+  return f"{text} No LWLRD schedule {'was run' if lwlrd.empty else 'does as much'}."
 
 
-def _highest(verdict: Verdict, chosen: pd.Series) -> str:
-  """The chosen schedule's AUC, as that by which it was chosen."""
-  auc = bounded(chosen, "auc")
-  if verdict.criterion == "auc":
-    return f"the highest AUC, {auc}"
-  return f"the highest AUC on the validation split, {formats.score(chosen.auc_val)}; on the test split it has {auc}"
+def _least(verdict: Verdict, chosen: pd.Series) -> str:
+  """What the chosen schedule loses, as that by which it was chosen."""
+  lost = formats.score(max(chosen.lost, 0.0))
+  return f"least utility, {lost} on the {verdict.split} split; its AUC on the test split is {bounded(chosen, 'auc')}"
 
 
 def _stopped(verdict: Verdict, chosen: pd.Series) -> int:
@@ -102,7 +121,7 @@ def _closest(verdict: Verdict, chosen: pd.Series, number: int) -> str:
       leaks.append(f"{attack} ({figure})")
   return (
     f"None of {_count(number)} stops {_attacks(verdict)}. {subject(long_name(chosen, verdict.schedules))} comes "
-    f"closest: it stops {_stopped(verdict, chosen)} of them and keeps {_highest(verdict, chosen)}. Still through: "
+    f"closest: it stops {_stopped(verdict, chosen)} of them and loses {_least(verdict, chosen)}. Still through: "
     f"{formats.listed(leaks)}."
   )
 
@@ -120,7 +139,22 @@ def _cost(verdict: Verdict) -> str:
   under = f", the lowest over the {len(verdict.attacks)} attacks," if len(verdict.attacks) > 1 else ""
   hardly = " (hardly better than guessing, 0.5)" if chosen.auc <= _USELESS_AUC else ""
   compared = " and ".join(gaps) or "with no untreated or clean model in the table to compare with"
-  return f"Its AUC{under} is {bounded(chosen, 'auc')}{hardly}, {compared}."
+  text = f"Its AUC{under} is {bounded(chosen, 'auc')}{hardly}, {compared}."
+  before = verdict.control("untreated", chosen.attack)
+  if before is not None and math.isfinite(chosen.balanced_accuracy):
+    text += (
+      f" Its balanced accuracy is {formats.score(chosen.balanced_accuracy)}, the untreated model's "
+      f"{formats.score(before.balanced_accuracy)}."
+    )
+  if math.isfinite(chosen.compute):
+    text += f" It takes {formats.percent(chosen.compute)} % of the operations of the original training."
+  if not chosen.keeps and math.isfinite(chosen.lost):
+    limits = verdict.limits
+    text += (
+      f" On the {verdict.split} split it loses more than is allowed, {formats.rate(limits.auc)} of AUC and "
+      f"{formats.rate(limits.balanced_accuracy)} of balanced accuracy."
+    )
+  return text
 
 
 def _leakage(verdict: Verdict, stolen: int) -> str:
@@ -152,6 +186,47 @@ def _leakage(verdict: Verdict, stolen: int) -> str:
     left = [f"{attack} (bit error rate {formats.score(ber)})" for attack, ber in chosen.damaged]
     text += f". Stopped but not destroyed: {formats.listed(left)}; 0.5 would be"
   return f"{text}."
+
+
+def _certified(verdict: Verdict) -> str:
+  """What no attack can exceed, of the chosen schedule."""
+  chosen = verdict.chosen
+  if chosen is None or not math.isfinite(chosen.certified_bytes):
+    return ""
+  size = formats.size(chosen.certified_bytes)
+  if chosen.start == "keep":
+    return (
+      f"Nothing but the size of the checkpoint, {size}: it begins from the exported weights, so an attack that is not "
+      "in this table may still get through. Starts that draw weights anew have a bound (docs/certificate.md)."
+    )
+  return (
+    f"Whatever the attack, known or not, at most {size} of what was hidden can leave. This does not bound what a model "
+    "learns of its training images by honest training."
+  )
+
+
+def _by_compute(verdict: Verdict) -> str:
+  """What to take for at most so much of the original training."""
+  if not verdict.schedules.compute.notna().any() or not verdict.working_attacks:
+    return ""
+  found: list[tuple[list[str], pd.Series | None]] = []
+  for budget in BUDGETS:
+    row, share = verdict.affordable(budget), f"{100 * budget:.0f} %"
+    last = found[-1][1] if found else None
+    same = found and (row is None if last is None else row is not None and row["members"] == last["members"])
+    if same:
+      found[-1][0].append(share)
+    else:
+      found.append(([share], row))
+  parts = []
+  for shares, row in found:
+    if row is None:
+      what = f"nothing that was run stops {_attacks(verdict)}"
+    else:
+      what = f"{long_name(row, verdict.schedules)} (AUC {formats.score(row.auc)}, balanced accuracy "
+      what += f"{formats.score(row.balanced_accuracy)}, certified {formats.size(row.certified_bytes)})"
+    parts.append(f"for at most {formats.listed(shares, 'or')} of the original training: {what}")
+  return f"What to take {'; '.join(parts)}."
 
 
 def _number(row: pd.Series, stolen: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lwlrd_jax.analysis.verdict import Floors
+from lwlrd_jax.analysis.verdict import Floors, Limits, utility_lost
 from lwlrd_jax.defenses.member_id import step_names
 from lwlrd_jax.search.space import Candidate
 
@@ -18,8 +18,9 @@ OK = "ok"
 class Outcome(NamedTuple):
   """What one attack, in one infection, got through a candidate's fine-tuning and finishers.
 
-  Drops are AUC lost against that infection's untreated model, on the validation and on the test split; `auc` is of the
-  treated one on the test split, `reid` in [0, 1], `ssim` in [-1, 1], `status` as in the results table.
+  Drops are AUC and balanced accuracy lost against that infection's untreated model, on the validation and on the test
+  split; `auc` is of the treated one on the test split, `reid` in [0, 1], `ssim` in [-1, 1]; `compute`,
+  `certified_bytes` and `status` are as in the results table.
   """
 
   attack: str
@@ -29,6 +30,10 @@ class Outcome(NamedTuple):
   reid: float
   ssim: float
   status: str = OK
+  bacc_drop_val: float = math.nan
+  bacc_drop_test: float = math.nan
+  compute: float = 0.0
+  certified_bytes: float = math.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +48,16 @@ class Result:
   ssim_excess: float  # largest SSIM over that of the mean training image; negative below it
   through: tuple[str, ...]  # attacks that are not stopped, by the rule of the verdict (`analysis/verdict.py`)
   status: str = OK  # `ok`, or that of a member that is not
+  bacc_drop_val: float = math.nan  # largest balanced accuracy lost, likewise
+  bacc_drop_test: float = math.nan
+  compute: float = 0.0  # of the defence, as a share of the original training
+  certified_bytes: float = math.nan  # that get through at most, whatever the attack
+  certified: bool = True  # whether that is within the limit
+
+  @property
+  def lost(self) -> float:
+    """Utility lost on the validation split, by the rule of the verdict."""
+    return utility_lost(self.auc_drop_val, self.bacc_drop_val)
 
   @property
   def stops(self) -> bool:
@@ -61,7 +76,7 @@ class Result:
     return self.status == OK and all(map(math.isfinite, figures))
 
 
-def combine(candidate: Candidate, outcomes: Sequence[Outcome], floors: Floors) -> Result:
+def combine(candidate: Candidate, outcomes: Sequence[Outcome], floors: Floors, limits: Limits) -> Result:
   """One result of all attacks and infections, one or more: means over infections, then the worst attack.
 
   Its status is that of the first outcome that is not ok, and its figures are NaN then.
@@ -76,10 +91,16 @@ def combine(candidate: Candidate, outcomes: Sequence[Outcome], floors: Floors) -
   def means(figure: str) -> dict[str, float]:
     return {name: sum(getattr(one, figure) for one in found) / len(found) for name, found in of_attack.items()}
 
+  certified = _largest(means("certified_bytes"))
   return Result(
     candidate,
     auc_drop_val=_largest(means("auc_drop_val")),
     auc_drop_test=_largest(means("auc_drop_test")),
+    bacc_drop_val=_largest(means("bacc_drop_val")),
+    bacc_drop_test=_largest(means("bacc_drop_test")),
+    compute=_largest(means("compute")),
+    certified_bytes=certified,
+    certified=limits.certifies(certified),
     auc=float(np.min([*means("auc").values()])),
     reid_by_attack=means("reid"),
     ssim_excess=_largest(means("ssim")) - floors.ssim,
@@ -91,19 +112,20 @@ def combine(candidate: Candidate, outcomes: Sequence[Outcome], floors: Floors) -
 
 
 def front(results: Sequence[Result]) -> list[Result]:
-  """The results that no other beats in utility and leakage.
+  """The results that no other beats in utility, leakage and compute.
 
   Leakage is how many attacks get through, and how many images the worst of them gives away. Either alone says too
   little: one attack that nothing stops gives everything away whatever the others do, and a schedule that halves what
   each attack gets still stops none.
 
-  Of the usable ones, those of which none other loses as little AUC on the validation split, lets as few attacks
-  through, re-identifies as few images, and does better in one of the three. In ascending order of AUC lost.
+  Of the usable ones, those of which none other loses as little utility on the validation split, lets as few attacks
+  through, re-identifies as few images, takes as little compute, and does better in one of the four. In ascending order
+  of utility lost.
   """
   usable = [result for result in results if result.usable]
-  figures = [(result.auc_drop_val, len(result.through), result.reid) for result in usable]
+  figures = [(result.lost, len(result.through), result.reid, result.compute) for result in usable]
 
-  def beaten(ours: tuple[float, int, float]) -> bool:
+  def beaten(ours: tuple[float, int, float, float]) -> bool:
     return any(theirs != ours and all(map(operator.le, theirs, ours)) for theirs in figures)
 
   return sorted((result for result, ours in zip(usable, figures, strict=True) if not beaten(ours)), key=_by_utility)
@@ -116,53 +138,66 @@ class Recommendation(NamedTuple):
   reason: str
 
 
-def recommend(results: Sequence[Result], max_auc_drop: float) -> Recommendation:
-  """The schedule to take, of the usable ones whose worst loss of AUC on the validation split is at most `max_auc_drop`.
+def recommend(results: Sequence[Result], limits: Limits) -> Recommendation:
+  """The schedule to take, of the usable ones that lose no more utility on the validation split than they may.
 
-  It is the one that stops most attacks; of several, the one that loses least; ties go to the lower re-identification.
-  If none stops any, it is the one with the lowest worst re-identification.
+  They must be certified to carry no more bytes than they may. It is the one that stops most attacks; of several, the
+  one that loses least; ties go to the lower re-identification. If none stops any, it is the one with the lowest worst
+  re-identification.
   """
-  within = [result for result in results if result.usable and result.auc_drop_val <= max_auc_drop]
-  limit = f"at most {max_auc_drop:.12g} of AUC on the validation split"
+  within = [
+    result
+    for result in results
+    if result.usable
+    and result.certified
+    and limits.keeps(result.auc_drop_val, 0.0 if math.isnan(result.bacc_drop_val) else result.bacc_drop_val)
+  ]
+  limit = (
+    f"at most {limits.auc:.12g} of AUC and {limits.balanced_accuracy:.12g} of balanced accuracy on the validation split"
+  )
+  if limits.bytes is not None:
+    limit += f", certified to carry at most {limits.bytes} bytes"
   if not within:
     return Recommendation(None, f"No schedule that was tried loses {limit}.")
   best = min(within, key=lambda result: (len(result.through), *_by_utility(result)))
   if best.stops:
     count = sum(result.stops for result in within)
-    reason = f"Of the {count} that stop every attack and lose {limit}, it loses least: {best.auc_drop_val:.3f}."
+    reason = f"Of the {count} that stop every attack and lose {limit}, it loses least: {best.lost:.3f}."
     return Recommendation(best, reason)
   none = f"No schedule that was tried stops every attack and loses {limit}."
   attacks, through = len(best.reid_by_attack), len(best.through)
   if through == attacks:
-    best = min(within, key=lambda result: (result.reid, result.auc_drop_val, result.candidate.label))
+    best = min(within, key=lambda result: (result.reid, result.lost, result.candidate.label))
     reason = f"{none} Least is let through by {best.candidate.label}: {best.reid:.1%} re-identified."
     return Recommendation(best, reason)
   stopped = f"{attacks - through} of {attacks}, all but {', '.join(best.through)} ({best.reid:.1%} re-identified)"
   return Recommendation(best, f"{none} Most are stopped by {best.candidate.label}: {stopped}.")
 
 
-def describe(results: Sequence[Result], *, rounds: int, max_auc_drop: float) -> dict[str, Any]:
+def describe(results: Sequence[Result], *, rounds: int, limits: Limits) -> dict[str, Any]:
   """A search of so many rounds for the record of a run.
 
   Returns:
-    What JSON can hold. `front`: the front, which the recommended schedule is one of; `auc_drop` and `auc` are of the
-    test split, `auc_drop_val`, by which `front` is selected and sorted, of the validation split. `recommended`: its
+    What JSON can hold. `front`: the front, which the recommended schedule is one of; `auc_drop`, `bacc_drop` and `auc`
+    are of the test split, `lost`, by which `front` is selected and sorted, of the validation split. `recommended`: its
     index in `front`, or null.
   """
-  chosen = recommend(results, max_auc_drop).result
+  chosen = recommend(results, limits).result
   shown = front(results)
   return {
     "rounds": rounds,
     "tried": len(results),
     "failed": sum(not result.usable for result in results),
-    "max_auc_drop": max_auc_drop,
+    "max_auc_drop": limits.auc,
+    "max_bacc_drop": limits.balanced_accuracy,
+    "max_bytes": limits.bytes,
     "front": [_entry(result, recommended=result is chosen) for result in shown],
     "recommended": next((i for i, result in enumerate(shown) if result is chosen), None),
   }
 
 
 def _entry(result: Result, *, recommended: bool) -> dict[str, Any]:
-  schedule = dataclasses.asdict(result.candidate)
+  schedule = vars(result.candidate) | {"start": str(result.candidate.start)}
   finish = step_names(schedule.pop("finish"))
   return {
     "label": result.candidate.label,
@@ -171,6 +206,11 @@ def _entry(result: Result, *, recommended: bool) -> dict[str, Any]:
     "finish": finish,
     "auc_drop": result.auc_drop_test,
     "auc_drop_val": result.auc_drop_val,
+    "bacc_drop": None if math.isnan(result.bacc_drop_test) else result.bacc_drop_test,
+    "bacc_drop_val": None if math.isnan(result.bacc_drop_val) else result.bacc_drop_val,
+    "lost": result.lost,
+    "compute": result.compute,
+    "certified_bytes": None if math.isnan(result.certified_bytes) else result.certified_bytes,
     "auc": result.auc,
     "reid": result.reid,
     "reid_by_attack": dict(result.reid_by_attack),
@@ -181,7 +221,7 @@ def _entry(result: Result, *, recommended: bool) -> dict[str, Any]:
 
 def _by_utility(result: Result) -> tuple[float, float, str]:
   # The label decides between equals, so that no order of the results does.
-  return result.auc_drop_val, result.reid, result.candidate.label
+  return result.lost, result.reid, result.candidate.label
 
 
 def _largest(figures: Mapping[str, float]) -> float:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TypeVar
 
+from lwlrd_jax.config import KEEP, Start
 from lwlrd_jax.defenses.member_id import MemberId
 from lwlrd_jax.defenses.plan import Defense, schedule_label, steps_per_epoch
 from lwlrd_jax.defenses.schedules import SHAPES, by_layer, lwlrd, number_of_units, time_shape
@@ -15,13 +16,13 @@ _DIGITS = 2
 _Choice = TypeVar("_Choice")
 _NAME = "lwlrd"
 # Coordinates of a point, see `Space.at`.
-DIMENSIONS = 6
+DIMENSIONS = 7
 _ANCHOR_DECAYS = (0.5, 0.7, 0.3)
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-  """One schedule of a search, its fields as those of `Defense`, and the names of the finishers after it."""
+  """One schedule of a search, its fields as those of `Defense`, the finishers after it, and what it begins from."""
 
   decay: float
   lr_max: float
@@ -30,6 +31,7 @@ class Candidate:
   floor: float = 0.0
   finish: tuple[str, ...] = ()
   granularity: str = LAYER
+  start: Start = KEEP
 
   @property
   def member(self) -> MemberId:
@@ -42,7 +44,7 @@ class Candidate:
       granularity=self.granularity,
       length=(self.epochs, self.shape),
     )
-    return MemberId(schedule, finish=self.finish)
+    return MemberId(schedule, finish=self.finish, start=str(self.start))
 
   @property
   def label(self) -> str:
@@ -91,14 +93,17 @@ class Space:
   granularity: str = LAYER  # name of what the decay counts
   usual_lr: float = 0.02  # `lr_max` of the schedules that every search begins with
   usual_epochs: int | None = None  # their length. Default: the middle one of `epochs`
+  starts: tuple[Start, ...] = (KEEP,)  # what to begin from
+  task_lr: float = 1e-3  # `lr_max` of those of them that begin from a draw
 
   def at(self, point: Sequence[float]) -> Candidate:
-    """The candidate at a point of the unit cube: decay, logarithm of the rate, epochs, shape, floor, finish."""
-    decay, rate, epochs, shape, floor, finish = point
+    """The candidate at a point of the unit cube: decay, logarithm of the rate, epochs, shape, floor, finish, start."""
+    decay, rate, epochs, shape, floor, finish, start = point
     low, high = self.decays
     lr_max = self.lrs[0] * (self.lrs[1] / self.lrs[0]) ** rate
     choices = (_pick(self.epochs, epochs), _pick(self.shapes, shape), _pick(self.floors, floor))
-    return self.canonical(Candidate(low + decay * (high - low), lr_max, *choices, _pick(self.finishes, finish)))
+    finishing, begins = _pick(self.finishes, finish), _pick(self.starts, start)
+    return self.canonical(Candidate(low + decay * (high - low), lr_max, *choices, finishing, start=begins))
 
   def canonical(self, candidate: Candidate) -> Candidate:
     """Rounded, within bounds, and written the same way as every other candidate of the same schedule.
@@ -112,14 +117,24 @@ class Space:
     return dataclasses.replace(candidate, decay=decay, lr_max=lr_max, floor=floor, granularity=self.granularity)
 
   def anchors(self) -> list[Candidate]:
-    """Schedules, with `scrub` if it is allowed, that do well on the data sets of docs/search.md, within the bounds."""
+    """Schedules, with `scrub` if it is allowed, that do well on the data sets of docs/search.md, within the bounds.
+
+    Where other starts than `keep` are tried: with one decay of it, and each of the others at the task's rate.
+    """
     lengths = sorted(self.epochs)
     epochs = self.usual_epochs if self.usual_epochs in lengths else lengths[len(lengths) // 2]
     shape = "cosine" if "cosine" in self.shapes else self.shapes[0]
     finish = ("scrub",) if ("scrub",) in self.finishes else self.finishes[0]
     low, high = self.decays
     decays = [decay for decay in _ANCHOR_DECAYS if low <= decay <= high]
-    usual = (Candidate(decay, self.usual_lr, epochs, shape, min(self.floors), finish) for decay in decays)
+    drawn = [start for start in self.starts if start.kind != "keep"]
+    kept = [start for start in self.starts if start.kind == "keep"]
+    usual = [
+      Candidate(decay, self.usual_lr, epochs, shape, min(self.floors), finish, start=start)
+      for start in kept
+      for decay in (decays[:1] if drawn else decays)
+    ]
+    usual += [Candidate(high, self.task_lr, epochs, shape, min(self.floors), finish, start=start) for start in drawn]
     return list(dict.fromkeys(map(self.canonical, usual)))
 
 

@@ -14,6 +14,8 @@ from lwlrd_jax.search.space import DIMENSIONS, Candidate, Space
 _SSIM_WEIGHT = 0.1
 # Weight of what attacks give away that nothing stops.
 _ASIDE_WEIGHT = 0.1
+# Re-identification below which an attack counts as weakened.
+_WEAKENED = 0.5
 # Candidates before the sampler's first: it can conclude nothing from fewer.
 _OPENING = 8
 # How often a sampler is asked for each candidate of a round before points of the sequence take over: in a small space
@@ -103,31 +105,37 @@ class Search:
 
 
 def never_stopped(results: Iterable[Result]) -> frozenset[str]:
-  """Attacks that get through every usable result, unless all attacks do.
+  """Attacks that get through every usable result; if all do, those that none weakens, unless that is all of them.
 
   The worst of all attacks says nothing of a schedule while one of them gives everything away under each.
   """
   usable = [result for result in results if result.usable]
   found = frozenset[str]().union(*(result.reid_by_attack for result in usable))
   through = found.intersection(*(result.through for result in usable))
+  if through == found:  # then those that nothing weakens either
+    least = {name: min(result.reid_by_attack[name] for result in usable) for name in found}
+    through = frozenset(name for name in found if least[name] > _WEAKENED)
   return frozenset() if through == found else through
 
 
-def objectives(result: Result, aside: frozenset[str] = frozenset()) -> tuple[float, float]:
-  """What a search minimises, of a usable result: utility lost and leakage.
+def objectives(result: Result, aside: frozenset[str] = frozenset()) -> tuple[float, float, float]:
+  """What a search minimises, of a usable result: utility lost, leakage and compute.
 
-  Utility lost is the largest drop of AUC over attacks on the validation split. Leakage is the largest
+  Utility lost is the largest over attacks on the validation split. Compute is that of the defence as a share of the
+  original training. Leakage is the largest
   re-identification, plus a little of how far SSIM lies above that of the mean training image, which says where to go
   while every image, or none, is recognised. A schedule that stops every attack leaks 0: below the floors there is only
   noise to win. Of the attacks set `aside`, since nothing stops them, only a little of their largest re-identification
-  is added.
+  is added. What is certified to carry more than `Limits.bytes` leaks as if all were re-identified.
   """
   counted = [reid for name, reid in result.reid_by_attack.items() if name not in aside]
   leakage = 0.0
   if not aside.issuperset(result.through):
     leakage = max(counted) + _SSIM_WEIGHT * max(result.ssim_excess, 0.0)
   leakage += _ASIDE_WEIGHT * max((result.reid_by_attack[name] for name in aside), default=0.0)
-  return result.auc_drop_val, leakage
+  if not result.certified:
+    leakage = max(leakage, 1.0)
+  return result.lost, leakage, result.compute
 
 
 def even_sequence(space: Space, seed: int) -> Iterator[Candidate]:
@@ -160,12 +168,16 @@ def propose(space: Space, past: list[Result], *, seed: int, number: int, count: 
     "shape": CategoricalDistribution(space.shapes),
     "floor": IntDistribution(0, len(floors) - 1),
     "finish": CategoricalDistribution(range(len(space.finishes))),
+    "start": CategoricalDistribution(range(len(space.starts))),
   }
   # A sampler and a study of its own for each round, so that nothing but results is carried from one to the next.
   of_round = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
   sampler = optuna.samplers.TPESampler(seed=of_round, multivariate=True, n_startup_trials=1)
-  study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
   aside = never_stopped(past)
+  found = {result.candidate: objectives(result, aside) for result in past if result.usable}
+  # One that is the same of all results leaves no volume to compare them by.
+  varied = [i for i, values in enumerate(zip(*found.values(), strict=True)) if len(set(values)) > 1] or [0]
+  study = optuna.create_study(directions=["minimize"] * len(varied), sampler=sampler)
   for result in past:
     candidate = result.candidate
     params: dict[str, Any] = {
@@ -175,15 +187,17 @@ def propose(space: Space, past: list[Result], *, seed: int, number: int, count: 
       "shape": candidate.shape,
       "floor": floors.index(candidate.floor),
       "finish": space.finishes.index(candidate.finish),
+      "start": space.starts.index(candidate.start),
     }
     state = optuna.trial.TrialState.COMPLETE if result.usable else optuna.trial.TrialState.FAIL
-    values = objectives(result, aside) if result.usable else None
+    values = [found[candidate][i] for i in varied] if result.usable else None
     study.add_trial(optuna.trial.create_trial(state=state, values=values, params=params, distributions=distributions))
   # Trials without a result count as running: the sampler keeps its distance from them.
   for _ in range(count):
     params = study.ask(distributions).params
     choices = (epochs[params["epochs"]], params["shape"], floors[params["floor"]], space.finishes[params["finish"]])
-    yield space.canonical(Candidate(params["decay"], params["lr_max"], *choices))
+    begins = space.starts[params["start"]]
+    yield space.canonical(Candidate(params["decay"], params["lr_max"], *choices, start=begins))
 
 
 def _fresh(proposals: Iterable[Candidate], known: list[Candidate], count: int) -> list[Candidate]:

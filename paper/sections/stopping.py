@@ -99,8 +99,8 @@ def _outcome(source: Source) -> _Outcome:
     if leader is not None and source.stops(leader) == len(source.working):
       judged = schedules[schedules.judged]
       number = sum(source.stops(schedule) == len(source.working) for _, schedule in judged.iterrows())
-      split = " on the validation split" * (source.verdict.criterion == "auc_val")
-      best = f", {source.short(leader)} with the highest AUC{split}" * (number > 1)
+      split = " on the validation split" * (source.verdict.split == "validation")
+      best = f", {source.short(leader)} loses least utility{split}" * (number > 1)
       whole[group] = f"{source.short(leader)} stops" if number == 1 else f"{number} schedules stop"
       whole[group] += f" all at once{best}"
   return _Outcome(by, unsure, whole)

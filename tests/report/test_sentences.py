@@ -25,11 +25,14 @@ def change(rows, defense, **cells):
 def test_a_lwlrd_winner(make):
   winner, cost, leak = say(make, make.sweep(DECAYS, lrs=(0.01, 0.03)))
   assert winner == (
-    "LWLRD with decay 0.5 (lr_max 0.01) wins: of the 6 schedules (out of 12) that stop the attack, it keeps the "
-    "highest AUC, 0.857. (Not judged: 1 diverged.)"
+    "LWLRD with decay 0.5 (lr_max 0.01) wins: of the 6 defences (out of 12) that stop the attack, it loses least "
+    "utility, 0.023 on the test split; its AUC on the test split is 0.857. (Not judged: 1 diverged.)"
   )
   expected = "Its AUC is 0.857, 0.023 below the untreated model's 0.880 and 0.043 below a never infected model's 0.900."
-  assert cost == expected
+  assert cost == (
+    f"{expected} Its balanced accuracy is 0.457, the untreated model's 0.480. On the test split it loses more than is "
+    "allowed, 0.01 of AUC and 0.02 of balanced accuracy."
+  )
   assert leak == (
     "After it, 0 % of the 256 stolen images can still be re-identified (guessing: 0.049 %, counted as stopped up to "
     "2.0 %), and the reconstructions' SSIM is 0.420 where the mean training image alone has 0.450."
@@ -39,16 +42,16 @@ def test_a_lwlrd_winner(make):
 @pytest.mark.parametrize(
   ("edit", "expected"),
   [
-    (lambda rows: rows, "the best LWLRD schedule that stops as much has AUC 0.850."),
-    (lambda rows: without(rows, "lwlrd"), "no LWLRD schedule was run."),
-    (lambda rows: change(rows, "lwlrd", status="diverged"), "no LWLRD schedule stops as much."),
-    (lambda rows: change(rows, "lwlrd", reid=0.3), "no LWLRD schedule stops as much."),
+    (lambda rows: rows, "Of LWLRD, LWLRD with decay 0.5 (lr_max 0.03) does best: it loses 0.030 and has AUC 0.850."),
+    (lambda rows: without(rows, "lwlrd"), "No LWLRD schedule was run."),
+    (lambda rows: change(rows, "lwlrd", status="diverged"), "No LWLRD schedule does as much."),
+    (lambda rows: change(rows, "lwlrd", reid=0.3), "No LWLRD schedule does as much."),
   ],
 )
 def test_a_baseline_may_win(make, edit, expected):
-  winner = say(make, edit(change(make.sweep(DECAYS), "high_lr", auc=0.88)))[0]
+  winner = say(make, edit(change(make.sweep(DECAYS), "high_lr", auc=0.88, balanced_accuracy=0.48)))[0]
   assert winner.startswith("High-LR (lr_max 0.03) wins: ")
-  assert f"It is a baseline; {expected}" in winner
+  assert expected in winner
 
 
 def test_nothing_stops_the_attack(make):
@@ -116,7 +119,7 @@ def test_figures_are_those_of_the_table(make, seeds):
   untreated = next(row for row in controls if row["defense"] == "untreated")
   winner = by_kind["winner"]
   told = [text for _, text in sentences(verdict, stolen=256)]
-  assert f"highest AUC, {winner['AUC']}" in told[0]
+  assert f"its AUC on the test split is {winner['AUC']}" in told[0]
   assert f"decay {winner['decay']}" in told[0]
   found = re.match(r"Its AUC is ([\d.]+), ([\d.]+) below the untreated model's ([\d.]+) ", told[1])
   assert found
@@ -132,7 +135,8 @@ def test_what_still_gets_through_of_several_attacks(make):
   winner, cost, leak = say(make, make.carriers(DECAYS, attacks=("transpose", "dec", "dec-dead", "dec-signs")))
   assert winner == (
     "None of 14 schedules stops all 4 attacks. LWLRD with decay 0.5 (lr_max 0.03), then scrub, comes closest: it stops "
-    "3 of them and keeps the highest AUC, 0.846. Still through: dec-signs (re-identification 93.0 %)."
+    "3 of them and loses least utility, 0.034 on the test split; its AUC on the test split is 0.846. Still through: "
+    "dec-signs (re-identification 93.0 %)."
   )
   assert cost.startswith("Its AUC, the lowest over the 4 attacks, is 0.846")
   assert "93.0 % of the 256 stolen images can still be re-identified under dec-signs (guessing" in leak

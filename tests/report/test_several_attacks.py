@@ -135,7 +135,10 @@ def test_planes_of_some_members_only(make, tmp_path):
 
 
 def test_the_middle_decay_stands_in_for_a_winner_of_the_method(make, tmp_path):
-  rows = [row | ({"auc": 0.95} if row["defense"] == "high_lr" else {}) for row in make.carriers(DECAYS)]
+  rows = [
+    row | ({"auc": 0.95, "balanced_accuracy": 0.55} if row["defense"] == "high_lr" else {})
+    for row in make.carriers(DECAYS)
+  ]
   verdict = load(make.run(tmp_path / "run", rows, samples=False)).verdict
   leading = verdict.leading_lwlrd()
   assert verdict.chosen is not None

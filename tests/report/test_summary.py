@@ -6,11 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwlrd_jax.analysis.outcomes import Outcomes
-from lwlrd_jax.analysis.verdict import BOUNDED, REID_FLOOR, judge, pareto_front
+from lwlrd_jax.analysis.verdict import BOUNDED, REID_FLOOR, Limits, judge, pareto_front
+from lwlrd_jax.report.sentences import sentences
+
+LIMITS = Limits()
 
 
-def verdict(make, rows, *, chance=1 / 2048, stolen=256):
-  return judge(make.table(rows), chance=chance, stolen=stolen)
+def verdict(make, rows, *, chance=1 / 2048, stolen=256, limits=LIMITS):
+  return judge(make.table(rows), chance=chance, stolen=stolen, limits=limits)
 
 
 def lwlrd(make, decay, *, lr_max=0.03, **figures):
@@ -195,17 +198,17 @@ def test_of_eight_images_stopped_means_none(make):
     assert verdict(make, [*rows, lwlrd(make, 0.5, reid=reid, stolen=8)]).schedules.stops.tolist() == [stops]
 
 
-@pytest.mark.parametrize(("missing", "criterion", "decay"), [(False, "auc_val", 0.7), (True, "auc", 0.5)])
-def test_the_validation_split_chooses_where_all_have_it(make, missing, criterion, decay):
+@pytest.mark.parametrize(("missing", "split", "decay"), [(False, "validation", 0.7), (True, "test", 0.5)])
+def test_the_validation_split_chooses_where_all_have_it(make, missing, split, decay):
   rows = [lwlrd(make, 0.5, auc=0.84, auc_val=0.80), lwlrd(make, 0.7, auc=0.82, auc_val=0.81)]
   rows.append(lwlrd(make, 0.3, reid=0.5, auc_val=None if missing else 0.9))
   found = verdict(make, make.controls() + rows)
-  assert (found.criterion, found.chosen.decay) == (criterion, decay)
+  assert (found.split, found.chosen.decay) == (split, decay)
 
 
 def test_an_unjudged_schedule_does_not_keep_the_validation_split_from_choosing(make):
   rows = [lwlrd(make, 0.5, auc_val=0.8), lwlrd(make, 0.7, status="diverged")]
-  assert verdict(make, make.controls() + rows).criterion == "auc_val"
+  assert verdict(make, make.controls() + rows).split == "validation"
 
 
 def test_downstream_controls_are_neither_floors_nor_schedules(make):
@@ -239,3 +242,66 @@ def test_an_interval_needs_every_infection(make):
   lacking = found.averaged[[any(member.endswith("-0.5-s1") for member in some) for some in found.averaged.members]]
   assert lacking.auc_low.isna().all()
   assert found.averaged[found.averaged.defense == "vanilla"].auc_low.notna().all()
+
+
+def again(make, start, compute, certified, **figures):
+  """A row of retraining; utility as good as the untreated model's unless it is given."""
+  cells = {"auc": 0.88, "balanced_accuracy": 0.48, "reid": 0.0, "ssim": 0.4, "lr_max": 1e-3} | figures
+  cells |= {"member": f"transpose-retrain-{start}-{compute}", "start": start, "epochs": compute * 20}
+  return make.row("retrain", compute=compute, certified_bytes=certified, **cells)
+
+
+def starts(make):
+  whole = 18e6
+  return [
+    *make.controls(),
+    lwlrd(make, 0.5, auc=0.87, balanced_accuracy=0.48, compute=0.08, certified_bytes=whole, start="keep"),
+    again(make, "shrink-0.1", 0.3, 4000.0, auc=0.875),
+    again(make, "redraw", 0.34, 0.0, balanced_accuracy=0.40),
+    again(make, "redraw", 1.0, 0.0, auc=0.90),
+  ]
+
+
+def test_balanced_accuracy_counts_half(make):
+  found = verdict(make, starts(make))
+  assert found.schedules.lost.tolist() == pytest.approx([0.01, 0.005, 0.04, 0.0])
+  assert found.schedules.keeps.tolist() == [True, True, False, True]
+  assert (found.chosen.start, found.chosen.compute) == ("redraw", 1.0)
+
+
+def test_what_can_be_afforded(make):
+  found = verdict(make, starts(make))
+  assert [found.affordable(budget)["start"] for budget in (0.1, 0.35, 1.0)] == ["keep", "shrink-0.1", "redraw"]
+  assert found.affordable(0.05) is None
+  told = dict(sentences(found, stolen=256))
+  assert "for at most 10\u00a0% of the original training: LWLRD with decay 0.5" in told["By compute"]
+  assert "certified 4.0\u00a0kB); for at most 100\u00a0% of the original training: retraining (" in told["By compute"]
+  assert told["Certified"].startswith(
+    "Whatever the attack, known or not, at most 0\u00a0B of what was hidden can leave."
+  )
+
+
+@pytest.mark.parametrize(
+  ("limit", "start", "compute"), [(5000, "redraw", 1.0), (0, "redraw", 1.0), (None, "redraw", 1.0)]
+)
+def test_only_what_is_certified_may_win(make, limit, start, compute):
+  found = verdict(make, starts(make), limits=Limits(bytes=limit))
+  assert (found.case, found.chosen.start, found.chosen.compute) == ("winner", start, compute)
+  assert (found.affordable(0.1) is None) == (limit is not None)
+  assert found.affordable(0.35)["start"] == ("redraw" if limit == 0 else "shrink-0.1")
+
+
+def test_nothing_may_be_certified_for_so_little(make):
+  rows = [row for row in starts(make) if row.get("start") != "redraw"]
+  found = verdict(make, rows, limits=Limits(bytes=800))
+  assert (found.case, found.chosen.start) == ("none_certified", "shrink-0.1")
+  told = dict(sentences(found, stolen=256))
+  assert "is certified to carry at most 800\u00a0B" in told["Verdict"]
+  assert "is certified for least: 4.0\u00a0kB." in told["Verdict"]
+
+
+def test_a_table_without_compute_and_certificate_is_judged_as_ever(make):
+  found = verdict(make, [*make.controls(), lwlrd(make, 0.5)], limits=Limits(bytes=800))
+  assert (found.case, found.affordable(1.0)) == ("none_certified", None)
+  assert "certified for least: nothing." in dict(sentences(found, stolen=256))["Verdict"]
+  assert verdict(make, [*make.controls(), lwlrd(make, 0.5)]).case == "winner"

@@ -5,6 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lwlrd_jax.analysis.verdict import Limits
 from lwlrd_jax.search.result import Result, describe, front, recommend
 from lwlrd_jax.search.space import Candidate
 
@@ -47,8 +48,8 @@ def test_front(rows):
 
 @given(rows=tables(), limit=st.sampled_from([-0.05, 0.0, 0.01, 0.03]))
 def test_recommendation(rows, limit):
-  found = recommend(rows, limit)
-  assert recommend(rows[::-1], limit) == found
+  found = recommend(rows, Limits(limit))
+  assert recommend(rows[::-1], Limits(limit)) == found
   assert found.reason.endswith(".")
   within = [row for row in _usable(rows) if row.auc_drop_val <= limit]
   if not within:
@@ -69,13 +70,13 @@ def test_recommendation(rows, limit):
 
 @given(rows=tables(), limit=st.sampled_from([-0.05, 0.0, 0.03]))
 def test_record(rows, limit):
-  found = json.loads(json.dumps(describe(rows, rounds=3, max_auc_drop=limit), allow_nan=False))
+  found = json.loads(json.dumps(describe(rows, rounds=3, limits=Limits(limit)), allow_nan=False))
   assert (found["rounds"], found["tried"], found["max_auc_drop"]) == (3, len(rows), limit)
   assert found["failed"] == len(rows) - len(_usable(rows))
   labels = [entry["label"] for entry in found["front"]]
   assert len(set(labels)) == len(labels)
   assert {row.candidate.label for row in front(rows)} <= set(labels)
-  chosen = recommend(rows, limit).result
+  chosen = recommend(rows, Limits(limit)).result
   assert [entry["recommended"] for entry in found["front"]].count(True) == (chosen is not None)
   if chosen is None:
     assert found["recommended"] is None
@@ -89,7 +90,7 @@ def test_a_record():
   """Less leakage and less loss, but by an SSIM that is too high: the other one does not stop the attack."""
   stops = Result(Candidate(0.7, 0.02, 12, "cosine", 0.1), 0.02, 0.03, 0.8, {"a": 0.01}, 0.0, ())
   beats = Result(Candidate(0.5, 0.02, 6, "linear"), 0.01, 0.0, 0.81, {"a": 0.0}, 0.2, ("a",))
-  found = describe([stops, beats], rounds=1, max_auc_drop=0.03)
+  found = describe([stops, beats], rounds=1, limits=Limits(0.03))
   assert [entry["decay"] for entry in found["front"]] == [0.5, 0.7]
   assert found["recommended"] == 1
   assert found["front"][1] == {
@@ -101,9 +102,15 @@ def test_a_record():
     "shape": "cosine",
     "floor": 0.1,
     "granularity": "layer",
+    "start": "keep",
     "finish": "none",
     "auc_drop": 0.03,
     "auc_drop_val": 0.02,
+    "bacc_drop": None,
+    "bacc_drop_val": None,
+    "lost": 0.02,
+    "compute": 0.0,
+    "certified_bytes": None,
     "auc": 0.8,
     "reid": 0.01,
     "reid_by_attack": {"a": 0.01},
@@ -114,16 +121,18 @@ def test_a_record():
 
 def test_reasons():
   one = Result(Candidate(0.5, 0.02, 12, "cosine"), 0.012, 0.0, 0.8, {"a": 0.25}, 0.0, ("a",))
-  none = "No schedule that was tried stops every attack and loses at most 0.02 of AUC on the validation split."
+  limit = "of AUC and 0.02 of balanced accuracy on the validation split."
+  none = f"No schedule that was tried stops every attack and loses at most 0.02 {limit}"
   assert (
-    recommend([one], 0.02).reason
+    recommend([one], Limits(0.02)).reason
     == f"{none} Least is let through by lwlrd-lr0.02-d0.5-e12-cosine: 25.0% re-identified."
   )
   assert (
-    recommend([one], 0.01).reason == "No schedule that was tried loses at most 0.01 of AUC on the validation split."
+    recommend([one], Limits(0.01)).reason
+    == "No schedule that was tried loses at most 0.01 of AUC and 0.02 of balanced accuracy on the validation split."
   )
   two = Result(Candidate(0.7, 0.02, 12, "cosine"), 0.015, 0.0, 0.8, {"a": 1.0, "b": 0.0, "c": 0.0}, 0.0, ("a",))
   more = Result(Candidate(0.5, 0.02, 12, "cosine"), 0.01, 0.0, 0.8, {"a": 1.0, "b": 0.9, "c": 0.0}, 0.0, ("a", "b"))
-  assert recommend([two, more], 0.02).reason == (
+  assert recommend([two, more], Limits(0.02)).reason == (
     f"{none} Most are stopped by lwlrd-lr0.02-d0.7-e12-cosine: 2 of 3, all but a (100.0% re-identified)."
   )

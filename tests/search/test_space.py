@@ -5,6 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lwlrd_jax.config import KEEP, Start
 from lwlrd_jax.defenses.schedules import SHAPES
 from lwlrd_jax.search.space import DIMENSIONS, Candidate, Space
 
@@ -80,7 +81,7 @@ def test_points_reach_every_corner():
   assert (low.decay, low.lr_max, low.epochs, low.shape, low.floor, low.finish) == (0.05, 1e-3, 6, "constant", 0.0, ())
   assert (high.decay, high.lr_max, high.epochs, high.shape) == (1.0, 0.1, 24, "cosine")
   assert high.finish == ("noise", "scrub")
-  assert SPACE.at([0.0, 0.5, 0.4, 0.4, 0.4, 0.4]) == Candidate(0.05, 0.01, 12, "linear", 0.03, ("scrub",))
+  assert SPACE.at([0.0, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4]) == Candidate(0.05, 0.01, 12, "linear", 0.03, ("scrub",))
 
 
 def test_anchors_are_the_usual_schedules():
@@ -90,6 +91,17 @@ def test_anchors_are_the_usual_schedules():
   narrow = Space(epochs=(5,), units=3, decays=(0.6, 0.8), lrs=(0.05, 0.1), shapes=("linear",), finishes=((),))
   assert narrow.anchors() == [Candidate(0.7, 0.05, 5, "linear")]
   assert Space(epochs=(4, 8, 16), units=3, usual_epochs=16).anchors()[0].epochs == 16
+
+
+def test_anchors_have_every_start():
+  starts = (KEEP, Start("redraw"), Start("shrink", 0.1, 0.1))
+  anchors = dataclasses.replace(SPACE, starts=starts, task_lr=2e-3).anchors()
+  assert [(a.start, a.decay, a.lr_max) for a in anchors] == [
+    (starts[0], 0.5, 0.02),
+    (starts[1], 1.0, 2e-3),
+    (starts[2], 1.0, 2e-3),
+  ]
+  assert anchors[2].label == "lwlrd-lr0.002-d1-e12-cosine-from-shrink-0.1-then-scrub"
 
 
 def test_labels_tell_candidates_apart():

@@ -188,10 +188,13 @@ def test_objectives():
   def found(reid, excess, *, stops=False):
     return objectives(found_of({"a": 0.0, "b": reid}, excess, () if stops else ("b",)))
 
-  assert found(0.5, -0.2) == (0.03, 0.5)
+  assert found(0.5, -0.2) == (0.03, 0.5, 0.0)
   # Similarity orders what re-identification does not.
   assert found(1.0, 0.4) > found(1.0, 0.3)
   assert found(0.0, 0.4) < found(0.1, 0.0)
+  # What is certified to carry too much leaks all, and half of the balanced accuracy counts if it is more.
+  result = dataclasses.replace(found_of({"a": 0.0}, -0.1, ()), certified=False, bacc_drop_val=0.08, compute=0.3)
+  assert objectives(result) == (0.04, 1.0, 0.3)
   # Below the floors all are equal, and below all that are not.
   assert found(0.02, 0.05, stops=True) == found(0.0, -0.1, stops=True) < found(0.0, 0.06)
 

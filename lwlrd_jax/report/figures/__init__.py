@@ -6,11 +6,12 @@ from typing import NamedTuple
 from lwlrd_jax.report.figures import matplotlib_folder  # noqa: F401  # before anything else imports Matplotlib
 
 # isort: split
-from lwlrd_jax.report.figures import codecs, decay, frontier, planes, rates, reconstructions, style, surviving
+from lwlrd_jax.report.figures import codecs, cost, decay, frontier, planes, rates, reconstructions, style, surviving
 from lwlrd_jax.report.load import Run
 
 _FIGURES = {
   "frontier": frontier,
+  "cost": cost,
   "reconstructions": reconstructions,
   "decay": decay,
   "rates": rates,

@@ -18,7 +18,7 @@ DPI = 160
 INK, GREY, PALE = "#1f2933", "#66727f", "#d9dee3"
 # Baselines stand out from every colour of the decay map, for colour-blind eyes too (Okabe & Ito 2008).
 BASELINE, FLOOR = "#d55e00", "#009e73"
-MARKERS = {"vanilla": "v", "high_lr": "s", "reversed": "<", "super_ft_long": "P", "super_ft_short": "X"}
+MARKERS = {"vanilla": "v", "high_lr": "s", "reversed": "<", "super_ft_long": "P", "super_ft_short": "X", "retrain": "H"}
 CONTROL_MARKERS = {"untreated": "D", "clean": "*"}
 LR_MARKERS = ("o", "^", "d", "p", "h", "8")
 LR_STYLES = ("-", "--", "-.", ":")
