@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from lwlrd_jax.analysis.outcomes import Outcomes
 from lwlrd_jax.analysis.verdict import BOUNDED, REID_FLOOR, Limits, judge, pareto_front
+from lwlrd_jax.report.figures import cost
+from lwlrd_jax.report.load import load
 from lwlrd_jax.report.sentences import sentences
 
 LIMITS = Limits()
@@ -305,3 +307,18 @@ def test_a_table_without_compute_and_certificate_is_judged_as_ever(make):
   assert (found.case, found.affordable(1.0)) == ("none_certified", None)
   assert "certified for least: nothing." in dict(sentences(found, stolen=256))["Verdict"]
   assert verdict(make, [*make.controls(), lwlrd(make, 0.5)]).case == "winner"
+
+
+def test_utility_against_compute(make, tmp_path):
+  rows = [*starts(make), again(make, "distil", 0.2, 500.0, auc=0.5, balanced_accuracy=0.1, reid=0.5)]
+  figure = cost.draw(load(make.run(tmp_path / "run", rows, samples=False)))
+  assert figure is not None
+  (axes,) = figure.axes
+  assert {text.get_text() for text in axes.texts} == {"0 B", "4.0 kB", "500 B"}
+  lines = [line for line in axes.lines if len(np.asarray(line.get_xdata())) == 1]
+  x, y = (np.array([np.asarray(line.get_data()[i])[0] for line in lines]) for i in (0, 1))
+  assert sorted(set(x.round(2))) == [0.08, 0.2, 0.3, 0.34, 1.0]
+  bottom, top = axes.get_ylim()
+  assert ((y > top) & (y <= bottom)).all()  # what ruins the model too
+  assert x[[line.get_markerfacecolor() == "white" for line in lines]].tolist() == [0.2]
+  assert cost.draw(load(make.run(tmp_path / "old", make.sweep((0.5,)), samples=False))) is None

@@ -28,6 +28,9 @@ def draw(run: Run) -> Figure | None:
   rows = rows[(rows.compute > 0) & rows.lost.notna()]
   if rows.empty:
     return None
+  # One that ruins the model would press all others together: it stands at the lower edge.
+  edge = min(1.5 * float(np.clip(rows.lost.quantile(0.8), 0.02, 0.5)), float(rows.lost.max()) + 0.01)
+  rows = rows.assign(lost=rows.lost.clip(upper=edge))
   figure, axes = style.one_panel(7.6, 4.6)
   axes.set_xscale("log")
   seen = set()
@@ -51,9 +54,7 @@ def draw(run: Run) -> Figure | None:
   axes.set_xticks(ticks)
   axes.xaxis.set_minor_locator(NullLocator())
   axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
-  # One that ruins the model would press all others together.
-  top = float(np.clip(rows.lost.quantile(0.8), 0.02, 0.5))
-  axes.set_ylim(min(top * 1.5, rows.lost.max() + 0.01), min(rows.lost.min(), 0) - 0.01)
+  axes.set_ylim(edge, min(rows.lost.min(), 0) - 0.02)
   axes.set_xlabel("compute: share of the original training")
   axes.set_ylabel(f"utility lost, {verdict.split} split (up is better)")
   axes.grid(True)
