@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.problem import Problem, Shape, make_problem
 from lwlrd_jax.cli import parse_command_line, run_main
-from lwlrd_jax.config.values import read_strategy
+from lwlrd_jax.config.reading import read_strategy
 from lwlrd_jax.data.dataset import Split
 from lwlrd_jax.data.device import to_device
 from lwlrd_jax.engine import population

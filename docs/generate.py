@@ -13,7 +13,7 @@ from pathlib import Path
 from lwlrd_jax.attacks.registry import ATTACKS
 from lwlrd_jax.cli import field_docs
 from lwlrd_jax.config import SweepConfig
-from lwlrd_jax.config.values import kinds_of
+from lwlrd_jax.config.kinds import kinds_of
 from lwlrd_jax.disk.results import COLUMNS
 from lwlrd_jax.report.__main__ import Reports
 from lwlrd_jax.watch.log import EVENTS

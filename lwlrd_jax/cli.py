@@ -20,7 +20,7 @@ from typing import Any, NoReturn, TypeVar
 
 from lwlrd_jax import __version__
 from lwlrd_jax.config.file import load_configs
-from lwlrd_jax.config.values import Kind, kinds_of
+from lwlrd_jax.config.kinds import Kind, kinds_of
 from lwlrd_jax.errors import EXIT_MISTAKE, UserError, did_you_mean, nearest, shown, with_flags
 from lwlrd_jax.stopping import EXIT_PIPE
 from lwlrd_jax.storage import in_home

@@ -1,5 +1,6 @@
 """What an attack is."""
 
+import abc
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -162,7 +163,7 @@ class PlainAttack:
 
 
 @dataclasses.dataclass(frozen=True)
-class HostAttack(PlainAttack):
+class HostAttack(PlainAttack, abc.ABC):
   """What attacks have in common that hide in a trained model, and train nothing themselves.
 
   Subclasses have an attribute `info`, `hide` and `read`; with settings of their own they are frozen dataclasses.
@@ -171,9 +172,9 @@ class HostAttack(PlainAttack):
   steps: ClassVar[int] = 1
   stolen: int
 
+  @abc.abstractmethod
   def hide(self, task: Task, params: Params, stolen: jax.Array) -> tuple[Params, dict[str, Any]]:
     """Hides images of these positions i32[S]: the weights that leave, and the secret. Raises as `Attack.check`."""
-    raise NotImplementedError
 
   def settings(self) -> dict[str, Any]:
     """See `Attack`."""

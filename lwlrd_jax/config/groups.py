@@ -7,8 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from lwlrd_jax.config.values import (
-  KEEP,
+from lwlrd_jax.config.kinds import (
   Count,
   Decays,
   Directions,
@@ -16,23 +15,21 @@ from lwlrd_jax.config.values import (
   Flags,
   Floors,
   Lengths,
-  Listed,
   MaxBytes,
   PlaneRange,
-  Planes,
   Positive,
   Protection,
   Range,
   Rates,
-  Redundancy,
   Share,
   Starts,
   Strategy,
   Trackers,
   Words,
   described,
-  read_decays,
 )
+from lwlrd_jax.config.reading import read_decays
+from lwlrd_jax.config.values import KEEP, Listed, Planes, Redundancy
 from lwlrd_jax.errors import UserError
 
 

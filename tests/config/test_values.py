@@ -5,7 +5,9 @@ import tracemalloc
 import pytest
 
 from lwlrd_jax.config import SweepConfig, validate
-from lwlrd_jax.config.values import MOST_MEMBERS, kinds_of, read_decays, read_floors, read_lrs, read_names
+from lwlrd_jax.config.kinds import kinds_of
+from lwlrd_jax.config.reading import read_decays, read_floors, read_lrs, read_names
+from lwlrd_jax.config.values import MOST_MEMBERS
 from lwlrd_jax.data.augment import AUGMENTATIONS
 from lwlrd_jax.data.mimic.choices import LABELERS, UNCERTAIN
 from lwlrd_jax.defenses.schedules import SHAPES

@@ -6,6 +6,8 @@ batched matrix products, and inside a training loop they keep the speed they hav
 convolutions on CPUs do not.
 """
 
+import abc
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -40,9 +42,9 @@ class TwoWay(nnx.Module):
     """Codes f32[N, K] -> images f32[N, H, W, C], not clipped."""
     return self.transpose_stages(codes)[-1]
 
+  @abc.abstractmethod
   def transpose_stages(self, codes: jax.Array) -> tuple[jax.Array, ...]:
     """What each layer of the backward pass makes of codes f32[N, K], from the code's side on; the images last."""
-    raise NotImplementedError
 
 
 class Dense(nnx.Module):

@@ -16,7 +16,7 @@ from lwlrd_jax.attacks.dec.image_code import EntropyCode, FixedCode, StandardCod
 from lwlrd_jax.attacks.dec.payload.container import to_bits
 from lwlrd_jax.attacks.dec.payload.decoder_weights import decoder_template, pack_decoder, round_decoder, unpack_decoder
 from lwlrd_jax.attacks.dec.redundancy import redundancy_of
-from lwlrd_jax.config.values import read_redundancy
+from lwlrd_jax.config.reading import read_redundancy
 from lwlrd_jax.metrics.measure import _extract_on_device, extract_population
 
 STOLEN = 6

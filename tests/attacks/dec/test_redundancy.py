@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lwlrd_jax.attacks.dec.redundancy import Redundancy, Repeat, redundancy_of
 from lwlrd_jax.attacks.dec.repeat_accumulate import RepeatAccumulate
-from lwlrd_jax.config.values import read_redundancy
+from lwlrd_jax.config.reading import read_redundancy
 from lwlrd_jax.errors import UserError, shown
 
 _WAYS: list[Redundancy] = [Repeat(1), Repeat(3), Repeat(5)]

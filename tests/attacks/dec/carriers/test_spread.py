@@ -14,7 +14,7 @@ from lwlrd_jax.attacks.dec.codec.fixed import FixedLengthCode
 from lwlrd_jax.attacks.dec.codec.transform import build_codec
 from lwlrd_jax.attacks.dec.image_code import FixedCode
 from lwlrd_jax.attacks.dec.redundancy import redundancy_of
-from lwlrd_jax.config.values import read_redundancy
+from lwlrd_jax.config.reading import read_redundancy
 from lwlrd_jax.data.device import scale
 from lwlrd_jax.engine.member import Member
 from lwlrd_jax.engine.population import Finetuning, finetune, member_mesh
