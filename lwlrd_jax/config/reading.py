@@ -123,8 +123,9 @@ def read_start(flag: str, text: str) -> Listed:
     given = f"{flag} {shown(text)}: '{shown(part)}'"
     match = re.fullmatch(r"shrink-([^:]+)(?::([^:]+))?", part)
     if match is None:
-      near = nearest(part, STARTS)
-      raise UserError(f"{given} is not known; {did_you_mean(near)}{_STARTS_ALLOWED}")
+      raise not_known(
+        flag, text, STARTS, name=part, others=", with any number in (0, 1), or shrink-L:L, in a comma list"
+      )
     try:
       first = float(match[1])
       last = first if match[2] is None else float(match[2])
