@@ -260,9 +260,9 @@ def average(table: pd.DataFrame, outcomes: Outcomes = by_image.NONE) -> pd.DataF
 
   One row an attack and schedule, in the table's order. Beside their columns and the figures, which are means over the
   members that are ok (NaN if one of these is NaN): `status` (`ok` only if all are), `seeds`, `members` (a tuple),
-  `stolen`, `reid_worst` and `ssim_worst` (of a single seed), `surviving_share` (surviving bytes, of those of the
-  untreated model), and of the figures in `BOUNDED` the ends of their 95 % intervals, `<figure>_low` and `<figure>_high`
-  (NaN without outcomes).
+  `stolen`, the largest `certified_bytes`, `reid_worst` and `ssim_worst` (of a single seed), `surviving_share`
+  (surviving bytes, of those of the untreated model), and of the figures in `BOUNDED` the ends of their 95 % intervals,
+  `<figure>_low` and `<figure>_high` (NaN without outcomes).
   """
   rows, measured = [], []
   for _, group in with_usual(table).groupby(["attack", *SCHEDULE], sort=False, dropna=False):
@@ -270,6 +270,7 @@ def average(table: pd.DataFrame, outcomes: Outcomes = by_image.NONE) -> pd.DataF
     first = group.iloc[0]
     row = {name: first[name] for name in ["attack", *SCHEDULE]}
     row |= {name: ok[name].mean(skipna=False) if len(ok) else math.nan for name in _FIGURES}
+    row["certified_bytes"] = ok.certified_bytes.max(skipna=False) if len(ok) else math.nan  # a bound, not a figure
     row |= {"status": _common_status(group.status.tolist()), "seeds": group.seed.nunique()}
     row |= {"members": tuple(group.member), "reid_worst": ok.reid.max(), "ssim_worst": ok.ssim.max()}
     rows.append(row | {"stolen": first.stolen})

@@ -39,7 +39,7 @@ _MOST_STEPS = 1_000_000  # each has a row in every schedule
 # Enough for the figures in sweeps/dermamnist.py. The task alone needs about a thousand.
 _STEPS_PER_STOLEN, _FEWEST_INFECT_STEPS = 4.2, 1000
 _GENERATED_STOLEN, _STOLEN = 256, 512
-# What the baseline retrain begins from where nothing else is asked for.
+# How long retrain is, as a share of the original training, and what it begins from, where nothing else is asked for.
 _RETRAIN = (0.35,)
 _RETRAINED = (Start("redraw"), Start("shrink", 0.1, 0.1))
 # A search looks at rates up to this many times smaller and larger than the default.

@@ -93,8 +93,8 @@ def _winner(verdict: Verdict, chosen: pd.Series, number: int) -> str:
   if (lwlrd.stops & lwlrd.certified).any():
     method = best(lwlrd[lwlrd.stops & lwlrd.certified])
     return (
-      f"{text} Of LWLRD, {long_name(method, schedules)} does best: it loses {formats.score(method.lost)} and has AUC "
-      f"{bounded(method, 'auc')}."
+      f"{text} Of LWLRD, {long_name(method, schedules)} does best: it loses {formats.score(max(method.lost, 0.0))} and "
+      f"has AUC {bounded(method, 'auc')}."
     )
   return f"{text} No LWLRD schedule {'was run' if lwlrd.empty else 'does as much'}."
 

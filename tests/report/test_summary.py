@@ -322,3 +322,12 @@ def test_utility_against_compute(make, tmp_path):
   assert ((y > top) & (y <= bottom)).all()  # what ruins the model too
   assert x[[line.get_markerfacecolor() == "white" for line in lines]].tolist() == [0.2]
   assert cost.draw(load(make.run(tmp_path / "old", make.sweep((0.5,)), samples=False))) is None
+
+
+def test_a_bound_is_the_largest_of_all_infections(make):
+  rows = [*make.controls(), *make.controls(seed=1)]
+  rows += [
+    again(make, "distil", 0.3, size, seed=seed) | {"member": f"m{seed}"} for seed, size in enumerate((300.0, 500.0))
+  ]
+  found = verdict(make, rows, limits=Limits(bytes=400))
+  assert (found.case, found.chosen.certified_bytes) == ("none_certified", 500.0)

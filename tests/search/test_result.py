@@ -62,3 +62,9 @@ def test_a_figure_that_is_no_number_cannot_be_compared(figure):
 
 def test_a_result_of_no_attack_is_not_usable():
   assert not Result(CANDIDATE, 0.0, 0.0, 0.8, {}, 0.0, ()).usable
+
+
+def test_a_bound_is_the_largest_of_all_infections():
+  outcomes = [outcome("a", certified_bytes=300.0), outcome("a", certified_bytes=500.0)]
+  found = combine(CANDIDATE, outcomes, FLOORS, Limits(bytes=400))
+  assert (found.certified_bytes, found.certified) == (500.0, False)
